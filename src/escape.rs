@@ -1,0 +1,62 @@
+//! Bytes from strangers, made safe for a person's terminal.
+
+use std::fmt::{self, Display};
+
+/// Shows bytes so that a terminal acts on none of them and a reader can tell them apart.
+///
+/// Control and invisible characters come out as Rust escapes (`\n`, `\u{1b}`), a backslash as `\\`,
+/// and a byte that is not UTF-8 as `\xff`. All else is shown as it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Escaped<'a>(pub &'a [u8]);
+
+impl Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            // `str::escape_debug` knows what is printable, but escapes quotes, which harm no terminal.
+            for piece in chunk.valid().split_inclusive(['"', '\'']) {
+                let text = piece.trim_end_matches(['"', '\'']);
+                write!(f, "{}", text.escape_debug())?;
+                f.write_str(&piece[text.len()..])?;
+            }
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_a_terminal_acts_on_is_escaped() {
+        for (bytes, shown) in [
+            (&b"counter"[..], "counter"),
+            (b"two\nlines\t\r", r"two\nlines\t\r"),
+            (b"\x1b[2J", r"\u{1b}[2J"),
+            ("\u{9b}2J".as_bytes(), r"\u{9b}2J"),
+            ("a\u{202e}b".as_bytes(), r"a\u{202e}b"),
+            (b"\xff\xfea", r"\xff\xfea"),
+            (br"back\slash", r"back\\slash"),
+            (b"it's \"so\"''", "it's \"so\"''"),
+            ("größe 数".as_bytes(), "größe 数"),
+        ] {
+            assert_eq!(Escaped(bytes).to_string(), shown);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_control_character_is_left(bytes: Vec<u8>) {
+            prop_assert!(!Escaped(&bytes).to_string().chars().any(char::is_control));
+        }
+
+        #[test]
+        fn different_bytes_are_shown_differently(a: Vec<u8>, b: Vec<u8>) {
+            prop_assert_eq!(a == b, Escaped(&a).to_string() == Escaped(&b).to_string());
+        }
+    }
+}

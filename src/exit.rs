@@ -1,0 +1,78 @@
+//! The exit statuses, which error gets which, and how an error is told.
+
+use crate::cli::UsageError;
+use crate::sys::error::{Error, words};
+use crate::value::OutOfRange;
+use nix::errno::Errno;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Status {
+    /// Done.
+    Done = 0,
+    /// It failed, and the message says why.
+    Failed = 1,
+    /// Wrong usage: an option, a NAME, a VALUE out of its type's range.
+    Usage = 2,
+    /// No such object.
+    NotFound = 3,
+    /// The object exists already.
+    Exists = 4,
+}
+
+impl From<Status> for ExitCode {
+    fn from(status: Status) -> ExitCode {
+        ExitCode::from(status as u8)
+    }
+}
+
+/// Tells each problem as it comes, and keeps the status of the first.
+#[derive(Debug, Default)]
+pub struct Report {
+    first: Option<Status>,
+}
+
+impl Report {
+    /// Notes how one operand went. What failed is told on standard error.
+    pub fn note(&mut self, result: anyhow::Result<()>) {
+        if let Err(error) = result {
+            // With standard error gone there is nobody left to tell; the status still says it.
+            let _ = writeln!(io::stderr(), "{}", message(&error));
+            self.first.get_or_insert(status(&error));
+        }
+    }
+
+    /// The status of the first problem.
+    pub fn status(&self) -> Status {
+        self.first.unwrap_or(Status::Done)
+    }
+}
+
+/// The one line that a person is told, without its newline.
+pub fn message(error: &anyhow::Error) -> String {
+    let causes = error.chain().map(|cause| {
+        let of_system = cause
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::raw_os_error)
+            .map(Errno::from_raw);
+        match of_system.or(cause.downcast_ref::<Errno>().copied()) {
+            Some(errno) => words(errno),
+            None => cause.to_string(),
+        }
+    });
+    format!("shmtool: {}", causes.collect::<Vec<_>>().join(": "))
+}
+
+/// The status that an error ends the program with.
+fn status(error: &anyhow::Error) -> Status {
+    match error.downcast_ref::<Error>() {
+        Some(Error::NotFound(_)) => Status::NotFound,
+        Some(Error::Exists(_)) => Status::Exists,
+        Some(_) => Status::Failed,
+        None if error.is::<UsageError>() || error.is::<OutOfRange>() => Status::Usage,
+        None => Status::Failed,
+    }
+}

@@ -1,0 +1,29 @@
+//! `shmtool`: reads the command line, runs one verb, and ends with its status.
+
+use shmtool::cli::{self, Command, Request};
+use shmtool::commands::{self, cat, create, ls, read_int, unlink, write_int};
+use shmtool::exit::Report;
+use shmtool::sys::signal;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut report = Report::default();
+    let done = run(&mut report);
+    report.note(done);
+    report.status().into()
+}
+
+fn run(report: &mut Report) -> anyhow::Result<()> {
+    signal::end_on_closed_pipe()?;
+    match cli::parse(std::env::args_os())? {
+        Request::Show(text) => commands::print(&text),
+        Request::Run(command) => match command {
+            Command::Cat(args) => cat::run(&args, report),
+            Command::Create(args) => create::run(&args, report),
+            Command::WriteInt(args) => write_int::run(&args),
+            Command::ReadInt(args) => read_int::run(&args),
+            Command::Ls(args) => ls::run(&args, report),
+            Command::Unlink(args) => unlink::run(&args, report),
+        },
+    }
+}

@@ -1,0 +1,95 @@
+//! The directory that holds the objects, and the file system under it (`shm_overview(7)`, `tmpfs(5)`).
+
+use super::error::{Error, Result};
+use super::name::ShmName;
+use nix::sys::statvfs::statvfs;
+use std::fs::{FileType, Metadata};
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+
+/// Where Linux keeps shared memory objects.
+pub const PATH: &str = "/dev/shm";
+
+/// How much the file system of the objects holds, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Space {
+    pub size: u64,
+    pub used: u64,
+    pub free: u64,
+}
+
+/// Asks for the space of `/dev/shm`, `statvfs(3)`. A size of 0 means no limit but the memory there is.
+///
+/// # Errors
+///
+/// Those of `statvfs(3)`.
+pub fn space() -> io::Result<Space> {
+    let stat = statvfs(PATH)?;
+    // The types are narrower than 64 bits on some machines.
+    #[allow(clippy::unnecessary_cast)]
+    let bytes = |blocks| (blocks as u64).saturating_mul(stat.fragment_size() as u64);
+    let (size, free) = (bytes(stat.blocks()), bytes(stat.blocks_free()));
+    Ok(Space {
+        size,
+        used: size.saturating_sub(free),
+        free,
+    })
+}
+
+/// Every object with what `stat(2)` knows of it, semaphores included, in no order.
+///
+/// What `shm_open(3)` cannot open (directories, links, FIFOs, sockets, devices) is not an object, and
+/// one that vanishes while it is looked at was never there.
+///
+/// # Errors
+///
+/// `/dev/shm` cannot be read.
+pub fn objects() -> io::Result<impl Iterator<Item = io::Result<(ShmName, Metadata)>>> {
+    Ok(std::fs::read_dir(PATH)?.filter_map(|entry| {
+        let look = || -> io::Result<_> {
+            let entry = entry?;
+            if !entry.file_type()?.is_file() {
+                return Ok(None);
+            }
+            let metadata = entry.metadata()?;
+            let name = ShmName::new(&entry.file_name()).ok();
+            // The type is asked again: the name can have changed hands since the directory was read.
+            Ok(name.zip(metadata.is_file().then_some(metadata)))
+        };
+        match look() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            result => result.transpose(),
+        }
+    }))
+}
+
+/// What `stat(2)` knows of one object. Nothing is opened, so that no permission is needed.
+///
+/// # Errors
+///
+/// There is no such object, or something else has its name.
+pub fn stat(name: &ShmName) -> Result<Metadata> {
+    let metadata = std::fs::symlink_metadata(name.path()).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Error::NotFound(name.clone()),
+        _ => Error::io(name, "look at it", &error),
+    })?;
+    match other_type(metadata.file_type()) {
+        None => Ok(metadata),
+        Some(what) => Err(Error::NotAnObject {
+            name: name.clone(),
+            what,
+        }),
+    }
+}
+
+/// What a file is that is not regular, with its article.
+pub(super) fn other_type(file_type: FileType) -> Option<&'static str> {
+    match file_type {
+        t if t.is_file() => None,
+        t if t.is_dir() => Some("a directory"),
+        t if t.is_symlink() => Some("a symbolic link"),
+        t if t.is_fifo() => Some("a FIFO"),
+        t if t.is_socket() => Some("a socket"),
+        _ => Some("a device"),
+    }
+}

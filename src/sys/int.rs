@@ -1,0 +1,198 @@
+//! Integers as C programs keep them in shared memory: a type, and a value that fits it.
+
+use std::fmt::{self, Display};
+
+/// One of the eight integer types, in the machine's byte order (`int8_t` to `uint64_t`, `stdint.h(0p)`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IntType {
+    I8,
+    I16,
+    I32,
+    I64,
+    U8,
+    U16,
+    U32,
+    U64,
+}
+
+impl IntType {
+    /// All of them, in the order people are shown.
+    pub const ALL: [IntType; 8] = [
+        Self::I8,
+        Self::I16,
+        Self::I32,
+        Self::I64,
+        Self::U8,
+        Self::U16,
+        Self::U32,
+        Self::U64,
+    ];
+
+    /// `i32`, as the command line and Rust call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::I8 => "i8",
+            Self::I16 => "i16",
+            Self::I32 => "i32",
+            Self::I64 => "i64",
+            Self::U8 => "u8",
+            Self::U16 => "u16",
+            Self::U32 => "u32",
+            Self::U64 => "u64",
+        }
+    }
+
+    /// The bytes that it takes: 1, 2, 4 or 8.
+    pub const fn width(self) -> usize {
+        match self {
+            Self::I8 | Self::U8 => 1,
+            Self::I16 | Self::U16 => 2,
+            Self::I32 | Self::U32 => 4,
+            Self::I64 | Self::U64 => 8,
+        }
+    }
+
+    /// The smallest value.
+    pub const fn min(self) -> i128 {
+        if self.is_signed() {
+            -(1 << (self.bits() - 1))
+        } else {
+            0
+        }
+    }
+
+    /// The largest value.
+    pub const fn max(self) -> i128 {
+        let value_bits = if self.is_signed() {
+            self.bits() - 1
+        } else {
+            self.bits()
+        };
+        (1 << value_bits) - 1
+    }
+
+    const fn is_signed(self) -> bool {
+        matches!(self, Self::I8 | Self::I16 | Self::I32 | Self::I64)
+    }
+
+    const fn bits(self) -> u32 {
+        8 * self.width() as u32
+    }
+}
+
+/// An integer that fits its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Int {
+    int_type: IntType,
+    value: i128,
+}
+
+impl Int {
+    /// `value` as an `int_type`, or nothing when it is out of the type's range.
+    pub fn new(int_type: IntType, value: i128) -> Option<Int> {
+        (int_type.min()..=int_type.max())
+            .contains(&value)
+            .then_some(Int { int_type, value })
+    }
+
+    /// What a hole reads as.
+    pub fn zero(int_type: IntType) -> Int {
+        Int { int_type, value: 0 }
+    }
+
+    /// The integer whose two's complement is `bits`, or nothing when they are more than the type has.
+    pub fn from_bits(int_type: IntType, bits: u64) -> Option<Int> {
+        let (bits, width) = (i128::from(bits), int_type.bits());
+        if bits >> width != 0 {
+            return None;
+        }
+        let value = if bits > int_type.max() {
+            bits - (1 << width)
+        } else {
+            bits
+        };
+        Some(Int { int_type, value })
+    }
+
+    /// Its two's complement, in the low bits.
+    pub fn to_bits(self) -> u64 {
+        self.value as u64 & (u64::MAX >> (64 - self.int_type.bits()))
+    }
+
+    /// The type that it fits.
+    pub fn int_type(self) -> IntType {
+        self.int_type
+    }
+}
+
+impl Display for Int {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_limits_are_those_of_rust() {
+        assert_eq!(
+            (IntType::I8.min(), IntType::I8.max()),
+            (i8::MIN.into(), i8::MAX.into())
+        );
+        assert_eq!(
+            (IntType::U16.min(), IntType::U16.max()),
+            (0, u16::MAX.into())
+        );
+        assert_eq!(
+            (IntType::I32.min(), IntType::I32.max()),
+            (i32::MIN.into(), i32::MAX.into())
+        );
+        assert_eq!(
+            (IntType::I64.min(), IntType::I64.max()),
+            (i64::MIN.into(), i64::MAX.into())
+        );
+        assert_eq!(
+            (IntType::U64.min(), IntType::U64.max()),
+            (0, u64::MAX.into())
+        );
+    }
+
+    #[test]
+    fn one_past_a_limit_does_not_fit() {
+        for int_type in IntType::ALL {
+            for limit in [int_type.min(), int_type.max()] {
+                assert!(Int::new(int_type, limit).is_some());
+            }
+            assert_eq!(Int::new(int_type, int_type.min() - 1), None);
+            assert_eq!(Int::new(int_type, int_type.max() + 1), None);
+        }
+    }
+
+    #[test]
+    fn bits_are_two_s_complement() {
+        assert_eq!(
+            Int::from_bits(IntType::I32, 0xffff_ffff).map(|i| i.to_string()),
+            Some("-1".into())
+        );
+        assert_eq!(
+            Int::from_bits(IntType::I8, 0x80).map(|i| i.to_string()),
+            Some("-128".into())
+        );
+        assert_eq!(Int::from_bits(IntType::I8, 0x100), None);
+        assert_eq!(Int::new(IntType::I64, -1).map(Int::to_bits), Some(u64::MAX));
+    }
+
+    proptest! {
+        #[test]
+        fn bits_and_back(bits: u64, which in 0..IntType::ALL.len()) {
+            let int_type = IntType::ALL[which];
+            let bits = bits >> (64 - 8 * int_type.width());
+            let int = Int::from_bits(int_type, bits).unwrap();
+            prop_assert_eq!(int.to_bits(), bits);
+            prop_assert!(Int::new(int_type, int.value) == Some(int));
+        }
+    }
+}

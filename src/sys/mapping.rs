@@ -1,0 +1,232 @@
+//! A memory mapping, `mmap(2)`, that unmaps itself: the four kinds there are.
+//!
+//! | kind | made of | who sees a store |
+//! | --- | --- | --- |
+//! | [private file](Mapping::private_file) | a copy of the file's pages, made on the first store | this process |
+//! | [shared file](Mapping::shared_file) | the file's pages | everyone who maps or reads the file |
+//! | [private anonymous](Mapping::private_anonymous) | zeros | this process |
+//! | [shared anonymous](Mapping::shared_anonymous) | zeros | this process and the children it forks |
+
+use super::int::{Int, IntType};
+use super::object::Access;
+use nix::errno::Errno;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+use nix::unistd::{SysconfVar, sysconf};
+use std::ffi::c_void;
+use std::num::NonZero;
+use std::os::fd::AsFd;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+
+/// Mapped memory. It stays mapped until it is dropped, whatever happens to the file.
+///
+/// A file can be truncated while it is mapped; touching what is gone then raises SIGBUS. System calls
+/// that are given the address fail with `EFAULT` instead.
+#[derive(Debug)]
+pub struct Mapping {
+    /// The start of the first page.
+    base: NonNull<c_void>,
+    /// From the start of the first page to the first byte that was asked for.
+    lead: usize,
+    /// The bytes that were asked for.
+    length: usize,
+}
+
+impl Mapping {
+    /// Maps `length` bytes of a file from `offset` on, which need not be on a page. Stores go to a copy.
+    ///
+    /// # Errors
+    ///
+    /// Those of `mmap(2)`: `EACCES` or `ENODEV` for what cannot be mapped, `ENOMEM` without room.
+    pub fn private_file(
+        file: impl AsFd,
+        offset: u64,
+        length: NonZero<usize>,
+    ) -> nix::Result<Mapping> {
+        Self::file(
+            file,
+            offset,
+            length,
+            Access::ReadWrite,
+            MapFlags::MAP_PRIVATE,
+        )
+    }
+
+    /// Maps `length` bytes of a file from `offset` on, which need not be on a page. Stores go to the file.
+    ///
+    /// # Errors
+    ///
+    /// Those of `mmap(2)`: `EACCES` or `ENODEV` for what cannot be mapped, `ENOMEM` without room.
+    pub fn shared_file(
+        file: impl AsFd,
+        offset: u64,
+        length: NonZero<usize>,
+        access: Access,
+    ) -> nix::Result<Mapping> {
+        Self::file(file, offset, length, access, MapFlags::MAP_SHARED)
+    }
+
+    /// Maps `length` zero bytes that no other process sees.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` without room.
+    pub fn private_anonymous(length: NonZero<usize>) -> nix::Result<Mapping> {
+        Self::anonymous(length, MapFlags::MAP_PRIVATE)
+    }
+
+    /// Maps `length` zero bytes that this process shares with the children it forks from now on.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` without room.
+    pub fn shared_anonymous(length: NonZero<usize>) -> nix::Result<Mapping> {
+        Self::anonymous(length, MapFlags::MAP_SHARED)
+    }
+
+    fn file(
+        file: impl AsFd,
+        offset: u64,
+        length: NonZero<usize>,
+        access: Access,
+        sharing: MapFlags,
+    ) -> nix::Result<Mapping> {
+        let page = sysconf(SysconfVar::PAGE_SIZE)?.ok_or(Errno::EINVAL)? as u64;
+        let lead = (offset % page) as usize;
+        let start = (offset - offset % page)
+            .try_into()
+            .map_err(|_| Errno::EOVERFLOW)?;
+        let whole = length.checked_add(lead).ok_or(Errno::ENOMEM)?;
+        // SAFETY: the kernel chooses the address (no MAP_FIXED), so no memory that exists is touched.
+        let base = unsafe { mmap(None, whole, protection(access), sharing, file, start) }?;
+        Ok(Mapping {
+            base,
+            lead,
+            length: length.get(),
+        })
+    }
+
+    fn anonymous(length: NonZero<usize>, sharing: MapFlags) -> nix::Result<Mapping> {
+        // SAFETY: as for a file.
+        let base = unsafe { mmap_anonymous(None, length, protection(Access::ReadWrite), sharing) }?;
+        Ok(Mapping {
+            base,
+            lead: 0,
+            length: length.get(),
+        })
+    }
+
+    /// The bytes that are mapped.
+    #[allow(clippy::len_without_is_empty, reason = "no mapping is empty")]
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// The address of the byte `offset` bytes from the start.
+    ///
+    /// # Panics
+    ///
+    /// `offset` and the `length` bytes after it are not within the mapping.
+    pub(super) fn address(&self, offset: usize, length: usize) -> NonNull<c_void> {
+        let end = offset.checked_add(length);
+        assert!(
+            end.is_some_and(|end| end <= self.length),
+            "{offset}+{length} of {}",
+            self.length
+        );
+        // SAFETY: by the assertion the address is within the mapping, or one past its end.
+        unsafe { self.base.byte_add(self.lead + offset) }
+    }
+
+    /// Loads the integer `offset` bytes from the start: atomically where it is aligned to its type.
+    ///
+    /// Memory that another process has truncated away raises SIGBUS, see
+    /// [`signal::bus_error_is`](super::signal::bus_error_is).
+    ///
+    /// # Panics
+    ///
+    /// The integer is not within the mapping.
+    pub fn load(&self, offset: usize, int_type: IntType) -> Int {
+        let address = self.address(offset, int_type.width());
+        // SAFETY: the address is within the mapping, which lives as long as `self`, and every bit
+        // pattern is an integer. Other processes may store at any time: the aligned accesses are
+        // atomic, the others volatile, and no reference to the memory is made that promises it keeps
+        // still. If the file was truncated the access faults; it never reads other memory.
+        let bits = unsafe {
+            match int_type.width() {
+                1 => load!(AtomicU8, u8, address).into(),
+                2 => load!(AtomicU16, u16, address).into(),
+                4 => load!(AtomicU32, u32, address).into(),
+                _ => load!(AtomicU64, u64, address),
+            }
+        };
+        Int::from_bits(int_type, bits).expect("as many bits were loaded as the type has")
+    }
+
+    /// Stores an integer `offset` bytes from the start: atomically where it is aligned to its type.
+    ///
+    /// Memory that another process has truncated away raises SIGBUS, and so does a hole that a full
+    /// file system cannot fill; see [`signal::bus_error_is`](super::signal::bus_error_is).
+    ///
+    /// # Panics
+    ///
+    /// The integer is not within the mapping.
+    pub fn store(&self, offset: usize, int: Int) {
+        let address = self.address(offset, int.int_type().width());
+        let bits = int.to_bits();
+        // SAFETY: as in `load`; a mapping that was made to be read faults and stores nothing.
+        unsafe {
+            match int.int_type().width() {
+                1 => store!(AtomicU8, u8, address, bits),
+                2 => store!(AtomicU16, u16, address, bits),
+                4 => store!(AtomicU32, u32, address, bits),
+                _ => store!(AtomicU64, u64, address, bits),
+            }
+        }
+    }
+}
+
+/// An integer at any address: the type makes the compiler use accesses that need no alignment.
+#[repr(C, packed)]
+struct Unaligned<T>(T);
+
+macro_rules! load {
+    ($atomic:ty, $plain:ty, $address:expr) => {{
+        let pointer = $address.as_ptr().cast::<$plain>();
+        if pointer.is_aligned() {
+            <$atomic>::from_ptr(pointer).load(Ordering::SeqCst)
+        } else {
+            pointer.cast::<Unaligned<$plain>>().read_volatile().0
+        }
+    }};
+}
+
+macro_rules! store {
+    ($atomic:ty, $plain:ty, $address:expr, $bits:expr) => {{
+        let pointer = $address.as_ptr().cast::<$plain>();
+        if pointer.is_aligned() {
+            <$atomic>::from_ptr(pointer).store($bits as $plain, Ordering::SeqCst);
+        } else {
+            pointer
+                .cast::<Unaligned<$plain>>()
+                .write_volatile(Unaligned($bits as $plain));
+        }
+    }};
+}
+use {load, store};
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: exactly what `mmap` gave us, and no address of it is used after its `Mapping`. It can
+        // only fail for an address that is none (`munmap(2)`).
+        let unmapped = unsafe { munmap(self.base, self.lead + self.length) };
+        debug_assert_eq!(unmapped, Ok(()));
+    }
+}
+
+fn protection(access: Access) -> ProtFlags {
+    match access {
+        Access::Read => ProtFlags::PROT_READ,
+        Access::ReadWrite => ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+    }
+}

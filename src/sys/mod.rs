@@ -1,0 +1,16 @@
+//! The floor: one file a kernel facility, and the only `unsafe` code of the crate.
+//!
+//! Every object in `/dev/shm` belongs to everybody who may open it, and can be changed, truncated or
+//! removed at any instruction. So no slice is ever made over memory that others can change: raw
+//! pointers, atomics, and system calls that take an address are all there is.
+
+#![allow(unsafe_code)]
+
+pub mod dev_shm;
+pub mod error;
+pub mod int;
+pub mod mapping;
+pub mod name;
+pub mod object;
+pub mod signal;
+pub mod stream;

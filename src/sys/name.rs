@@ -1,0 +1,156 @@
+//! The name of a shared memory object, `shm_open(3)`.
+
+use crate::escape::Escaped;
+use std::ffi::{CStr, CString, OsStr};
+use std::fmt::{self, Display};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+/// The most bytes that a name has after its slash (`NAME_MAX`, `limits.h(0p)`).
+pub const NAME_MAX: usize = 255;
+
+/// A valid name: a slash, then 1 to 255 bytes, none of them a slash or NUL, and neither `.` nor `..`.
+///
+/// It is bytes, not text. [`Display`] escapes what a terminal would act on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ShmName(CString);
+
+/// Why a NAME is none.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    #[error("not a NAME: nothing is left without the slash")]
+    Empty,
+    #[error("not a NAME: it may start with a slash and holds no other")]
+    Slash,
+    #[error("not a NAME: a path; the object's name is {0}")]
+    Path(ShmName),
+    #[error("not a NAME: . and .. are directories")]
+    Dots,
+    #[error("not a NAME: {0} bytes after the slash, and {NAME_MAX} is the most")]
+    TooLong(usize),
+    #[error("not a NAME: it holds a NUL byte")]
+    Nul,
+}
+
+impl ShmName {
+    /// Reads `counter` or `/counter`, which are the same.
+    ///
+    /// # Errors
+    ///
+    /// The rule that was broken, see [`NameError`].
+    pub fn new(name: &OsStr) -> Result<Self, NameError> {
+        let bytes = name.as_bytes();
+        if let Some(rest) = bytes.strip_prefix(b"/dev/shm/") {
+            return Err(
+                Self::new(OsStr::from_bytes(rest)).map_or(NameError::Slash, NameError::Path)
+            );
+        }
+        let bare = bytes.strip_prefix(b"/").unwrap_or(bytes);
+        match bare {
+            b"" => Err(NameError::Empty),
+            b"." | b".." => Err(NameError::Dots),
+            _ if bare.contains(&b'/') => Err(NameError::Slash),
+            _ if bare.len() > NAME_MAX => Err(NameError::TooLong(bare.len())),
+            _ => CString::new([b"/", bare].concat())
+                .map(ShmName)
+                .map_err(|_| NameError::Nul),
+        }
+    }
+
+    /// `/counter` with a NUL after it, as `shm_open(3)` takes it.
+    pub fn as_c_str(&self) -> &CStr {
+        &self.0
+    }
+
+    /// The bytes of `/counter`.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
+    /// `counter`: the file name in [`dev_shm::PATH`](super::dev_shm::PATH).
+    pub fn file_name(&self) -> &OsStr {
+        OsStr::from_bytes(&self.as_bytes()[1..])
+    }
+
+    /// `/dev/shm/counter`, where Linux keeps the object (`shm_overview(7)`).
+    pub fn path(&self) -> PathBuf {
+        [OsStr::new(super::dev_shm::PATH), self.file_name()]
+            .iter()
+            .collect()
+    }
+
+    /// Whether it is the memory of a named semaphore (`sem_overview(7)`), which lives in the same place.
+    pub fn is_semaphore(&self) -> bool {
+        self.as_bytes().starts_with(b"/sem.")
+    }
+}
+
+impl Display for ShmName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Escaped(self.as_bytes()).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn name(bytes: &[u8]) -> Result<ShmName, NameError> {
+        ShmName::new(OsStr::from_bytes(bytes))
+    }
+
+    #[test]
+    fn the_leading_slash_is_optional() {
+        assert_eq!(name(b"counter"), name(b"/counter"));
+        assert_eq!(name(b"counter").unwrap().to_string(), "/counter");
+    }
+
+    #[test]
+    fn any_byte_but_slash_and_nul_is_valid() {
+        for bytes in [
+            &b"\xff\xfe"[..],
+            b"two\nlines",
+            b"\x1b[2J",
+            b" ",
+            b"...",
+            b"-",
+            b".hidden",
+        ] {
+            assert_eq!(name(bytes).unwrap().file_name().as_bytes(), bytes);
+        }
+        assert!(name(&[b'x'; 255]).is_ok());
+        assert!(name(&[&b"/"[..], &[b'x'; 255]].concat()).is_ok());
+    }
+
+    #[test]
+    fn an_invalid_name_says_which_rule_it_breaks() {
+        for (bytes, error) in [
+            (&b""[..], NameError::Empty),
+            (b"/", NameError::Empty),
+            (b"//x", NameError::Slash),
+            (b"a/b", NameError::Slash),
+            (b"a/", NameError::Slash),
+            (b".", NameError::Dots),
+            (b"/..", NameError::Dots),
+            (b"a\0b", NameError::Nul),
+            (&[b'x'; 256], NameError::TooLong(256)),
+            (b"/dev/shm/", NameError::Slash),
+            (b"/dev/shm/a/b", NameError::Slash),
+            (b"/dev/shm/x", NameError::Path(name(b"x").unwrap())),
+        ] {
+            assert_eq!(name(bytes), Err(error), "{}", Escaped(bytes));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_is_one_file_in_dev_shm(bytes: Vec<u8>) {
+            if let Ok(name) = name(&bytes) {
+                let path = name.path();
+                prop_assert_eq!(path.parent(), Some(super::super::dev_shm::PATH.as_ref()));
+                prop_assert_eq!(path.file_name(), Some(name.file_name()));
+            }
+        }
+    }
+}

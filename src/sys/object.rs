@@ -1,0 +1,310 @@
+//! One shared memory object: `shm_open(3)`, `ftruncate(2)`, `fstat(2)`, `shm_unlink(3)`.
+
+use super::dev_shm;
+use super::error::{Error, Result};
+use super::name::ShmName;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, FallocateFlags, OFlag, fallocate, open};
+use nix::sys::mman::{shm_open, shm_unlink};
+use nix::sys::stat::{Mode, fchmod, futimens};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{Whence, ftruncate, linkat, lseek};
+use std::ffi::CString;
+use std::fs::{File, Metadata};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long an open waits for somebody else's lease (`F_SETLEASE`, `fcntl(2)`): whoever holds one for
+/// a purpose of its own lets go within microseconds.
+const LEASE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What an open object is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    ReadWrite,
+}
+
+/// An open shared memory object.
+#[derive(Debug)]
+pub struct Object {
+    name: ShmName,
+    file: File,
+}
+
+impl Object {
+    /// Opens an object that exists, `shm_open(3)`.
+    ///
+    /// # Errors
+    ///
+    /// There is none, something else has its name, permission is missing, or it is under a lease that
+    /// its holder does not give up.
+    pub fn open(name: &ShmName, access: Access) -> Result<Object> {
+        // O_NONBLOCK: a FIFO planted under the name must not make us wait for its other end.
+        let flags = OFlag::O_NONBLOCK
+            | match access {
+                Access::Read => OFlag::O_RDONLY,
+                Access::ReadWrite => OFlag::O_RDWR,
+            };
+        let deadline = Instant::now() + LEASE_PATIENCE;
+        loop {
+            match shm_open(name.as_c_str(), flags, Mode::empty()) {
+                Ok(fd) => {
+                    let object = Object {
+                        name: name.clone(),
+                        file: File::from(fd),
+                    };
+                    return match dev_shm::other_type(object.metadata()?.file_type()) {
+                        None => Ok(object),
+                        Some(what) => Err(Error::NotAnObject {
+                            name: name.clone(),
+                            what,
+                        }),
+                    };
+                }
+                // O_NONBLOCK again (musl's shm_open always sets it): an object under a lease says
+                // EAGAIN instead of waiting until the lease is broken.
+                Err(Errno::EAGAIN) if Instant::now() < deadline => sleep(Duration::from_millis(1)),
+                Err(Errno::EAGAIN) => return Err(Error::Leased(name.clone())),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(why_not_open(name, errno)),
+            }
+        }
+    }
+
+    /// Makes an object of `size` zero bytes and the permissions `mode`, whatever the umask, and opens it.
+    ///
+    /// Its memory is reserved, and nobody sees it before it is whole: it gets its name last. That is
+    /// why it is not `shm_open(O_CREAT | O_EXCL)`, which names an object that is empty still.
+    ///
+    /// # Errors
+    ///
+    /// The name is taken, or `/dev/shm` cannot hold that much. Then nothing is left behind.
+    pub fn create(name: &ShmName, size: u64, mode: u32) -> Result<Object> {
+        // Asked first, so that a name that is taken is not reported as a lack of memory.
+        match dev_shm::stat(name) {
+            Ok(_) => return Err(Error::Exists(name.clone())),
+            Err(Error::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
+        let unnamed = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
+        match open(dev_shm::PATH, unnamed, Mode::S_IRUSR | Mode::S_IWUSR) {
+            Ok(fd) => {
+                let object = Object {
+                    name: name.clone(),
+                    file: File::from(fd),
+                };
+                object.fill(size, mode)?;
+                link(|path| link_unnamed(object.as_fd(), path), name)?;
+                Ok(object)
+            }
+            // A file system without O_TMPFILE (open(2) names both).
+            Err(Errno::EOPNOTSUPP | Errno::EISDIR) => create_by_another_name(name, size, mode),
+            Err(errno) => Err(Error::os(name, "make it", errno)),
+        }
+    }
+
+    /// Gives a new object, which nobody else can see, its size, memory and mode.
+    fn fill(&self, size: u64, mode: u32) -> Result<()> {
+        self.truncate(size)?;
+        self.reserve(0, size)?;
+        fchmod(&self.file, Mode::from_bits_truncate(mode))
+            .map_err(|errno| Error::os(&self.name, "set its mode", errno))
+    }
+
+    /// Sets the size in bytes, `ftruncate(2)`. New bytes are zeros, and have no memory yet.
+    ///
+    /// # Errors
+    ///
+    /// The size is more than a file, or this process (`RLIMIT_FSIZE`), may have.
+    pub fn truncate(&self, size: u64) -> Result<()> {
+        retry(|| ftruncate(&self.file, offset(size)?))
+            .map_err(|errno| Error::os(&self.name, "set its size", errno))
+    }
+
+    /// Allocates the memory of `length` bytes from `start`, `fallocate(2)`, so that no store into them
+    /// can fail. The size stays: an object that somebody else truncates meanwhile is not grown again.
+    ///
+    /// # Errors
+    ///
+    /// `/dev/shm` is full.
+    pub fn reserve(&self, start: u64, length: u64) -> Result<()> {
+        self.allocate(FallocateFlags::FALLOC_FL_KEEP_SIZE, start, length)
+    }
+
+    /// Makes the object at least `size` bytes, their memory allocated, `fallocate(2)`. It never gets
+    /// smaller, so that two who grow it at once cannot undo each other, as they could with `ftruncate(2)`.
+    ///
+    /// # Errors
+    ///
+    /// `/dev/shm` is full.
+    pub fn grow(&self, size: u64) -> Result<()> {
+        self.allocate(FallocateFlags::empty(), 0, size)
+    }
+
+    fn allocate(&self, flags: FallocateFlags, start: u64, length: u64) -> Result<()> {
+        if length == 0 {
+            return Ok(());
+        }
+        retry(|| fallocate(&self.file, flags, offset(start)?, offset(length)?)).map_err(|errno| {
+            match (errno, dev_shm::space()) {
+                (Errno::ENOSPC, Ok(space)) => Error::NoSpace {
+                    name: self.name.clone(),
+                    asked: length,
+                    free: space.free,
+                },
+                _ => Error::os(&self.name, "reserve its memory", errno),
+            }
+        })
+    }
+
+    /// What `fstat(2)` knows: the size, the owner, the mode, the times.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fstat(2)`.
+    pub fn metadata(&self) -> Result<Metadata> {
+        self.file
+            .metadata()
+            .map_err(|error| Error::io(&self.name, "look at it", &error))
+    }
+
+    /// Whether none of these bytes has memory: they are a hole, and zeros (`SEEK_DATA`, `lseek(2)`).
+    ///
+    /// In an object, memory that is reserved and was never stored into counts as a hole.
+    pub fn is_hole(&self, start: u64, length: u64) -> bool {
+        match offset(start).and_then(|start| lseek(&self.file, start, Whence::SeekData)) {
+            Ok(data) => data as u64 >= start + length,
+            // ENXIO: no data from there to the end. Any other errno: the kernel cannot tell.
+            Err(errno) => errno == Errno::ENXIO,
+        }
+    }
+
+    /// Sets the modification time to now, `futimens(3)`: a store through a mapping does so only sometimes.
+    ///
+    /// # Errors
+    ///
+    /// Those of `futimens(3)`.
+    pub fn set_modified(&self) -> Result<()> {
+        // Both times: whoever is not the owner may set only both, and only to now.
+        futimens(&self.file, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW)
+            .map_err(|errno| Error::os(&self.name, "set its modification time", errno))
+    }
+
+    /// The name that it was opened or made by.
+    pub fn name(&self) -> &ShmName {
+        &self.name
+    }
+
+    /// Removes a name, `shm_unlink(3)`. Whoever has the object open or mapped keeps it.
+    ///
+    /// # Errors
+    ///
+    /// There is no such object, it is another user's, or something else has its name: that is left.
+    pub fn unlink(name: &ShmName) -> Result<()> {
+        dev_shm::stat(name)?;
+        shm_unlink(name.as_c_str()).map_err(|errno| match errno {
+            Errno::ENOENT => Error::NotFound(name.clone()),
+            Errno::EACCES | Errno::EPERM => Error::NotOwner(name.clone()),
+            _ => Error::os(name, "remove it", errno),
+        })
+    }
+}
+
+impl AsFd for Object {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl From<Object> for OwnedFd {
+    fn from(object: Object) -> OwnedFd {
+        object.file.into()
+    }
+}
+
+fn why_not_open(name: &ShmName, errno: Errno) -> Error {
+    match errno {
+        Errno::ENOENT => Error::NotFound(name.clone()),
+        // O_NOFOLLOW, ENXIO for a socket and EISDIR: stat says what it is. So it does when the kernel
+        // denies a device or a directory; what it finds to be an object was denied for its mode.
+        _ => match dev_shm::stat(name) {
+            Err(error @ Error::NotAnObject { .. }) => error,
+            _ if errno == Errno::EACCES => Error::Denied(name.clone()),
+            _ => Error::os(name, "open it", errno),
+        },
+    }
+}
+
+/// The way of a file system that has no unnamed files: a name that nobody looks for, until it is whole.
+fn create_by_another_name(name: &ShmName, size: u64, mode: u32) -> Result<Object> {
+    let (other, fd) = loop {
+        let random = RandomState::new().build_hasher().finish();
+        let other =
+            CString::new(format!("/.shmtool-{random:016x}")).expect("there is no NUL in it");
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR;
+        match shm_open(other.as_c_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR) {
+            Ok(fd) => break (other, fd),
+            Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(Error::os(name, "make it", errno)),
+        }
+    };
+    let object = Object {
+        name: name.clone(),
+        file: File::from(fd),
+    };
+    let from = [dev_shm::PATH.as_bytes(), other.as_bytes()].concat();
+    let made = object.fill(size, mode).and_then(|()| {
+        link(
+            |path| linkat(AT_FDCWD, from.as_slice(), AT_FDCWD, path, AtFlags::empty()),
+            name,
+        )
+    });
+    let removed = shm_unlink(other.as_c_str()).map_err(|errno| Error::os(name, "tidy up", errno));
+    made.and(removed)?;
+    Ok(object)
+}
+
+/// Names a whole object; the kernel refuses a name that is taken.
+fn link(link: impl Fn(&Path) -> nix::Result<()>, name: &ShmName) -> Result<()> {
+    link(&name.path()).map_err(|errno| match errno {
+        Errno::EEXIST => Error::Exists(name.clone()),
+        _ => Error::os(name, "give it its name", errno),
+    })
+}
+
+/// Names an unnamed file, `linkat(2)`: by its descriptor where the kernel lets us (with privilege, or
+/// since Linux 6.10), else through `/proc`.
+fn link_unnamed(fd: BorrowedFd, path: &Path) -> nix::Result<()> {
+    match linkat(fd, "", AT_FDCWD, path, AtFlags::AT_EMPTY_PATH) {
+        Err(Errno::ENOENT) => {
+            let by_proc = format!("/proc/self/fd/{}", fd.as_raw_fd());
+            linkat(
+                AT_FDCWD,
+                by_proc.as_str(),
+                AT_FDCWD,
+                path,
+                AtFlags::AT_SYMLINK_FOLLOW,
+            )
+        }
+        result => result,
+    }
+}
+
+/// A signal that stops and continues us ends some calls with EINTR, though no handler ran (`signal(7)`).
+fn retry(mut call: impl FnMut() -> nix::Result<()>) -> nix::Result<()> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// A size as the system calls take it. No file is larger.
+fn offset(size: u64) -> nix::Result<nix::libc::off_t> {
+    size.try_into().map_err(|_| Errno::EFBIG)
+}

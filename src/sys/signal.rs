@@ -1,0 +1,58 @@
+//! Signals that would otherwise be what the user sees, `signal(7)`.
+
+use nix::libc;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction, signal};
+use std::sync::OnceLock;
+
+/// What the handler of SIGBUS writes, and the status that it ends the process with.
+static BUS_ERROR: OnceLock<(Vec<u8>, i32)> = OnceLock::new();
+
+/// Ends the process by SIGPIPE when nobody reads its output any more, as it ends `cat`. Rust's runtime
+/// ignores the signal.
+///
+/// # Errors
+///
+/// Those of `signal(2)`.
+pub fn end_on_closed_pipe() -> nix::Result<()> {
+    // SAFETY: the default action is no handler that could do harm.
+    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.map(drop)
+}
+
+/// Makes a file that is too large for `RLIMIT_FSIZE` an error (`EFBIG`, `setrlimit(2)`) and not a death.
+///
+/// # Errors
+///
+/// Those of `signal(2)`.
+pub fn ignore_file_size_limit() -> nix::Result<()> {
+    // SAFETY: no handler runs for a signal that is ignored.
+    unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) }.map(drop)
+}
+
+/// Ends the process with this message on standard error, and this status, when a mapping is touched
+/// whose file was truncated meanwhile (SIGBUS, `mmap(2)`). Only the first call counts.
+///
+/// # Errors
+///
+/// Those of `sigaction(2)`.
+pub fn bus_error_is(message: String, status: i32) -> nix::Result<()> {
+    BUS_ERROR.get_or_init(|| (message.into_bytes(), status));
+    let action = SigAction::new(
+        SigHandler::Handler(on_bus_error),
+        SaFlags::empty(),
+        SigSet::all(),
+    );
+    // SAFETY: the handler makes only calls that `signal-safety(7)` lists, and does not return.
+    unsafe { sigaction(Signal::SIGBUS, &action) }.map(drop)
+}
+
+extern "C" fn on_bus_error(_: libc::c_int) {
+    let (message, status) = BUS_ERROR
+        .get()
+        .map_or((&[][..], 1), |(text, status)| (text, *status));
+    // SAFETY: `message` is memory of our own that never changes again (reading a set OnceLock takes no
+    // lock), and write and _exit are async-signal-safe. There is nobody to tell that the write failed.
+    unsafe {
+        libc::write(libc::STDERR_FILENO, message.as_ptr().cast(), message.len());
+        libc::_exit(status)
+    }
+}

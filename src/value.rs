@@ -1,0 +1,182 @@
+//! VALUE: an integer as people write it, before its type is known.
+
+use crate::sys::int::{Int, IntType};
+use std::str::FromStr;
+
+/// A number that was written well; whether it fits is asked of a type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Value {
+    text: String,
+    negative: bool,
+    /// Saturated: what is beyond 128 bits is out of every type's range just the same.
+    magnitude: u128,
+    /// `0x`, `0o` or `0b`: a bit pattern of the type's width, unless it has a sign.
+    prefixed: bool,
+}
+
+/// The text is no VALUE.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "not an integer: decimal digits, or 0x, 0o, 0b and digits, with _ between digits where it helps"
+)]
+pub struct Malformed;
+
+/// The VALUE is out of the type's range.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}: out of the range of {}, which is {} to {}", int_type.name(), int_type.min(), int_type.max())]
+pub struct OutOfRange {
+    text: String,
+    int_type: IntType,
+}
+
+impl FromStr for Value {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let (negative, unsigned) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (radix, digits) = match unsigned.get(..2).map(str::to_ascii_lowercase).as_deref() {
+            Some("0x") => (16, &unsigned[2..]),
+            Some("0o") => (8, &unsigned[2..]),
+            Some("0b") => (2, &unsigned[2..]),
+            _ => (10, unsigned),
+        };
+        // An empty part is a `_` that does not stand between two digits.
+        if !digits
+            .split('_')
+            .all(|part| !part.is_empty() && part.chars().all(|c| c.is_digit(radix)))
+        {
+            return Err(Malformed);
+        }
+        // Only overflow can fail now.
+        let magnitude = u128::from_str_radix(&digits.replace('_', ""), radix).unwrap_or(u128::MAX);
+        Ok(Value {
+            text: text.to_owned(),
+            negative,
+            magnitude,
+            prefixed: radix != 10,
+        })
+    }
+}
+
+impl Value {
+    /// The integer of this type that the VALUE means.
+    ///
+    /// # Errors
+    ///
+    /// The VALUE is out of the type's range; a prefixed one without a sign has more bits than the type.
+    pub fn as_int(&self, int_type: IntType) -> Result<Int, OutOfRange> {
+        let int = if self.prefixed && !self.negative {
+            u64::try_from(self.magnitude)
+                .ok()
+                .and_then(|bits| Int::from_bits(int_type, bits))
+        } else {
+            let sign = if self.negative { -1 } else { 1 };
+            i128::try_from(self.magnitude)
+                .ok()
+                .and_then(|magnitude| Int::new(int_type, sign * magnitude))
+        };
+        int.ok_or_else(|| OutOfRange {
+            text: self.text.clone(),
+            int_type,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(text: &str, int_type: IntType) -> Option<String> {
+        text.parse::<Value>()
+            .unwrap()
+            .as_int(int_type)
+            .ok()
+            .map(|int| int.to_string())
+    }
+
+    #[test]
+    fn every_notation_is_understood() {
+        for (text, int_type, shown) in [
+            ("42", IntType::I32, "42"),
+            ("-5", IntType::I8, "-5"),
+            ("-0", IntType::U8, "0"),
+            ("007", IntType::I32, "7"),
+            ("1_000_000", IntType::I32, "1000000"),
+            ("-1_000", IntType::I16, "-1000"),
+            ("0x10", IntType::I32, "16"),
+            ("-0x10", IntType::I32, "-16"),
+            ("0XfF", IntType::U8, "255"),
+            ("0o17", IntType::U8, "15"),
+            ("0b1111_0000", IntType::U8, "240"),
+            ("0xffffffff", IntType::I32, "-1"),
+            ("0x80", IntType::I8, "-128"),
+            ("-0x80", IntType::I8, "-128"),
+            ("18446744073709551615", IntType::U64, "18446744073709551615"),
+            ("-9223372036854775808", IntType::I64, "-9223372036854775808"),
+        ] {
+            assert_eq!(read(text, int_type).as_deref(), Some(shown), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_out_of_range() {
+        for (text, int_type) in [
+            ("128", IntType::I8),
+            ("-1", IntType::U8),
+            ("256", IntType::U8),
+            ("0x100", IntType::I8),
+            ("-0xff", IntType::I8),
+            ("2147483648", IntType::I32),
+            ("18446744073709551616", IntType::U64),
+            ("0x1_0000_0000_0000_0000", IntType::U64),
+            ("340282366920938463463374607431768211456", IntType::I64),
+            ("-340282366920938463463374607431768211456", IntType::I64),
+        ] {
+            assert_eq!(read(text, int_type), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_message_gives_the_range() {
+        let error = "300"
+            .parse::<Value>()
+            .unwrap()
+            .as_int(IntType::I8)
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "300: out of the range of i8, which is -128 to 127"
+        );
+    }
+
+    #[test]
+    fn what_is_no_integer_is_refused() {
+        for text in [
+            "", "-", "--5", "+5", "0x", "0x_1", "_1", "1_", "1__0", "1.0", "1e3", "ten", " 1",
+            "0b2", "0o8", "0xg", "٣", "-_5", "é1",
+        ] {
+            assert_eq!(text.parse::<Value>(), Err(Malformed), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_integer_is_read_back_in_every_radix(bits: u64, which in 0..IntType::ALL.len()) {
+            let int_type = IntType::ALL[which];
+            let int = Int::from_bits(int_type, bits >> (64 - 8 * int_type.width())).unwrap();
+            let bits = int.to_bits();
+            for text in [int.to_string(), format!("{bits:#x}"), format!("{bits:#o}"), format!("{bits:#b}")] {
+                prop_assert_eq!(text.parse::<Value>().unwrap().as_int(int_type), Ok(int));
+            }
+        }
+
+        #[test]
+        fn no_text_panics(text: String) {
+            let _ = text.parse::<Value>();
+        }
+    }
+}
