@@ -1,0 +1,88 @@
+/* What other people's programs do with shared memory, in the way of the textbooks.
+ *
+ *   counterpart write NAME VALUE          makes the object, stores an int
+ *   counterpart read NAME                 prints the int
+ *   counterpart hold NAME                 maps the object, then prints its int for every line of input
+ *   counterpart store TYPE NAME OFFSET VALUE
+ *   counterpart load TYPE NAME OFFSET     the same for every type, at an offset
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void *map(const char *name, int flags, size_t size)
+{
+    int fd = shm_open(name, flags, 0600);
+    if (fd < 0) {
+        perror("shm_open");
+        exit(1);
+    }
+    if ((flags & O_CREAT) && ftruncate(fd, size) < 0) {
+        perror("ftruncate");
+        exit(1);
+    }
+    struct stat st;
+    if (fstat(fd, &st) < 0) {
+        perror("fstat");
+        exit(1);
+    }
+    int access = (flags & O_ACCMODE) == O_RDWR ? PROT_READ | PROT_WRITE : PROT_READ;
+    void *address = mmap(NULL, st.st_size, access, MAP_SHARED, fd, 0);
+    if (address == MAP_FAILED) {
+        perror("mmap");
+        exit(1);
+    }
+    close(fd);
+    return address;
+}
+
+#define EACH_TYPE(DO)                                                                             \
+    DO(i8, int8_t, PRId8, strtoll) DO(u8, uint8_t, PRIu8, strtoull)                                \
+    DO(i16, int16_t, PRId16, strtoll) DO(u16, uint16_t, PRIu16, strtoull)                          \
+    DO(i32, int32_t, PRId32, strtoll) DO(u32, uint32_t, PRIu32, strtoull)                          \
+    DO(i64, int64_t, PRId64, strtoll) DO(u64, uint64_t, PRIu64, strtoull)
+
+int main(int argc, char **argv)
+{
+    if (argc == 4 && strcmp(argv[1], "write") == 0) {
+        int *p = map(argv[2], O_CREAT | O_RDWR, sizeof(int));
+        *p = atoi(argv[3]);
+        return 0;
+    }
+    if (argc == 3 && strcmp(argv[1], "read") == 0) {
+        int *p = map(argv[2], O_RDONLY, 0);
+        printf("%d\n", *p);
+        return 0;
+    }
+    if (argc == 3 && strcmp(argv[1], "hold") == 0) {
+        volatile int *p = map(argv[2], O_RDONLY, 0);
+        char line[64];
+        while (fgets(line, sizeof line, stdin)) {
+            printf("%d\n", *p);
+            fflush(stdout);
+        }
+        return 0;
+    }
+#define STORE(name, type, format, parse)                                                          \
+    if (argc == 6 && strcmp(argv[1], "store") == 0 && strcmp(argv[2], #name) == 0) {               \
+        type value = (type)parse(argv[5], NULL, 10);                                               \
+        memcpy((char *)map(argv[3], O_RDWR, 0) + atol(argv[4]), &value, sizeof value);             \
+        return 0;                                                                                  \
+    }
+#define LOAD(name, type, format, parse)                                                           \
+    if (argc == 5 && strcmp(argv[1], "load") == 0 && strcmp(argv[2], #name) == 0) {                \
+        type value;                                                                                \
+        memcpy(&value, (char *)map(argv[3], O_RDONLY, 0) + atol(argv[4]), sizeof value);           \
+        printf("%" format "\n", value);                                                            \
+        return 0;                                                                                  \
+    }
+    EACH_TYPE(STORE)
+    EACH_TYPE(LOAD)
+    fprintf(stderr, "counterpart: unknown request\n");
+    return 2;
+}

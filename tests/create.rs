@@ -1,0 +1,293 @@
+//! `create`: what it promises.
+
+mod common;
+
+use common::*;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+
+#[test]
+fn an_object_holds_size_zero_bytes() {
+    let name = Name::new();
+    run(shmtool(["create", "-s", "5000"]).arg(&name)).prints("");
+    assert_eq!(fs::read(name.path()).unwrap(), [0; 5000]);
+}
+
+#[test]
+fn an_object_is_empty_unless_a_size_is_said() {
+    let name = Name::new();
+    run(shmtool(["create"]).arg(&name)).prints("");
+    assert_eq!(fs::metadata(name.path()).unwrap().len(), 0);
+}
+
+#[test]
+fn its_memory_is_reserved_at_once() {
+    let name = Name::new();
+    run(shmtool(["create", "--size=1M"]).arg(&name)).prints("");
+    assert_eq!(fs::metadata(name.path()).unwrap().blocks() * 512, 1 << 20);
+}
+
+#[test]
+fn its_mode_is_exactly_the_one_that_was_said() {
+    for (mode, umask) in [
+        ("0600", 0o000),
+        ("640", 0o077),
+        ("666", 0o777),
+        ("0", 0o022),
+        ("777", 0o022),
+    ] {
+        let name = Name::new();
+        let mut create = shmtool(["create", "-m", mode]);
+        // SAFETY: umask is async-signal-safe.
+        unsafe {
+            create.pre_exec(move || {
+                nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(umask));
+                Ok(())
+            })
+        };
+        run(create.arg(&name)).prints("");
+        let permissions = fs::metadata(name.path()).unwrap().permissions();
+        assert_eq!(
+            permissions.mode() & 0o7777,
+            u32::from_str_radix(mode, 8).unwrap()
+        );
+    }
+}
+
+#[test]
+fn a_mode_is_0600_unless_it_is_said() {
+    let name = Name::new();
+    run(shmtool(["create"]).arg(&name)).prints("");
+    assert_eq!(
+        fs::metadata(name.path()).unwrap().permissions().mode() & 0o7777,
+        0o600
+    );
+}
+
+#[test]
+fn a_name_may_have_255_bytes_of_any_kind() {
+    in_private_shm("a_name_may_have_255_bytes_of_any_kind", "size=1m", || {
+        use std::os::unix::ffi::OsStrExt;
+        let any: Vec<u8> = (1..=255)
+            .map(|byte| if byte == b'/' { b'x' } else { byte })
+            .collect();
+        let any = std::ffi::OsStr::from_bytes(&any);
+        run(shmtool(["create"]).arg(any)).prints("");
+        run(shmtool(["write-int"]).arg(any).arg("7")).prints("");
+        run(shmtool(["read-int"]).arg(any)).prints("7\n");
+        run(shmtool(["unlink"]).arg(any)).prints("");
+        assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 0);
+    });
+}
+
+#[test]
+fn an_object_that_exists_is_status_4_and_left_as_it_is() {
+    let name = Name::holding("mine");
+    let before = fs::metadata(name.path()).unwrap();
+    run(shmtool(["create", "-s", "4K", "-m", "777"]).arg(&name))
+        .fails(4)
+        .says(format!("{name}: the object exists already"));
+    let after = fs::metadata(name.path()).unwrap();
+    assert_eq!(fs::read(name.path()).unwrap(), b"mine");
+    assert_eq!(
+        (before.ino(), before.mode(), before.ctime_nsec()),
+        (after.ino(), after.mode(), after.ctime_nsec())
+    );
+}
+
+#[test]
+fn an_object_that_exists_is_status_4_even_where_the_size_would_not_fit() {
+    let name = Name::holding("mine");
+    run(shmtool(["create", "-s", "1000T"]).arg(&name)).fails(4);
+}
+
+#[test]
+fn one_of_many_racing_creators_makes_it() {
+    let name = Name::new();
+    let racers: Vec<_> = (0..8)
+        .map(|_| shmtool(["create", "-s", "64K"]).arg(&name).spawn().unwrap())
+        .collect();
+    let mut statuses: Vec<_> = racers
+        .into_iter()
+        .map(|racer| finish(racer).status.code())
+        .collect();
+    statuses.sort();
+    assert_eq!(statuses, [&[Some(0)][..], &[Some(4); 7]].concat());
+}
+
+#[test]
+fn of_several_names_a_failing_one_is_told_and_the_others_are_made() {
+    let (first, taken, last) = (Name::new(), Name::holding(""), Name::new());
+    run(shmtool(["create", "-s", "8"]).args([&first, &taken, &last]))
+        .fails(4)
+        .says(format!("{taken}: the object exists already"));
+    assert_eq!(fs::metadata(first.path()).unwrap().len(), 8);
+    assert_eq!(fs::metadata(last.path()).unwrap().len(), 8);
+}
+
+#[test]
+fn what_does_not_fit_fails_and_leaves_nothing() {
+    in_private_shm(
+        "what_does_not_fit_fails_and_leaves_nothing",
+        "size=1m",
+        || {
+            for (size, bytes) in [
+                ("1025K", 1025 << 10),
+                ("1T", 1 << 40),
+                ("9223372036854775807", i64::MAX),
+            ] {
+                run(&mut shmtool(["create", "-s", size, "/big"]))
+                    .fails(1)
+                    .says(format!(
+                        "/big: {bytes} bytes do not fit into /dev/shm, where 1048576 bytes are free"
+                    ));
+            }
+            assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 0);
+            run(&mut shmtool(["create", "-s", "1M", "/all"])).prints("");
+            run(&mut shmtool(["create", "-s", "1", "/more"])).fails(1);
+            run(&mut shmtool(["ls", "-q"])).prints("/all\n");
+        },
+    );
+}
+
+#[test]
+fn a_file_size_limit_is_an_error_and_not_a_signal() {
+    use nix::sys::resource::{Resource, setrlimit};
+    let name = Name::new();
+    for verb in [
+        &["create", "-s", "64K"][..],
+        &["write-int", "--offset", "64K"],
+    ] {
+        let mut command = shmtool(verb);
+        // SAFETY: setrlimit is one system call.
+        unsafe { command.pre_exec(|| Ok(setrlimit(Resource::RLIMIT_FSIZE, 4096, 4096)?)) };
+        command.arg(&name);
+        if verb[0] == "write-int" {
+            command.arg("1");
+        }
+        run(&mut command)
+            .fails(1)
+            .says(format!("{name}: cannot set its size: File too large"));
+        assert!(!name.path().exists());
+    }
+}
+
+#[test]
+fn a_size_that_is_none_is_wrong_usage() {
+    for (size, reason) in [
+        ("-1", "a SIZE is not negative"),
+        ("1.5", "a SIZE is a whole number of bytes"),
+        (
+            "99999999999999999999",
+            "too large: no file has more than 9223372036854775807 bytes",
+        ),
+        (
+            "8E",
+            "not a SIZE: bytes as 4096 or 0x1000, or with K, M, G, T (4K = 4KiB = 4096, 4KB = 4000)",
+        ),
+        (
+            "4Q",
+            "not a SIZE: bytes as 4096 or 0x1000, or with K, M, G, T (4K = 4KiB = 4096, 4KB = 4000)",
+        ),
+    ] {
+        let name = Name::new();
+        run(shmtool(["create", "-s", size]).arg(&name))
+            .fails(2)
+            .says(format!("{size}: {reason}"));
+        assert!(!name.path().exists());
+    }
+}
+
+#[test]
+fn a_mode_that_is_none_is_wrong_usage() {
+    for mode in ["rw", "8", "10000", "-1", "4600", "2600", "1600", ""] {
+        let name = Name::new();
+        run(shmtool(["create", "-m", mode]).arg(&name)).fails(2);
+        assert!(!name.path().exists());
+    }
+}
+
+#[test]
+fn what_is_no_object_keeps_its_name() {
+    let name = Name::new();
+    symlink("/nowhere", name.path()).unwrap();
+    run(shmtool(["create"]).arg(&name)).fails(1).says(format!(
+        "{name}: not a shared memory object but a symbolic link"
+    ));
+    assert_eq!(
+        fs::read_link(name.path()).unwrap().to_str(),
+        Some("/nowhere")
+    );
+}
+
+#[test]
+fn an_unprivileged_user_makes_objects_too() {
+    if is_root() {
+        let name = Name::new();
+        run(as_nobody(shmtool(["create", "-s", "8"]).arg(&name))).prints("");
+        assert_eq!(fs::metadata(name.path()).unwrap().uid(), 65534);
+    }
+}
+
+#[test]
+fn an_object_is_made_where_the_kernel_has_no_unnamed_files() {
+    let name = Name::new();
+    for (injected, status) in [
+        ("openat:error=EOPNOTSUPP", 0),
+        ("openat:error=EOPNOTSUPP", 4),
+    ] {
+        let inject = format!("inject={injected}");
+        let Some(mut create) = strace(
+            &["-P", "/dev/shm", "-e", &inject],
+            ["create", "-s", "8K", "-m", "640"],
+        ) else {
+            return;
+        };
+        assert_eq!(run(create.arg(&name)).status.code(), Some(status));
+        let stat = fs::metadata(name.path()).unwrap();
+        assert_eq!(
+            (stat.len(), stat.mode() & 0o7777, stat.nlink()),
+            (8192, 0o640, 1)
+        );
+    }
+}
+
+#[test]
+fn an_object_is_named_through_proc_where_its_descriptor_is_not_enough() {
+    let name = Name::new();
+    let Some(mut create) = strace(
+        &["-e", "inject=linkat:error=ENOENT:when=1"],
+        ["create", "-s", "8K"],
+    ) else {
+        return;
+    };
+    run(create.arg(&name)).prints("");
+    assert_eq!(fs::metadata(name.path()).unwrap().len(), 8192);
+}
+
+#[test]
+fn a_creator_that_is_killed_leaves_nothing_or_the_whole_object() {
+    in_private_shm(
+        "a_creator_that_is_killed_leaves_nothing_or_the_whole_object",
+        "size=64m",
+        || {
+            let mut made = 0;
+            for round in 0..200 {
+                let mut child = shmtool(["create", "-s", "16M", "/big"]).spawn().unwrap();
+                std::thread::sleep(std::time::Duration::from_micros(round * 60));
+                child.kill().unwrap();
+                child.wait().unwrap();
+                for entry in fs::read_dir("/dev/shm").unwrap() {
+                    let entry = entry.unwrap();
+                    let stat = entry.metadata().unwrap();
+                    assert_eq!(entry.file_name(), "big");
+                    assert_eq!((stat.len(), stat.blocks() * 512), (16 << 20, 16 << 20));
+                    fs::remove_file(entry.path()).unwrap();
+                    made += 1;
+                }
+            }
+            eprintln!("{made} of 200 were made before the kill");
+        },
+    );
+}

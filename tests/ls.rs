@@ -1,0 +1,322 @@
+//! `ls`: what it promises. All of it in a private `/dev/shm`: it lists whatever is there.
+
+mod common;
+
+use common::*;
+use serde_json::{Value, json};
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+/// The words of each line of the table.
+fn table(args: &[&str]) -> Vec<Vec<String>> {
+    let listed = run(shmtool(["ls"]).args(args));
+    assert!(listed.status.success(), "{listed:?}");
+    let text = String::from_utf8(listed.stdout).unwrap();
+    text.lines()
+        .map(|line| line.split_whitespace().map(str::to_owned).collect())
+        .collect()
+}
+
+/// The names of the JSON listing.
+fn json(args: &[&str]) -> Value {
+    let listed = run(shmtool(["ls", "-J"]).args(args));
+    assert!(listed.status.success(), "{listed:?}");
+    serde_json::from_slice(&listed.stdout).unwrap()
+}
+
+#[test]
+fn the_table_shows_name_size_use_mode_owner_and_age() {
+    in_private_shm(
+        "the_table_shows_name_size_use_mode_owner_and_age",
+        "size=4m",
+        || {
+            run(&mut shmtool([
+                "create", "-s", "1536K", "-m", "640", "/full",
+            ]))
+            .prints("");
+            fs::File::create("/dev/shm/a-hole")
+                .unwrap()
+                .set_len(1 << 30)
+                .unwrap();
+            fs::set_permissions("/dev/shm/a-hole", fs::Permissions::from_mode(0o644)).unwrap();
+            let id = std::process::Command::new("id")
+                .arg("-un")
+                .output()
+                .unwrap();
+            let me = String::from_utf8(id.stdout).unwrap().trim().to_owned();
+            let ages = ["0s", "1s", "2s", "3s", "4s", "5s"].map(String::from);
+            let rows = table(&[]);
+            assert_eq!(rows[0], ["NAME", "SIZE", "USED", "MODE", "OWNER", "AGE"]);
+            assert_eq!(rows[1][..5], ["/a-hole", "1GiB", "0B", "rw-r--r--", &me]);
+            assert_eq!(
+                rows[2][..5],
+                ["/full", "1.50MiB", "1.50MiB", "rw-r-----", &me]
+            );
+            assert!(
+                ages.contains(&rows[1][5]) && ages.contains(&rows[2][5]),
+                "{rows:?}"
+            );
+            assert_eq!(rows.len(), 3);
+        },
+    );
+}
+
+#[test]
+fn the_columns_are_aligned_by_what_a_terminal_shows() {
+    in_private_shm(
+        "the_columns_are_aligned_by_what_a_terminal_shows",
+        "size=4m",
+        || {
+            for name in ["a", "longer", "数", "\u{1b}[31m"] {
+                fs::write(format!("/dev/shm/{name}"), "").unwrap();
+            }
+            let listed = run(&mut shmtool(["ls"]));
+            let text = String::from_utf8(listed.stdout).unwrap();
+            let column = |line: &str| {
+                unicode_width::UnicodeWidthStr::width(line.split("  ").next().unwrap())
+            };
+            let places: Vec<_> = text
+                .lines()
+                .map(|line| (column(line), unicode_width::UnicodeWidthStr::width(line)))
+                .collect();
+            let (_, width) = places[0];
+            assert!(
+                places
+                    .iter()
+                    .all(|&(name, line)| line == width && name <= r"/\u{1b}[31m".len()),
+                "{text}"
+            );
+        },
+    );
+}
+
+#[test]
+fn an_empty_dev_shm_is_a_table_without_rows() {
+    in_private_shm(
+        "an_empty_dev_shm_is_a_table_without_rows",
+        "size=64k",
+        || {
+            run(&mut shmtool(["ls"])).prints("NAME  SIZE  USED  MODE  OWNER  AGE\n");
+            run(&mut shmtool(["ls", "-q"])).prints("");
+            assert_eq!(json(&[])["objects"], json!([]));
+        },
+    );
+}
+
+#[test]
+fn only_what_shm_open_opens_is_an_object() {
+    in_private_shm("only_what_shm_open_opens_is_an_object", "size=64k", || {
+        fs::create_dir("/dev/shm/directory").unwrap();
+        symlink("/etc/passwd", "/dev/shm/link").unwrap();
+        nix::unistd::mkfifo("/dev/shm/fifo", nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind("/dev/shm/socket").unwrap();
+        fs::write("/dev/shm/.hidden", "").unwrap();
+        fs::write("/dev/shm/object", "").unwrap();
+        run(&mut shmtool(["ls", "-q"])).prints("/.hidden\n/object\n");
+    });
+}
+
+#[test]
+fn semaphores_are_listed_with_all_or_by_name() {
+    in_private_shm(
+        "semaphores_are_listed_with_all_or_by_name",
+        "size=64k",
+        || {
+            fs::write("/dev/shm/sem.lock", [0; 32]).unwrap();
+            fs::write("/dev/shm/object", "").unwrap();
+            run(&mut shmtool(["ls", "-q"])).prints("/object\n");
+            run(&mut shmtool(["ls", "-qa"])).prints("/object\n/sem.lock\n");
+            run(&mut shmtool(["ls", "--names", "--all"])).prints("/object\n/sem.lock\n");
+            run(&mut shmtool(["ls", "-q", "sem.lock"])).prints("/sem.lock\n");
+            let types: Vec<_> = json(&["-a"])["objects"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|o| o["type"].clone())
+                .collect();
+            assert_eq!(types, ["memory", "semaphore"]);
+        },
+    );
+}
+
+#[test]
+fn names_limit_the_list_and_a_missing_one_is_status_3() {
+    in_private_shm(
+        "names_limit_the_list_and_a_missing_one_is_status_3",
+        "size=64k",
+        || {
+            for name in ["a", "b", "c"] {
+                fs::write(format!("/dev/shm/{name}"), "").unwrap();
+            }
+            run(&mut shmtool(["ls", "-q", "/c", "a"])).prints("/a\n/c\n");
+            let listed = run(&mut shmtool(["ls", "-q", "/c", "nope", "a"]));
+            listed.says("/nope: no such object");
+            assert_eq!(
+                (listed.status.code(), &listed.stdout[..]),
+                (Some(3), &b"/a\n/c\n"[..])
+            );
+        },
+    );
+}
+
+#[test]
+fn a_pipe_gets_the_bytes_of_a_name_and_a_person_sees_them_escaped() {
+    in_private_shm(
+        "a_pipe_gets_the_bytes_of_a_name_and_a_person_sees_them_escaped",
+        "size=64k",
+        || {
+            let bytes = b"evil\x1b[2J\n\xff";
+            fs::write(
+                std::path::Path::new("/dev/shm").join(OsStr::from_bytes(bytes)),
+                "",
+            )
+            .unwrap();
+            run(&mut shmtool(["ls", "-q"])).prints([b"/", &bytes[..], b"\n"].concat());
+            assert_eq!(table(&[])[1][0], r"/evil\u{1b}[2J\n\xff");
+            let terminal = on_terminal(&mut shmtool(["ls", "-q"]));
+            assert_eq!(
+                String::from_utf8_lossy(&terminal),
+                "/evil\\u{1b}[2J\\n\\xff\n"
+            );
+            run(shmtool(["create"]).arg(OsStr::from_bytes(bytes)))
+                .fails(4)
+                .says(r"/evil\u{1b}[2J\n\xff: the object exists already");
+        },
+    );
+}
+
+#[test]
+fn json_holds_everything() {
+    in_private_shm("json_holds_everything", "size=1m", || {
+        run(&mut shmtool(["create", "-s", "8K", "-m", "640", "/x"])).prints("");
+        let file = fs::File::options().write(true).open("/dev/shm/x").unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_millis(1500))
+            .unwrap();
+        fs::hard_link("/dev/shm/x", "/dev/shm/y").unwrap();
+        let stat = file.metadata().unwrap();
+        let listing = json(&["x"]);
+        let mut object = listing["objects"][0].clone();
+        let changed = object["changed"].take();
+        let (owner, group) = (object["owner"].take(), object["group"].take());
+        assert_eq!(
+            object,
+            json!({
+                "name": "/x", "type": "memory", "size": 8192, "used": 8192, "mode": "0640",
+                "uid": stat.uid(), "owner": null, "gid": stat.gid(), "group": null,
+                "inode": stat.ino(), "links": 2, "modified": "1970-01-01T00:00:01.5Z", "changed": null,
+            })
+        );
+        assert!(owner.is_string() && group.is_string(), "{listing}");
+        assert!(
+            changed
+                .as_str()
+                .is_some_and(|time| time.starts_with("20") && time.ends_with('Z'))
+        );
+        assert_eq!(
+            listing["filesystem"],
+            json!({"size": 1 << 20, "used": 8192, "free": (1 << 20) - 8192})
+        );
+    });
+}
+
+#[test]
+fn json_loses_no_byte_of_a_name() {
+    in_private_shm("json_loses_no_byte_of_a_name", "size=64k", || {
+        for name in [&b"plain \"quoted\"\n\x1b"[..], b"\xff\xfe"] {
+            fs::write(
+                std::path::Path::new("/dev/shm").join(OsStr::from_bytes(name)),
+                "",
+            )
+            .unwrap();
+        }
+        let listing = json(&[]);
+        assert_eq!(listing["objects"][0]["name"], "/plain \"quoted\"\n\u{1b}");
+        assert_eq!(listing["objects"][0].get("name_bytes"), None);
+        assert_eq!(listing["objects"][1]["name"], "/\u{fffd}\u{fffd}");
+        assert_eq!(listing["objects"][1]["name_bytes"], json!([47, 255, 254]));
+    });
+}
+
+#[test]
+fn an_age_is_of_the_later_change() {
+    in_private_shm("an_age_is_of_the_later_change", "size=64k", || {
+        // The modification time alone is old: the status was changed now, by setting it.
+        let file = fs::File::create("/dev/shm/x").unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        assert!(table(&[])[1][5].ends_with('s'));
+        // A time in the future is no age.
+        file.set_modified(SystemTime::now() + Duration::from_secs(1 << 20))
+            .unwrap();
+        assert_eq!(table(&[])[1][5], "0s");
+    });
+}
+
+#[test]
+fn a_stranger_s_object_is_listed_too() {
+    in_private_shm("a_stranger_s_object_is_listed_too", "size=64k", || {
+        if is_root() {
+            run(as_nobody(&mut shmtool(["create", "-m", "0", "/x"]))).prints("");
+            std::os::unix::fs::chown("/dev/shm/x", Some(4_000_000_000), None).unwrap();
+            assert_eq!(table(&[])[1][3..5], ["---------", "4000000000"]);
+            assert_eq!(json(&[])["objects"][0]["owner"], Value::Null);
+        }
+    });
+}
+
+#[test]
+fn objects_that_vanish_meanwhile_are_no_error() {
+    in_private_shm(
+        "objects_that_vanish_meanwhile_are_no_error",
+        "size=64k",
+        || {
+            let done = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        for i in 0..50 {
+                            fs::write(format!("/dev/shm/{i}"), "").unwrap();
+                        }
+                        for i in 0..50 {
+                            fs::remove_file(format!("/dev/shm/{i}")).unwrap();
+                        }
+                    }
+                });
+                let listings: Vec<_> = (0..100).map(|_| run(&mut shmtool(["ls"]))).collect();
+                done.store(true, Ordering::Relaxed);
+                for listed in listings {
+                    assert!(
+                        listed.status.success() && listed.stderr.is_empty(),
+                        "{listed:?}"
+                    );
+                }
+            });
+        },
+    );
+}
+
+#[test]
+fn names_and_json_exclude_each_other() {
+    assert_eq!(run(&mut shmtool(["ls", "-q", "-J"])).status.code(), Some(2));
+}
+
+#[test]
+fn output_that_fails_is_an_error() {
+    in_private_shm("output_that_fails_is_an_error", "size=64k", || {
+        for args in [&["ls"][..], &["ls", "-J"], &["--help"], &["--version"]] {
+            let full = fs::File::options().write(true).open("/dev/full").unwrap();
+            let child = shmtool(args)
+                .stdout(full)
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            finish(child)
+                .fails(1)
+                .says("standard output: No space left on device");
+        }
+    });
+}

@@ -1,0 +1,250 @@
+//! `read-int`: what it promises.
+
+mod common;
+
+use common::*;
+use nix::libc;
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+#[test]
+fn one_process_writes_and_another_reads() {
+    let name = Name::new();
+    run(shmtool(["write-int"]).arg(&name).arg("42")).prints("");
+    run(shmtool(["read-int"]).arg(&name)).prints("42\n");
+    run(shmtool(["unlink"]).arg(&name)).prints("");
+    run(shmtool(["read-int"]).arg(&name))
+        .fails(3)
+        .says(format!("{name}: no such object"));
+}
+
+#[test]
+fn the_leading_slash_is_optional() {
+    let name = Name::holding(7_i32.to_ne_bytes());
+    run(&mut shmtool(["read-int", &name.to_string()[1..]])).prints("7\n");
+}
+
+#[test]
+fn each_type_reads_its_own_width_and_sign() {
+    let name = Name::holding([0xff; 8]);
+    for (int_type, value) in [
+        ("i8", "-1"),
+        ("i16", "-1"),
+        ("i32", "-1"),
+        ("i64", "-1"),
+        ("u8", "255"),
+        ("u16", "65535"),
+        ("u32", "4294967295"),
+        ("u64", "18446744073709551615"),
+    ] {
+        run(shmtool(["read-int", "-t", int_type]).arg(&name)).prints(format!("{value}\n"));
+    }
+}
+
+#[test]
+fn a_type_that_is_none_is_wrong_usage() {
+    run(&mut shmtool(["read-int", "-t", "int", "x"]))
+        .fails(2)
+        .says("invalid value 'int' for '--type <TYPE>' [possible values: i8, i16, i32, i64, u8, u16, u32, u64]");
+}
+
+#[test]
+fn an_object_that_is_too_small_is_an_error() {
+    let name = Name::holding("abc");
+    run(shmtool(["read-int"]).arg(&name)).fails(1).says(format!(
+        "{name}: it has 3 bytes, and the i32 at offset 0 ends at 4"
+    ));
+    run(shmtool(["read-int", "-t", "i8", "--offset", "0x7fffffffffffffff"]).arg(&name))
+        .fails(1)
+        .says(format!("{name}: it has 3 bytes, and the i8 at offset 9223372036854775807 ends at 9223372036854775808"));
+    run(shmtool(["read-int", "-t", "i8", "--offset", "2"]).arg(&name)).prints("99\n");
+}
+
+#[test]
+fn a_reader_needs_only_read_permission() {
+    if is_root() {
+        let name = Name::holding(7_i32.to_ne_bytes());
+        fs::set_permissions(name.path(), fs::Permissions::from_mode(0o604)).unwrap();
+        run(as_nobody(shmtool(["read-int"]).arg(&name))).prints("7\n");
+        fs::set_permissions(name.path(), fs::Permissions::from_mode(0o640)).unwrap();
+        run(as_nobody(shmtool(["read-int"]).arg(&name)))
+            .fails(1)
+            .says(format!(
+                "{name}: permission denied; 'shmtool ls' shows its owner and mode"
+            ));
+    }
+}
+
+#[test]
+fn reading_a_hole_allocates_nothing() {
+    let name = Name::new();
+    let file = fs::File::create(name.path()).unwrap();
+    file.set_len(3 << 20).unwrap();
+    file.write_all_at(&[1], 1 << 20).unwrap();
+    let before = file.metadata().unwrap();
+    for offset in [0, (1 << 20) - 4096, (1 << 20) + 4096, (3 << 20) - 4] {
+        run(shmtool(["read-int", "--offset", &offset.to_string()]).arg(&name)).prints("0\n");
+    }
+    let after = file.metadata().unwrap();
+    assert_eq!(
+        (before.blocks(), before.mtime_nsec()),
+        (after.blocks(), after.mtime_nsec())
+    );
+    run(shmtool(["read-int", "--offset", "1M"]).arg(&name)).prints("1\n");
+    // The first byte is the hole's last, the others are data.
+    run(shmtool(["read-int", "-t", "u16", "--offset", "1048575"]).arg(&name))
+        .prints(format!("{}\n", u16::from_ne_bytes([0, 1])));
+}
+
+#[test]
+fn a_hole_is_read_on_a_full_dev_shm() {
+    in_private_shm("a_hole_is_read_on_a_full_dev_shm", "size=64k", || {
+        fs::File::create("/dev/shm/hole")
+            .unwrap()
+            .set_len(4096)
+            .unwrap();
+        fs::write("/dev/shm/fill", [1; 64 << 10]).unwrap();
+        run(&mut shmtool(["read-int", "hole"])).prints("0\n");
+    });
+}
+
+#[test]
+fn an_object_truncated_at_the_worst_moment_is_an_error_and_not_a_bus_error() {
+    let name = Name::holding(7_i32.to_ne_bytes());
+    // The last look at the object before it is mapped asks for holes.
+    let Some(mut read) = strace(&["-e", "inject=lseek:delay_exit=2000000"], ["read-int"]) else {
+        return;
+    };
+    let read = read
+        .arg(&name)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    truncate_when_open(&read, &name);
+    finish(read)
+        .fails(1)
+        .says(format!("{name}: another process truncated it meanwhile"));
+}
+
+#[test]
+fn what_is_no_object_is_told_and_does_not_hang() {
+    let name = Name::new();
+    let refused = |what: &str| {
+        let message = format!("{name}: not a shared memory object but {what}");
+        for verb in ["read-int", "write-int", "create", "unlink", "ls", "cat"] {
+            let mut command = shmtool([verb]);
+            match verb {
+                "cat" => command.arg("--shm").arg(&name),
+                "write-int" => command.arg(&name).arg("1"),
+                _ => command.arg(&name),
+            };
+            let refused = run(&mut command);
+            refused.says(&message);
+            assert_eq!(refused.status.code(), Some(1), "{verb}");
+            assert!(
+                fs::symlink_metadata(name.path()).is_ok(),
+                "{verb} removed it"
+            );
+        }
+        fs::remove_file(name.path())
+            .or_else(|_| fs::remove_dir(name.path()))
+            .unwrap();
+    };
+    fs::create_dir(name.path()).unwrap();
+    refused("a directory");
+    symlink("/etc/passwd", name.path()).unwrap();
+    refused("a symbolic link");
+    symlink("dangling", name.path()).unwrap();
+    refused("a symbolic link");
+    nix::unistd::mkfifo(&name.path(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    refused("a FIFO");
+    let _socket = std::os::unix::net::UnixListener::bind(name.path()).unwrap();
+    refused("a socket");
+}
+
+#[test]
+fn an_object_under_a_lease_is_waited_for() {
+    let name = Name::holding(7_i32.to_ne_bytes());
+    // SAFETY: ignoring a signal runs no handler. Breaking a lease sends SIGIO, which would end this process.
+    unsafe {
+        nix::sys::signal::signal(
+            nix::sys::signal::SIGIO,
+            nix::sys::signal::SigHandler::SigIgn,
+        )
+    }
+    .unwrap();
+    let holder = fs::File::open(name.path()).unwrap();
+    // SAFETY: F_SETLEASE takes no memory.
+    let lease = |kind: i32| unsafe { libc::fcntl(holder.as_raw_fd(), libc::F_SETLEASE, kind) };
+    assert_eq!(
+        lease(libc::F_WRLCK),
+        0,
+        "{}",
+        std::io::Error::last_os_error()
+    );
+    let read = shmtool(["read-int"])
+        .arg(&name)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    sleep(Duration::from_millis(100));
+    assert_eq!(lease(libc::F_UNLCK), 0);
+    finish(read).prints("7\n");
+
+    assert_eq!(lease(libc::F_WRLCK), 0);
+    run(shmtool(["read-int"]).arg(&name)).fails(1).says(format!(
+        "{name}: somebody holds a lease on it and did not let go in time"
+    ));
+}
+
+#[test]
+fn what_a_c_program_wrote_is_read() {
+    let Some(c) = c_program() else { return };
+    let name = Name::new();
+    run(Command::new(c).arg("write").arg(&name).arg("-42")).prints("");
+    run(shmtool(["read-int"]).arg(&name)).prints("-42\n");
+}
+
+#[test]
+fn what_python_wrote_is_read() {
+    let script = "
+import sys, struct
+from multiprocessing import resource_tracker, shared_memory
+object = shared_memory.SharedMemory(name=sys.argv[1][1:], create=True, size=4096)
+resource_tracker.unregister(object._name, 'shared_memory')
+for line in sys.stdin:
+    struct.pack_into('@q', object.buf, 16, int(line))
+    print('stored', flush=True)
+";
+    let name = Name::new();
+    let Some(mut python) = python(script, &[&name.to_string()]) else {
+        return;
+    };
+    let mut python = Peer::start(&mut python);
+    for value in ["-9223372036854775808", "0", "9223372036854775807"] {
+        assert_eq!(python.ask(value), "stored");
+        run(shmtool(["read-int", "-t", "i64", "--offset", "16"]).arg(&name))
+            .prints(format!("{value}\n"));
+    }
+}
+
+#[test]
+fn output_that_fails_is_an_error() {
+    let name = Name::holding([0; 4]);
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let child = shmtool(["read-int"])
+        .arg(&name)
+        .stdout(full)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    finish(child)
+        .fails(1)
+        .says("standard output: No space left on device");
+}

@@ -1,0 +1,92 @@
+//! `unlink`: what it promises.
+
+mod common;
+
+use common::*;
+use std::fs;
+use std::process::Command;
+
+#[test]
+fn a_name_that_is_removed_is_gone() {
+    let (one, two) = (Name::holding("1"), Name::holding("2"));
+    run(shmtool(["unlink"]).args([&one, &two])).prints("");
+    assert!(!one.path().exists() && !two.path().exists());
+}
+
+#[test]
+fn a_missing_object_is_status_3_and_the_others_are_removed() {
+    let (missing, there) = (Name::new(), Name::holding(""));
+    run(shmtool(["unlink"]).args([&missing, &there]))
+        .fails(3)
+        .says(format!("{missing}: no such object"));
+    assert!(!there.path().exists());
+}
+
+#[test]
+fn with_force_a_missing_object_is_no_error() {
+    run(shmtool(["unlink", "-f"]).arg(Name::new())).prints("");
+    run(shmtool(["unlink", "--force"]).arg(Name::new())).prints("");
+}
+
+#[test]
+fn no_name_is_wrong_usage() {
+    run(&mut shmtool(["unlink"])).fails(2);
+}
+
+#[test]
+fn another_user_s_object_stays() {
+    if is_root() {
+        let name = Name::holding("");
+        run(as_nobody(shmtool(["unlink"]).arg(&name)))
+            .fails(1)
+            .says(format!("{name}: only its owner may remove it"));
+        assert!(name.path().exists());
+    }
+}
+
+#[test]
+fn a_c_program_that_maps_the_object_keeps_it() {
+    let Some(c) = c_program() else { return };
+    let name = Name::new();
+    run(shmtool(["write-int"]).arg(&name).arg("42")).prints("");
+    let mut holder = Peer::start(Command::new(c).arg("hold").arg(&name));
+    assert_eq!(holder.ask("?"), "42");
+    run(shmtool(["unlink"]).arg(&name)).prints("");
+    assert_eq!(holder.ask("?"), "42");
+    // A new object of the same name is another one.
+    run(shmtool(["write-int"]).arg(&name).arg("1")).prints("");
+    assert_eq!(holder.ask("?"), "42");
+}
+
+#[test]
+fn python_that_maps_the_object_keeps_it() {
+    let script = "
+import sys
+from multiprocessing import resource_tracker, shared_memory
+object = shared_memory.SharedMemory(name=sys.argv[1][1:])
+resource_tracker.unregister(object._name, 'shared_memory')
+for line in sys.stdin:
+    print(int.from_bytes(object.buf[:4], sys.byteorder), flush=True)
+";
+    let name = Name::holding(42_i32.to_ne_bytes());
+    let Some(mut python) = python(script, &[&name.to_string()]) else {
+        return;
+    };
+    let mut python = Peer::start(&mut python);
+    assert_eq!(python.ask("?"), "42");
+    run(shmtool(["unlink"]).arg(&name)).prints("");
+    assert_eq!(python.ask("?"), "42");
+}
+
+#[test]
+fn a_semaphore_is_removed_when_it_is_named() {
+    in_private_shm(
+        "a_semaphore_is_removed_when_it_is_named",
+        "size=64k",
+        || {
+            fs::write("/dev/shm/sem.lock", "").unwrap();
+            run(&mut shmtool(["unlink", "/sem.lock"])).prints("");
+            assert!(!fs::exists("/dev/shm/sem.lock").unwrap());
+        },
+    );
+}
