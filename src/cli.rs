@@ -172,11 +172,13 @@ pub struct ReadIntArgs {
     pub name: ShmName,
 }
 
-/// Where in the object the integer is, and what kind it is of.
+// Where in the object the integer is, and of what type. (As a doc comment this would describe the verb.)
 #[derive(Debug, Args)]
 pub struct Place {
-    /// The integer's type: i for signed, u for unsigned, and its width in bits; i32 is C's int
+    /// The integer's type: i8, i16, i32, i64 (signed) or u8, u16, u32, u64 (not signed), by its width in bits; i32
+    /// is C's int
     #[arg(short = 't', long = "type", value_name = "TYPE", value_enum, default_value_t = IntType::I32)]
+    #[arg(hide_possible_values = true)]
     pub int_type: IntType,
 
     /// How many bytes into the object the integer starts

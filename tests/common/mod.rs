@@ -352,6 +352,15 @@ pub fn truncate_when_open(strace: &Child, name: &Name) {
         .unwrap();
 }
 
+/// Runs a command whose standard output is always full, which it must say.
+pub fn output_fails(command: &mut Command) {
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let child = command.stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+    finish(child)
+        .fails(1)
+        .says("standard output: No space left on device");
+}
+
 /// What a command prints on a terminal that passes bytes through as they are.
 pub fn on_terminal(command: &mut Command) -> Vec<u8> {
     use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};

@@ -1,0 +1,161 @@
+//! The four kinds of memory mapping, observed: who sees what a child process stores?
+//!
+//! `cargo run --example mapping_kinds` maps memory in each of the four ways, forks, lets the child store
+//! into it, and looks from three places. Every answer in the table is from that run.
+
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, fork};
+use shmtool::sys::int::{Int, IntType};
+use shmtool::sys::mapping::Mapping;
+use shmtool::sys::object::Access;
+use std::fs::File;
+use std::num::NonZero;
+use std::os::unix::fs::FileExt;
+
+/// Who saw the child's store. Where there is no file, the question has no answer.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub kind: &'static str,
+    pub by_the_parent: bool,
+    pub in_the_file: Option<bool>,
+    pub by_another_process: Option<bool>,
+}
+
+const BEFORE: i128 = 1;
+const AFTER: i128 = 2;
+const LENGTH: NonZero<usize> = NonZero::new(4).unwrap();
+
+/// Makes a mapping of each kind and observes it.
+pub fn observe_all() -> anyhow::Result<[Seen; 4]> {
+    let private = scratch_file()?;
+    let shared = scratch_file()?;
+    Ok([
+        observe(
+            "private file",
+            Mapping::private_file(&private, 0, LENGTH)?,
+            Some(&private),
+        )?,
+        observe(
+            "shared file",
+            Mapping::shared_file(&shared, 0, LENGTH, Access::ReadWrite)?,
+            Some(&shared),
+        )?,
+        observe(
+            "private anonymous",
+            Mapping::private_anonymous(LENGTH)?,
+            None,
+        )?,
+        observe("shared anonymous", Mapping::shared_anonymous(LENGTH)?, None)?,
+    ])
+}
+
+/// A file that holds the integer `BEFORE`, and has no name: it is gone when it is closed.
+fn scratch_file() -> anyhow::Result<File> {
+    let file = tempfile::tempfile()?;
+    file.write_all_at(&int(BEFORE).to_bits().to_ne_bytes()[..4], 0)?;
+    Ok(file)
+}
+
+fn observe(kind: &'static str, mapping: Mapping, file: Option<&File>) -> anyhow::Result<Seen> {
+    // Anonymous memory starts as zeros.
+    if file.is_none() {
+        mapping.store(0, int(BEFORE));
+    }
+    in_child(|| {
+        mapping.store(0, int(AFTER));
+        true
+    })?;
+    let in_the_file = file
+        .map(|file| -> anyhow::Result<bool> {
+            let mut bytes = [0; 4];
+            file.read_exact_at(&mut bytes, 0)?;
+            Ok(i128::from(i32::from_ne_bytes(bytes)) == AFTER)
+        })
+        .transpose()?;
+    let by_another_process = file
+        .map(|file| {
+            in_child(|| {
+                Mapping::shared_file(file, 0, LENGTH, Access::Read)
+                    .is_ok_and(|mapping| sees_store(&mapping))
+            })
+        })
+        .transpose()?;
+    Ok(Seen {
+        kind,
+        by_the_parent: sees_store(&mapping),
+        in_the_file,
+        by_another_process,
+    })
+}
+
+fn sees_store(mapping: &Mapping) -> bool {
+    mapping.load(0, IntType::I32) == int(AFTER)
+}
+
+/// Runs `body` in a child process, and returns what it returned.
+fn in_child(body: impl FnOnce() -> bool) -> anyhow::Result<bool> {
+    // SAFETY: the child only touches memory and makes system calls before it exits: it takes no lock that
+    // another thread could have held at the fork (fork(2)).
+    match unsafe { fork() }? {
+        ForkResult::Child => {
+            let answer = body();
+            // SAFETY: _exit runs nothing that the parent will run too.
+            unsafe { nix::libc::_exit(answer.into()) }
+        }
+        ForkResult::Parent { child } => match waitpid(child, None)? {
+            WaitStatus::Exited(_, answer) => Ok(answer == 1),
+            status => anyhow::bail!("the child ended with {status:?}"),
+        },
+    }
+}
+
+fn int(value: i128) -> Int {
+    Int::new(IntType::I32, value).expect("both fit")
+}
+
+fn sentence(kind: &str) -> &'static str {
+    match kind {
+        "private file" => {
+            "The file is where the bytes come from. The first store copies the page for the process that stores; nobody else sees it, and the file never changes."
+        }
+        "shared file" => {
+            "The file's own pages: whoever maps or reads the file sees each store at once. Shared memory objects are used in this way."
+        }
+        "private anonymous" => {
+            "Zeros that belong to one process, as from malloc. A child starts with a copy of its own."
+        }
+        _ => {
+            "Zeros shared with the children that are forked later, and with nobody else: no name and no file leads there."
+        }
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let answer = |seen: Option<bool>| match seen {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "-",
+    };
+    println!(
+        "A child process stores into memory that its parent mapped before the fork. Who sees it?\n"
+    );
+    println!(
+        "{:<18}{:<12}{:<13}another process that maps the file",
+        "mapping", "the parent", "in the file"
+    );
+    let observed = observe_all()?;
+    for seen in &observed {
+        println!(
+            "{:<18}{:<12}{:<13}{}",
+            seen.kind,
+            answer(Some(seen.by_the_parent)),
+            answer(seen.in_the_file),
+            answer(seen.by_another_process)
+        );
+    }
+    println!();
+    for seen in &observed {
+        println!("{}: {}", seen.kind, sentence(seen.kind));
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! The manual pages and completions are made from `cli.rs`, and checked in.
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+use shmtool::cli::Cli;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// What makes them anew.
+const RENEW: &str = "RENEW=1 cargo test --test generated";
+
+/// Every file in a directory, by its name.
+fn files(directory: &Path) -> BTreeMap<String, String> {
+    let files = fs::read_dir(directory).unwrap().map(|entry| {
+        let entry = entry.unwrap();
+        (
+            entry.file_name().into_string().unwrap(),
+            fs::read_to_string(entry.path()).unwrap(),
+        )
+    });
+    files.collect()
+}
+
+fn is_up_to_date(directory: &str, generate: impl FnOnce(&Path)) {
+    let checked_in = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
+    let fresh = tempfile::tempdir().unwrap();
+    generate(fresh.path());
+    if std::env::var_os("RENEW").is_some() {
+        let _ = fs::remove_dir_all(&checked_in);
+        fs::create_dir(&checked_in).unwrap();
+        for (name, text) in files(fresh.path()) {
+            fs::write(checked_in.join(name), text).unwrap();
+        }
+    }
+    let (old, new) = (files(&checked_in), files(fresh.path()));
+    let stale: Vec<_> = old
+        .keys()
+        .chain(new.keys())
+        .filter(|name| old.get(*name) != new.get(*name))
+        .collect();
+    assert!(
+        stale.is_empty(),
+        "{directory}/ is stale ({stale:?}): run '{RENEW}' and commit what it writes"
+    );
+}
+
+#[test]
+fn manual_pages_are_up_to_date() {
+    is_up_to_date("man", |directory| {
+        clap_mangen::generate_to(Cli::command(), directory).unwrap()
+    });
+}
+
+#[test]
+fn completions_are_up_to_date() {
+    is_up_to_date("completions", |directory| {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            clap_complete::generate_to(shell, &mut Cli::command(), "shmtool", directory).unwrap();
+        }
+    });
+}

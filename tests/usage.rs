@@ -1,0 +1,175 @@
+//! What holds for every verb: names, messages, help.
+
+mod common;
+
+use common::*;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::process::Stdio;
+
+/// Every verb that takes a NAME, so that only the name is left to say.
+const VERBS: [&[&str]; 6] = [
+    &["cat", "--shm"],
+    &["create"],
+    &["write-int"],
+    &["read-int"],
+    &["ls"],
+    &["unlink"],
+];
+
+#[test]
+fn a_name_that_is_none_is_wrong_usage_for_every_verb() {
+    let too_long = "x".repeat(256);
+    let too_long_reason = "not a NAME: 256 bytes after the slash, and 255 is the most";
+    for (name, shown, reason) in [
+        ("", "''", "not a NAME: nothing is left without the slash"),
+        ("/", "/", "not a NAME: nothing is left without the slash"),
+        (
+            "//x",
+            "//x",
+            "not a NAME: it may start with a slash and holds no other",
+        ),
+        (
+            "a/b",
+            "a/b",
+            "not a NAME: it may start with a slash and holds no other",
+        ),
+        (
+            "\u{1b}[2J/\n",
+            r"\u{1b}[2J/\n",
+            "not a NAME: it may start with a slash and holds no other",
+        ),
+        (".", ".", "not a NAME: . and .. are directories"),
+        ("/..", "/..", "not a NAME: . and .. are directories"),
+        (
+            "/dev/shm/x",
+            "/dev/shm/x",
+            "not a NAME: a path; the object's name is /x",
+        ),
+        (&too_long, &too_long, too_long_reason),
+    ] {
+        for verb in VERBS {
+            let mut command = shmtool(verb);
+            command.arg(name);
+            if verb == ["write-int"] {
+                command.arg("1");
+            }
+            run(&mut command)
+                .fails(2)
+                .says(format!("{shown}: {reason}"));
+        }
+    }
+}
+
+#[test]
+fn a_name_is_bytes_and_not_text() {
+    in_private_shm("a_name_is_bytes_and_not_text", "size=64k", || {
+        for name in [&b"\xff\xfe"[..], b"two\nlines", b"\x1b[31m", b"-dash", b" "] {
+            let name = OsStr::from_bytes(name);
+            run(shmtool(["create", "--"]).arg(name)).prints("");
+            run(shmtool(["write-int", "--"]).arg(name).arg("7")).prints("");
+            run(shmtool(["read-int", "--"]).arg(name)).prints("7\n");
+            run(shmtool(["cat", "--shm", "--"]).arg(name)).prints(7_i32.to_ne_bytes());
+            run(shmtool(["ls", "-q", "--"]).arg(name))
+                .prints([b"/", name.as_bytes(), b"\n"].concat());
+            run(shmtool(["unlink", "--"]).arg(name)).prints("");
+        }
+    });
+}
+
+#[test]
+fn wrong_usage_is_told_in_one_line() {
+    let names = "Usage: shmtool";
+    for (args, message) in [
+        (
+            &[][..],
+            "'shmtool' requires a subcommand but one was not provided",
+        ),
+        (&["bogus"], "unrecognized subcommand 'bogus'"),
+        (
+            &["create"],
+            "the following required arguments were not provided: <NAME>...",
+        ),
+        (
+            &["create", "--siz", "4", "x"],
+            "unexpected argument '--siz' found; tip: ",
+        ),
+        (&["read-int", "x", "y"], "unexpected argument 'y' found"),
+        (
+            &["ls", "--\u{1b}[2J\n"],
+            r"unexpected argument '--\u{1b}[2J",
+        ),
+    ] {
+        let wrong = run(&mut shmtool(args));
+        wrong.fails(2);
+        assert_eq!(wrong.stderr.lines().count(), 1, "{wrong:?}");
+        assert!(
+            wrong.stderr.starts_with(&format!("shmtool: {message}")),
+            "{wrong:?}"
+        );
+        assert!(wrong.stderr.contains(names), "{wrong:?}");
+    }
+}
+
+#[test]
+fn arguments_that_are_not_utf_8_are_refused_where_they_mean_text() {
+    let bytes = OsStr::from_bytes(b"\xff");
+    run(shmtool(["create", "-s"]).arg(bytes).arg("x")).fails(2);
+    run(shmtool(["read-int", "-t"]).arg(bytes).arg("x")).fails(2);
+    run(shmtool(["write-int", "x"]).arg(bytes)).fails(2);
+    run(&mut shmtool([bytes])).fails(2);
+}
+
+#[test]
+fn help_and_version_are_results() {
+    for args in [
+        &["--help"][..],
+        &["-h"],
+        &["help"],
+        &["help", "create"],
+        &["create", "--help"],
+        &["--version"],
+    ] {
+        let shown = run(&mut shmtool(args));
+        assert!(
+            shown.status.success() && shown.stderr.is_empty() && !shown.stdout.is_empty(),
+            "{shown:?}"
+        );
+    }
+}
+
+#[test]
+fn a_message_that_nobody_can_read_changes_no_status() {
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    assert_eq!(
+        shmtool(["read-int", "a/b"])
+            .stderr(full())
+            .status()
+            .unwrap()
+            .code(),
+        Some(2)
+    );
+    let name = Name::new();
+    let child = shmtool(["read-int"])
+        .arg(&name)
+        .stdout(Stdio::piped())
+        .stderr(full())
+        .spawn()
+        .unwrap();
+    finish(child).fails(3);
+}
+
+#[test]
+fn each_verb_is_described_as_in_the_list_of_verbs() {
+    let list = String::from_utf8(run(&mut shmtool(["-h"])).stdout).unwrap();
+    for verb in VERBS {
+        let help = String::from_utf8(run(&mut shmtool([verb[0], "-h"])).stdout).unwrap();
+        let described = help.lines().next().unwrap();
+        let listed = list
+            .lines()
+            .find(|line| line.trim_start().starts_with(verb[0]))
+            .unwrap();
+        assert!(listed.ends_with(described), "{verb:?}: {described}");
+    }
+}
