@@ -1,6 +1,6 @@
 //! Every option, declared once: the doc comments are the help and the manual.
 
-use crate::escape::Escaped;
+use crate::escape::{self, Escaped};
 use crate::sys::int::IntType;
 use crate::sys::name::ShmName;
 use crate::value::Value;
@@ -11,7 +11,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 /// Memory-mapped files and POSIX shared memory from the command line
@@ -309,12 +308,7 @@ where
 }
 
 fn about(operand: &OsStr, error: &dyn Display) -> UsageError {
-    let shown = if operand.is_empty() {
-        "''".to_owned()
-    } else {
-        Escaped(operand.as_bytes()).to_string()
-    };
-    UsageError(format!("{shown}: {error}"))
+    UsageError(format!("{}: {error}", escape::operand(operand)))
 }
 
 #[cfg(test)]

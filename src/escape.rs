@@ -1,10 +1,12 @@
 //! Bytes from strangers, made safe for a person's terminal.
 
+use std::ffi::OsStr;
 use std::fmt::{self, Display};
+use std::os::unix::ffi::OsStrExt;
 
 /// Shows bytes so that a terminal acts on none of them and a reader can tell them apart.
 ///
-/// Control and invisible characters come out as Rust escapes (`\n`, `\u{1b}`), a backslash as `\\`,
+/// What Rust does not count as printable comes out as it writes it (`\n`, `\u{1b}`), a backslash as `\\`,
 /// and a byte that is not UTF-8 as `\xff`. All else is shown as it is.
 #[derive(Debug, Clone, Copy)]
 pub struct Escaped<'a>(pub &'a [u8]);
@@ -23,6 +25,15 @@ impl Display for Escaped<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// An operand as a message names it: escaped, and to be seen though it is empty.
+pub fn operand(operand: &OsStr) -> String {
+    if operand.is_empty() {
+        "''".to_owned()
+    } else {
+        Escaped(operand.as_bytes()).to_string()
     }
 }
 

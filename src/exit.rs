@@ -39,8 +39,9 @@ impl Report {
     /// Notes how one operand went. What failed is told on standard error.
     pub fn note(&mut self, result: anyhow::Result<()>) {
         if let Err(error) = result {
-            // With standard error gone there is nobody left to tell; the status still says it.
-            let _ = writeln!(io::stderr(), "{}", message(&error));
+            // In one write, so that the lines of two processes do not mix. With standard error gone there
+            // is nobody left to tell; the status still says it.
+            let _ = io::stderr().write_all((message(&error) + "\n").as_bytes());
             self.first.get_or_insert(status(&error));
         }
     }

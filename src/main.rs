@@ -14,7 +14,7 @@ fn main() -> ExitCode {
 }
 
 fn run(report: &mut Report) -> anyhow::Result<()> {
-    signal::end_on_closed_pipe()?;
+    signal::prepare()?;
     match cli::parse(std::env::args_os())? {
         Request::Show(text) => commands::print(&text),
         Request::Run(command) => match command {

@@ -4,6 +4,7 @@ mod common;
 
 use common::*;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::resource::Resource;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
@@ -374,13 +375,10 @@ fn a_file_that_is_truncated_is_printed_as_far_as_it_goes_with_an_error() {
 
 #[test]
 fn no_room_for_a_mapping_is_no_error() {
-    use nix::sys::resource::{Resource, setrlimit};
-    use std::os::unix::process::CommandExt;
     let file = tempfile::tempfile().unwrap();
     file.set_len(1 << 30).unwrap();
     let mut command = shmtool(["cat"]);
-    // SAFETY: setrlimit is one system call.
-    unsafe { command.pre_exec(|| Ok(setrlimit(Resource::RLIMIT_AS, 256 << 20, 256 << 20)?)) };
+    limited(&mut command, Resource::RLIMIT_AS, 256 << 20);
     let mut child = command.stdin(file).stdout(Stdio::piped()).spawn().unwrap();
     let printed = std::io::copy(&mut child.stdout.take().unwrap(), &mut std::io::sink()).unwrap();
     assert!(child.wait().unwrap().success());

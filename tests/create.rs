@@ -3,9 +3,11 @@
 mod common;
 
 use common::*;
+use nix::sys::resource::Resource;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
+use std::process::Stdio;
 
 #[test]
 fn an_object_holds_size_zero_bytes() {
@@ -106,7 +108,13 @@ fn an_object_that_exists_is_status_4_even_where_the_size_would_not_fit() {
 fn one_of_many_racing_creators_makes_it() {
     let name = Name::new();
     let racers: Vec<_> = (0..8)
-        .map(|_| shmtool(["create", "-s", "64K"]).arg(&name).spawn().unwrap())
+        .map(|_| {
+            shmtool(["create", "-s", "64K"])
+                .arg(&name)
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
         .collect();
     let mut statuses: Vec<_> = racers
         .into_iter()
@@ -153,16 +161,13 @@ fn what_does_not_fit_fails_and_leaves_nothing() {
 
 #[test]
 fn a_file_size_limit_is_an_error_and_not_a_signal() {
-    use nix::sys::resource::{Resource, setrlimit};
     let name = Name::new();
     for verb in [
         &["create", "-s", "64K"][..],
         &["write-int", "--offset", "64K"],
     ] {
         let mut command = shmtool(verb);
-        // SAFETY: setrlimit is one system call.
-        unsafe { command.pre_exec(|| Ok(setrlimit(Resource::RLIMIT_FSIZE, 4096, 4096)?)) };
-        command.arg(&name);
+        limited(&mut command, Resource::RLIMIT_FSIZE, 4096).arg(&name);
         if verb[0] == "write-int" {
             command.arg("1");
         }

@@ -224,21 +224,40 @@ fn json_holds_everything() {
 }
 
 #[test]
-fn json_loses_no_byte_of_a_name() {
-    in_private_shm("json_loses_no_byte_of_a_name", "size=64k", || {
-        for name in [&b"plain \"quoted\"\n\x1b"[..], b"\xff\xfe"] {
-            fs::write(
-                std::path::Path::new("/dev/shm").join(OsStr::from_bytes(name)),
-                "",
-            )
-            .unwrap();
-        }
-        let listing = json(&[]);
-        assert_eq!(listing["objects"][0]["name"], "/plain \"quoted\"\n\u{1b}");
-        assert_eq!(listing["objects"][0].get("name_bytes"), None);
-        assert_eq!(listing["objects"][1]["name"], "/\u{fffd}\u{fffd}");
-        assert_eq!(listing["objects"][1]["name_bytes"], json!([47, 255, 254]));
-    });
+fn json_loses_no_byte_of_a_name_and_hands_a_terminal_none_to_act_on() {
+    in_private_shm(
+        "json_loses_no_byte_of_a_name_and_hands_a_terminal_none_to_act_on",
+        "size=64k",
+        || {
+            let acted_on = "größe 数 \u{9b}\u{202e}\u{7f}\u{e0001}";
+            for name in [
+                &b"plain \"quoted\"\n\x1b"[..],
+                b"\xff\xfe",
+                acted_on.as_bytes(),
+            ] {
+                fs::write(
+                    std::path::Path::new("/dev/shm").join(OsStr::from_bytes(name)),
+                    "",
+                )
+                .unwrap();
+            }
+            let text = String::from_utf8(run(&mut shmtool(["ls", "-J"])).stdout).unwrap();
+            assert!(
+                text.contains("größe 数 \\u009b\\u202e\\u007f\\udb40\\udc01"),
+                "{text}"
+            );
+            assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text}");
+            let listing = json(&[]);
+            assert_eq!(
+                listing["objects"][0]["name"].as_str().unwrap()[1..],
+                *acted_on
+            );
+            assert_eq!(listing["objects"][1]["name"], "/plain \"quoted\"\n\u{1b}");
+            assert_eq!(listing["objects"][1].get("name_bytes"), None);
+            assert_eq!(listing["objects"][2]["name"], "/\u{fffd}\u{fffd}");
+            assert_eq!(listing["objects"][2]["name_bytes"], json!([47, 255, 254]));
+        },
+    );
 }
 
 #[test]

@@ -4,9 +4,12 @@ mod common;
 
 use common::*;
 use nix::libc;
+use nix::sys::resource::Resource;
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
@@ -113,22 +116,76 @@ fn a_hole_is_read_on_a_full_dev_shm() {
 }
 
 #[test]
+fn an_integer_that_lies_in_a_hole_in_part_is_read_and_allocates_nothing() {
+    in_private_shm(
+        "an_integer_that_lies_in_a_hole_in_part_is_read_and_allocates_nothing",
+        "size=64k",
+        || {
+            fs::write("/dev/shm/half", [1; 4096]).unwrap();
+            fs::File::options()
+                .write(true)
+                .open("/dev/shm/half")
+                .unwrap()
+                .set_len(8192)
+                .unwrap();
+            fs::write("/dev/shm/fill", [1; 60 << 10]).unwrap();
+            for (offset, bytes) in [
+                ("4092", [1, 1, 1, 1, 0, 0, 0, 0]),
+                ("4095", [1, 0, 0, 0, 0, 0, 0, 0]),
+            ] {
+                run(&mut shmtool([
+                    "read-int", "-t", "u64", "--offset", offset, "half",
+                ]))
+                .prints(format!("{}\n", u64::from_ne_bytes(bytes)));
+            }
+            assert_eq!(fs::metadata("/dev/shm/half").unwrap().blocks(), 8);
+        },
+    );
+}
+
+#[test]
 fn an_object_truncated_at_the_worst_moment_is_an_error_and_not_a_bus_error() {
-    let name = Name::holding(7_i32.to_ne_bytes());
-    // The last look at the object before it is mapped asks for holes.
-    let Some(mut read) = strace(&["-e", "inject=lseek:delay_exit=2000000"], ["read-int"]) else {
-        return;
-    };
-    let read = read
-        .arg(&name)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    truncate_when_open(&read, &name);
-    finish(read)
-        .fails(1)
-        .says(format!("{name}: another process truncated it meanwhile"));
+    // Of the second the page stays, and its end is zeros that nobody stored. Blocked, the signal would
+    // kill without asking.
+    for (size, blocked) in [(0, false), (2, false), (0, true)] {
+        let name = Name::holding(7_i32.to_ne_bytes());
+        // The last look at the object before it is mapped asks for holes.
+        let Some(mut read) = strace(&["-e", "inject=lseek:delay_exit=2000000"], ["read-int"])
+        else {
+            return;
+        };
+        if blocked {
+            // SAFETY: sigprocmask is one system call.
+            unsafe { read.pre_exec(|| Ok(SigSet::from(Signal::SIGBUS).thread_block()?)) };
+        }
+        let read = read
+            .arg(&name)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        truncate_when_open(&read, &name, size);
+        finish(read)
+            .fails(1)
+            .says(format!("{name}: another process truncated it meanwhile"));
+    }
+}
+
+#[test]
+fn a_planted_fifo_is_not_even_opened() {
+    let name = Name::new();
+    nix::unistd::mkfifo(&name.path(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    std::thread::scope(|scope| {
+        // It is let go as soon as anybody opens the other end.
+        let writer = scope.spawn(|| fs::File::options().write(true).open(name.path()).unwrap());
+        sleep(Duration::from_millis(50));
+        for command in [&mut shmtool(["read-int"]), &mut shmtool(["cat", "--shm"])] {
+            run(command.arg(&name)).fails(1);
+        }
+        let waits_still = !writer.is_finished();
+        fs::File::open(name.path()).unwrap();
+        assert!(waits_still);
+    });
 }
 
 #[test]
@@ -171,13 +228,7 @@ fn what_is_no_object_is_told_and_does_not_hang() {
 fn an_object_under_a_lease_is_waited_for() {
     let name = Name::holding(7_i32.to_ne_bytes());
     // SAFETY: ignoring a signal runs no handler. Breaking a lease sends SIGIO, which would end this process.
-    unsafe {
-        nix::sys::signal::signal(
-            nix::sys::signal::SIGIO,
-            nix::sys::signal::SigHandler::SigIgn,
-        )
-    }
-    .unwrap();
+    unsafe { signal(Signal::SIGIO, SigHandler::SigIgn) }.unwrap();
     let holder = fs::File::open(name.path()).unwrap();
     // SAFETY: F_SETLEASE takes no memory.
     let lease = |kind: i32| unsafe { libc::fcntl(holder.as_raw_fd(), libc::F_SETLEASE, kind) };
@@ -238,4 +289,13 @@ for line in sys.stdin:
 fn output_that_fails_is_an_error() {
     let name = Name::holding([0; 4]);
     output_fails(shmtool(["read-int"]).arg(&name));
+
+    let mut limit = shmtool(["read-int"]);
+    let file = tempfile::tempfile().unwrap();
+    let limited = limited(&mut limit, Resource::RLIMIT_FSIZE, 0)
+        .arg(&name)
+        .stdout(file);
+    finish(limited.stderr(Stdio::piped()).spawn().unwrap())
+        .fails(1)
+        .says("standard output: File too large");
 }

@@ -242,26 +242,41 @@ fn a_full_dev_shm_is_an_error_and_not_a_bus_error() {
 
 #[test]
 fn an_object_truncated_at_the_worst_moment_is_an_error_and_not_a_bus_error() {
-    let name = Name::holding([0; 4]);
-    // The last call before it is mapped reserves memory.
-    let Some(mut write) = strace(
-        &["-e", "inject=fallocate:delay_exit=2000000"],
-        ["write-int"],
-    ) else {
-        return;
-    };
-    let write = write
+    for size in [0, 2] {
+        let name = Name::holding([0; 4]);
+        // The last call before the store reserves memory.
+        let inject = "inject=fallocate:delay_exit=2000000";
+        let Some(mut write) = strace(&["-e", inject], ["write-int"]) else {
+            return;
+        };
+        let write = write
+            .arg(&name)
+            .arg("1")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let write = write.spawn().unwrap();
+        truncate_when_open(&write, &name, size);
+        finish(write)
+            .fails(1)
+            .says(format!("{name}: another process truncated it meanwhile"));
+        assert_eq!(fs::metadata(name.path()).unwrap().len(), size);
+    }
+}
+
+#[test]
+fn what_cannot_be_mapped_is_not_allocated_either() {
+    let name = Name::new();
+    let file = fs::File::create(name.path()).unwrap();
+    // The largest size there is: its last page would end beyond what mmap takes.
+    file.set_len(i64::MAX as u64).unwrap();
+    run(shmtool(["write-int", "--offset", "9223372036854775800"])
         .arg(&name)
-        .arg("1")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    truncate_when_open(&write, &name);
-    finish(write)
-        .fails(1)
-        .says(format!("{name}: another process truncated it meanwhile"));
-    assert_eq!(fs::metadata(name.path()).unwrap().len(), 0);
+        .arg("1"))
+    .fails(1)
+    .says(format!(
+        "{name}: cannot map it: Value too large for defined data type"
+    ));
+    assert_eq!(file.metadata().unwrap().blocks(), 0);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::STDOUT;
 use crate::cli::{CatArgs, Input};
-use crate::escape::Escaped;
+use crate::escape;
 use crate::exit::Report;
 use crate::sys::error::words;
 use crate::sys::mapping::Mapping;
@@ -14,7 +14,6 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::num::NonZero;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 
 /// The most bytes of a mapping that one write is given; between two the file's size is looked at.
 const STEP: usize = 1 << 20;
@@ -49,7 +48,7 @@ fn print(input: &Input, printer: &mut Printer) -> anyhow::Result<()> {
             File::from(OwnedFd::from(Object::open(name, Access::Read)?)),
         ),
         Input::File(path) => {
-            let label = Escaped(path.as_os_str().as_bytes()).to_string();
+            let label = escape::operand(path.as_os_str());
             let file = File::open(path).with_context(|| label.clone())?;
             (label, file)
         }

@@ -204,13 +204,36 @@ fn write_json(out: &mut impl Write, objects: &[Object], space: Space) -> io::Res
         .collect();
     let Space { size, used, free } = space;
     serde_json::to_writer_pretty(
-        &mut *out,
+        Printable(&mut *out),
         &Listing {
             objects,
             filesystem: FileSystem { size, used, free },
         },
     )?;
     writeln!(out)
+}
+
+/// JSON on its way out, with the characters that a terminal might act on as `\u` escapes, which mean the same.
+struct Printable<W>(W);
+
+impl<W: Write> Write for Printable<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // serde_json escapes the control characters of ASCII but DEL, and never cuts a character in two.
+        let text = str::from_utf8(bytes).map_err(io::Error::other)?;
+        let is_harmless = |c: char| c != '\x7f' && (c.is_ascii() || c.escape_debug().len() == 1);
+        for piece in text.split_inclusive(|c| !is_harmless(c)) {
+            let harmless = piece.trim_end_matches(|c| !is_harmless(c));
+            self.0.write_all(harmless.as_bytes())?;
+            for unit in piece[harmless.len()..].encode_utf16() {
+                write!(self.0, "\\u{unit:04x}")?;
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 fn entry<'a>((name, stat): &'a Object, context: &mut Context) -> Entry<'a> {

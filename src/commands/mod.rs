@@ -2,6 +2,7 @@
 
 use crate::cli::Place;
 use crate::exit::{self, Status};
+use crate::sys::error::{Error, Result};
 use crate::sys::mapping::Mapping;
 use crate::sys::name::ShmName;
 use crate::sys::object::{Access, Object};
@@ -33,12 +34,16 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 }
 
 /// Maps the bytes of one integer. From here on an object that is truncated ends the program with a sentence.
-fn map_integer(object: &Object, place: &Place, access: Access) -> anyhow::Result<Mapping> {
+fn map_integer(object: &Object, place: &Place, access: Access) -> Result<Mapping> {
     let width = NonZero::new(place.int_type.width()).expect("no type has a width of 0");
-    let gone = anyhow!("{}: another process truncated it meanwhile", object.name());
-    signal::bus_error_is(exit::message(&gone) + "\n", Status::Failed as i32)?;
-    Mapping::shared_file(object, place.offset, width, access)
-        .with_context(|| format!("{}: cannot map it", object.name()))
+    let truncated = exit::message(&Error::Truncated(object.name().clone()).into());
+    signal::bus_error_is(truncated + "\n", Status::Failed as i32)
+        .and_then(|()| Mapping::shared_file(object, place.offset, width, access))
+        .map_err(|errno| Error::Os {
+            name: object.name().clone(),
+            action: "map it",
+            errno,
+        })
 }
 
 fn too_small(name: &ShmName, place: &Place, size: u64) -> anyhow::Error {

@@ -2,7 +2,6 @@
 
 use super::{map_integer, print, too_small};
 use crate::cli::ReadIntArgs;
-use crate::sys::int::Int;
 use crate::sys::object::{Access, Object};
 
 /// Prints the integer.
@@ -17,11 +16,14 @@ pub fn run(args: &ReadIntArgs) -> anyhow::Result<()> {
     if size < place.end() {
         return Err(too_small(&args.name, place, size));
     }
-    // A load from a hole would allocate its page in the object, and fail where there is no memory left.
-    let int = if object.is_hole(place.offset, place.width()) {
-        Int::zero(place.int_type)
-    } else {
+    // A load is atomic, but from a hole it would allocate a page, and fail where there is no memory left.
+    // What is not aligned is not atomic anyway, and may be a hole in part.
+    let aligned = place.offset.is_multiple_of(place.width());
+    let int = if aligned && !object.is_hole(place.offset, place.width()) {
         map_integer(&object, place, Access::Read)?.load(0, place.int_type)
+    } else {
+        object.read_int(place.offset, place.int_type)?
     };
+    object.still_reaches(place.end())?;
     print(&format!("{int}\n"))
 }

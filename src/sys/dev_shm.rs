@@ -3,7 +3,7 @@
 use super::error::{Error, Result};
 use super::name::ShmName;
 use nix::sys::statvfs::statvfs;
-use std::fs::{FileType, Metadata};
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 
@@ -73,23 +73,22 @@ pub fn stat(name: &ShmName) -> Result<Metadata> {
         io::ErrorKind::NotFound => Error::NotFound(name.clone()),
         _ => Error::io(name, "look at it", &error),
     })?;
-    match other_type(metadata.file_type()) {
-        None => Ok(metadata),
-        Some(what) => Err(Error::NotAnObject {
-            name: name.clone(),
-            what,
-        }),
-    }
+    check_type(name, &metadata)?;
+    Ok(metadata)
 }
 
-/// What a file is that is not regular, with its article.
-pub(super) fn other_type(file_type: FileType) -> Option<&'static str> {
-    match file_type {
-        t if t.is_file() => None,
-        t if t.is_dir() => Some("a directory"),
-        t if t.is_symlink() => Some("a symbolic link"),
-        t if t.is_fifo() => Some("a FIFO"),
-        t if t.is_socket() => Some("a socket"),
-        _ => Some("a device"),
-    }
+/// Only a regular file is an object.
+pub(super) fn check_type(name: &ShmName, metadata: &Metadata) -> Result<()> {
+    let what = match metadata.file_type() {
+        file if file.is_file() => return Ok(()),
+        file if file.is_dir() => "a directory",
+        file if file.is_symlink() => "a symbolic link",
+        file if file.is_fifo() => "a FIFO",
+        file if file.is_socket() => "a socket",
+        _ => "a device",
+    };
+    Err(Error::NotAnObject {
+        name: name.clone(),
+        what,
+    })
 }

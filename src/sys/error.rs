@@ -19,6 +19,8 @@ pub enum Error {
     NotOwner(ShmName),
     #[error("{0}: somebody holds a lease on it and did not let go in time")]
     Leased(ShmName),
+    #[error("{0}: another process truncated it meanwhile")]
+    Truncated(ShmName),
     #[error("{name}: {asked} bytes do not fit into /dev/shm, where {free} bytes are free")]
     NoSpace {
         name: ShmName,

@@ -95,11 +95,6 @@ impl Int {
             .then_some(Int { int_type, value })
     }
 
-    /// What a hole reads as.
-    pub fn zero(int_type: IntType) -> Int {
-        Int { int_type, value: 0 }
-    }
-
     /// The integer whose two's complement is `bits`, or nothing when they are more than the type has.
     pub fn from_bits(int_type: IntType, bits: u64) -> Option<Int> {
         let (bits, width) = (i128::from(bits), int_type.bits());

@@ -2,17 +2,20 @@
 
 use super::dev_shm;
 use super::error::{Error, Result};
+use super::int::{Int, IntType};
 use super::name::ShmName;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, FallocateFlags, OFlag, fallocate, open};
 use nix::sys::mman::{shm_open, shm_unlink};
 use nix::sys::stat::{Mode, fchmod, futimens};
 use nix::sys::time::TimeSpec;
-use nix::unistd::{Whence, ftruncate, linkat, lseek};
+use nix::unistd::{Uid, Whence, ftruncate, geteuid, linkat, lseek};
 use std::ffi::CString;
 use std::fs::{File, Metadata};
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -43,7 +46,9 @@ impl Object {
     /// There is none, something else has its name, permission is missing, or it is under a lease that
     /// its holder does not give up.
     pub fn open(name: &ShmName, access: Access) -> Result<Object> {
-        // O_NONBLOCK: a FIFO planted under the name must not make us wait for its other end.
+        // Looked at first: opening a FIFO or a device is noticed at its other end.
+        dev_shm::stat(name)?;
+        // O_NONBLOCK: a FIFO that is planted right now must not make us wait for its other end.
         let flags = OFlag::O_NONBLOCK
             | match access {
                 Access::Read => OFlag::O_RDONLY,
@@ -57,39 +62,50 @@ impl Object {
                         name: name.clone(),
                         file: File::from(fd),
                     };
-                    return match dev_shm::other_type(object.metadata()?.file_type()) {
-                        None => Ok(object),
-                        Some(what) => Err(Error::NotAnObject {
-                            name: name.clone(),
-                            what,
-                        }),
-                    };
+                    dev_shm::check_type(name, &object.metadata()?)?;
+                    return Ok(object);
                 }
                 // O_NONBLOCK again (musl's shm_open always sets it): an object under a lease says
                 // EAGAIN instead of waiting until the lease is broken.
                 Err(Errno::EAGAIN) if Instant::now() < deadline => sleep(Duration::from_millis(1)),
                 Err(Errno::EAGAIN) => return Err(Error::Leased(name.clone())),
                 Err(Errno::EINTR) => {}
-                Err(errno) => return Err(why_not_open(name, errno)),
+                Err(Errno::ENOENT) => return Err(Error::NotFound(name.clone())),
+                Err(Errno::EACCES) => return Err(Error::Denied(name.clone())),
+                Err(errno) => return Err(Error::os(name, "open it", errno)),
             }
         }
     }
 
-    /// Makes an object of `size` zero bytes and the permissions `mode`, whatever the umask, and opens it.
+    /// Makes an object of `size` zero bytes and the permissions `mode`, whatever the umask. `fill` may
+    /// store into it before anybody else sees it.
     ///
-    /// Its memory is reserved, and nobody sees it before it is whole: it gets its name last. That is
-    /// why it is not `shm_open(O_CREAT | O_EXCL)`, which names an object that is empty still.
+    /// Its memory is reserved, and it gets its name last, when it is whole. That is why it is not
+    /// `shm_open(O_CREAT | O_EXCL)`, which names an object that is empty still.
     ///
     /// # Errors
     ///
-    /// The name is taken, or `/dev/shm` cannot hold that much. Then nothing is left behind.
-    pub fn create(name: &ShmName, size: u64, mode: u32) -> Result<Object> {
+    /// The name is taken, `/dev/shm` cannot hold that much, or `fill` failed. Then nothing is left behind.
+    pub fn create(
+        name: &ShmName,
+        size: u64,
+        mode: u32,
+        fill: impl FnOnce(&Object) -> Result<()>,
+    ) -> Result<()> {
         // Asked first, so that a name that is taken is not reported as a lack of memory.
         match dev_shm::stat(name) {
             Ok(_) => return Err(Error::Exists(name.clone())),
             Err(Error::NotFound(_)) => {}
             Err(error) => return Err(error),
         }
+        let complete = |object: &Object| {
+            object.truncate(size)?;
+            object.reserve(0, size)?;
+            fill(object)?;
+            // Last, so that the mode is never wider than the owner's before the object is whole.
+            fchmod(&object.file, Mode::from_bits_truncate(mode))
+                .map_err(|errno| Error::os(name, "set its mode", errno))
+        };
         let unnamed = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
         match open(dev_shm::PATH, unnamed, Mode::S_IRUSR | Mode::S_IWUSR) {
             Ok(fd) => {
@@ -97,22 +113,13 @@ impl Object {
                     name: name.clone(),
                     file: File::from(fd),
                 };
-                object.fill(size, mode)?;
-                link(|path| link_unnamed(object.as_fd(), path), name)?;
-                Ok(object)
+                complete(&object)?;
+                link(name, |path| link_unnamed(object.as_fd(), path))
             }
             // A file system without O_TMPFILE (open(2) names both).
-            Err(Errno::EOPNOTSUPP | Errno::EISDIR) => create_by_another_name(name, size, mode),
+            Err(Errno::EOPNOTSUPP | Errno::EISDIR) => create_by_another_name(name, complete),
             Err(errno) => Err(Error::os(name, "make it", errno)),
         }
-    }
-
-    /// Gives a new object, which nobody else can see, its size, memory and mode.
-    fn fill(&self, size: u64, mode: u32) -> Result<()> {
-        self.truncate(size)?;
-        self.reserve(0, size)?;
-        fchmod(&self.file, Mode::from_bits_truncate(mode))
-            .map_err(|errno| Error::os(&self.name, "set its mode", errno))
     }
 
     /// Sets the size in bytes, `ftruncate(2)`. New bytes are zeros, and have no memory yet.
@@ -183,6 +190,41 @@ impl Object {
         }
     }
 
+    /// Copies an integer out of the object, `pread(2)`. That is not atomic, but allocates nothing in a
+    /// hole, where a load from a mapping does.
+    ///
+    /// # Errors
+    ///
+    /// The object ends before the integer does.
+    pub fn read_int(&self, start: u64, int_type: IntType) -> Result<Int> {
+        let mut bytes = [0; 8];
+        let low = match cfg!(target_endian = "little") {
+            true => 0..int_type.width(),
+            false => 8 - int_type.width()..8,
+        };
+        self.file
+            .read_exact_at(&mut bytes[low], start)
+            .map_err(|error| match error.kind() {
+                ErrorKind::UnexpectedEof => Error::Truncated(self.name.clone()),
+                _ => Error::io(&self.name, "read it", &error),
+            })?;
+        Ok(Int::from_bits(int_type, u64::from_ne_bytes(bytes))
+            .expect("as many bytes were read as the type has"))
+    }
+
+    /// Makes sure that the object was not truncated before `end` while its mapping was used: the rest of
+    /// its last page is zeros then, which nobody stored, and swallows what is stored.
+    ///
+    /// # Errors
+    ///
+    /// It was.
+    pub fn still_reaches(&self, end: u64) -> Result<()> {
+        match self.metadata()?.len() >= end {
+            true => Ok(()),
+            false => Err(Error::Truncated(self.name.clone())),
+        }
+    }
+
     /// Sets the modification time to now, `futimens(3)`: a store through a mapping does so only sometimes.
     ///
     /// # Errors
@@ -205,10 +247,13 @@ impl Object {
     ///
     /// There is no such object, it is another user's, or something else has its name: that is left.
     pub fn unlink(name: &ShmName) -> Result<()> {
-        dev_shm::stat(name)?;
+        let owner = Uid::from_raw(dev_shm::stat(name)?.uid());
         shm_unlink(name.as_c_str()).map_err(|errno| match errno {
             Errno::ENOENT => Error::NotFound(name.clone()),
-            Errno::EACCES | Errno::EPERM => Error::NotOwner(name.clone()),
+            // The directory is sticky, `unlink(2)`.
+            Errno::EACCES | Errno::EPERM if ![owner, Uid::from_raw(0)].contains(&geteuid()) => {
+                Error::NotOwner(name.clone())
+            }
             _ => Error::os(name, "remove it", errno),
         })
     }
@@ -226,21 +271,11 @@ impl From<Object> for OwnedFd {
     }
 }
 
-fn why_not_open(name: &ShmName, errno: Errno) -> Error {
-    match errno {
-        Errno::ENOENT => Error::NotFound(name.clone()),
-        // O_NOFOLLOW, ENXIO for a socket and EISDIR: stat says what it is. So it does when the kernel
-        // denies a device or a directory; what it finds to be an object was denied for its mode.
-        _ => match dev_shm::stat(name) {
-            Err(error @ Error::NotAnObject { .. }) => error,
-            _ if errno == Errno::EACCES => Error::Denied(name.clone()),
-            _ => Error::os(name, "open it", errno),
-        },
-    }
-}
-
 /// The way of a file system that has no unnamed files: a name that nobody looks for, until it is whole.
-fn create_by_another_name(name: &ShmName, size: u64, mode: u32) -> Result<Object> {
+fn create_by_another_name(
+    name: &ShmName,
+    complete: impl FnOnce(&Object) -> Result<()>,
+) -> Result<()> {
     let (other, fd) = loop {
         let random = RandomState::new().build_hasher().finish();
         let other =
@@ -257,19 +292,17 @@ fn create_by_another_name(name: &ShmName, size: u64, mode: u32) -> Result<Object
         file: File::from(fd),
     };
     let from = [dev_shm::PATH.as_bytes(), other.as_bytes()].concat();
-    let made = object.fill(size, mode).and_then(|()| {
-        link(
-            |path| linkat(AT_FDCWD, from.as_slice(), AT_FDCWD, path, AtFlags::empty()),
-            name,
-        )
+    let made = complete(&object).and_then(|()| {
+        link(name, |path| {
+            linkat(AT_FDCWD, from.as_slice(), AT_FDCWD, path, AtFlags::empty())
+        })
     });
     let removed = shm_unlink(other.as_c_str()).map_err(|errno| Error::os(name, "tidy up", errno));
-    made.and(removed)?;
-    Ok(object)
+    made.and(removed)
 }
 
 /// Names a whole object; the kernel refuses a name that is taken.
-fn link(link: impl Fn(&Path) -> nix::Result<()>, name: &ShmName) -> Result<()> {
+fn link(name: &ShmName, link: impl FnOnce(&Path) -> nix::Result<()>) -> Result<()> {
     link(&name.path()).map_err(|errno| match errno {
         Errno::EEXIST => Error::Exists(name.clone()),
         _ => Error::os(name, "give it its name", errno),

@@ -7,25 +7,23 @@ use std::sync::OnceLock;
 /// What the handler of SIGBUS writes, and the status that it ends the process with.
 static BUS_ERROR: OnceLock<(Vec<u8>, i32)> = OnceLock::new();
 
-/// Ends the process by SIGPIPE when nobody reads its output any more, as it ends `cat`. Rust's runtime
-/// ignores the signal.
+/// Sets the signals that writing raises, as every verb needs them.
+///
+/// SIGPIPE ends the process when nobody reads its output any more, as it ends `cat`; Rust's runtime
+/// ignores it. SIGXFSZ is ignored: a file too large for `RLIMIT_FSIZE` is an error (`EFBIG`,
+/// `setrlimit(2)`) and not a death. Neither SIGPIPE nor SIGBUS is blocked, though our parent blocked it:
+/// SIGBUS would kill us all the same, but without a word.
 ///
 /// # Errors
 ///
-/// Those of `signal(2)`.
-pub fn end_on_closed_pipe() -> nix::Result<()> {
-    // SAFETY: the default action is no handler that could do harm.
-    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.map(drop)
-}
-
-/// Makes a file that is too large for `RLIMIT_FSIZE` an error (`EFBIG`, `setrlimit(2)`) and not a death.
-///
-/// # Errors
-///
-/// Those of `signal(2)`.
-pub fn ignore_file_size_limit() -> nix::Result<()> {
-    // SAFETY: no handler runs for a signal that is ignored.
-    unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) }.map(drop)
+/// Those of `sigaction(2)` and `sigprocmask(2)`.
+pub fn prepare() -> nix::Result<()> {
+    // SAFETY: neither action is a handler that could do harm.
+    unsafe {
+        signal(Signal::SIGPIPE, SigHandler::SigDfl)?;
+        signal(Signal::SIGXFSZ, SigHandler::SigIgn)?;
+    }
+    SigSet::from_iter([Signal::SIGPIPE, Signal::SIGBUS]).thread_unblock()
 }
 
 /// Ends the process with this message on standard error, and this status, when a mapping is touched

@@ -6,6 +6,7 @@
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{Pid, getegid, geteuid};
 use std::ffi::OsStr;
 use std::fs;
@@ -328,8 +329,8 @@ pub fn strace<I: IntoIterator<Item: AsRef<OsStr>>>(options: &[&str], args: I) ->
     Some(command)
 }
 
-/// Truncates the object once the binary, running under [`strace`], has it open.
-pub fn truncate_when_open(strace: &Child, name: &Name) {
+/// Truncates the object to `size` once the binary, running under [`strace`], has it open.
+pub fn truncate_when_open(strace: &Child, name: &Name, size: u64) {
     let children = format!("/proc/{0}/task/{0}/children", strace.id());
     let is_open = || {
         let child = fs::read_to_string(&children).unwrap().trim().to_owned();
@@ -348,8 +349,14 @@ pub fn truncate_when_open(strace: &Child, name: &Name) {
         .write(true)
         .open(name.path())
         .unwrap()
-        .set_len(0)
+        .set_len(size)
         .unwrap();
+}
+
+/// Makes a command run with this limit.
+pub fn limited(command: &mut Command, resource: Resource, limit: u64) -> &mut Command {
+    // SAFETY: setrlimit is one system call.
+    unsafe { command.pre_exec(move || Ok(setrlimit(resource, limit, limit)?)) }
 }
 
 /// Runs a command whose standard output is always full, which it must say.
