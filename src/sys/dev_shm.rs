@@ -13,8 +13,11 @@ pub const PATH: &str = "/dev/shm";
 /// How much the file system of the objects holds, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Space {
+    /// All there is.
     pub size: u64,
+    /// What objects, names and directories take.
     pub used: u64,
+    /// What is left.
     pub free: u64,
 }
 

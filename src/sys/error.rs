@@ -7,30 +7,50 @@ use std::io;
 /// A failure, its object in it. The text is what a person is told.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// `ENOENT`.
     #[error("{0}: no such object")]
     NotFound(ShmName),
+    /// `EEXIST`.
     #[error("{0}: the object exists already")]
     Exists(ShmName),
+    /// What has the name is no regular file. It is not touched.
     #[error("{name}: not a shared memory object but {what}")]
-    NotAnObject { name: ShmName, what: &'static str },
+    NotAnObject {
+        /// The name.
+        name: ShmName,
+        /// What it names, with an article.
+        what: &'static str,
+    },
+    /// `EACCES`: the object's mode does not allow it.
     #[error("{0}: permission denied; 'shmtool ls' shows its owner and mode")]
     Denied(ShmName),
+    /// `EPERM`: the directory is sticky, and the object another user's (`unlink(2)`).
     #[error("{0}: only its owner may remove it")]
     NotOwner(ShmName),
+    /// `EAGAIN` for too long: somebody holds a lease (`F_SETLEASE`, `fcntl(2)`).
     #[error("{0}: somebody holds a lease on it and did not let go in time")]
     Leased(ShmName),
+    /// The object has become smaller than it was when it was opened.
     #[error("{0}: another process truncated it meanwhile")]
     Truncated(ShmName),
+    /// `ENOSPC`: the file system of the objects is full.
     #[error("{name}: {asked} bytes do not fit into /dev/shm, where {free} bytes are free")]
     NoSpace {
+        /// The object that was to have the memory.
         name: ShmName,
+        /// The bytes that were asked for.
         asked: u64,
+        /// The bytes that are free.
         free: u64,
     },
+    /// Any other failure of a system call.
     #[error("{name}: cannot {action}: {}", words(*errno))]
     Os {
+        /// The object.
         name: ShmName,
+        /// What was to be done to it, as in "cannot map it".
         action: &'static str,
+        /// Why not.
         errno: Errno,
     },
 }

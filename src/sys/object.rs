@@ -27,7 +27,9 @@ const LEASE_PATIENCE: Duration = Duration::from_secs(2);
 /// What an open object is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
+    /// `O_RDONLY`, `PROT_READ`.
     Read,
+    /// `O_RDWR`, `PROT_READ | PROT_WRITE`.
     ReadWrite,
 }
 

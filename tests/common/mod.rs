@@ -17,7 +17,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{OnceLock, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longer than anything here takes, on any machine: what is not done by then hangs.
 const HANG: Duration = Duration::from_secs(60);
@@ -155,20 +155,25 @@ impl Drop for Name {
     }
 }
 
+/// Not by eprintln!, which is kept from whoever runs a test that passes.
+fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
+}
+
 /// Whether a test goes on without what it needs: it says that it does not, and in CI it fails.
 fn missing(what: &str) -> bool {
     assert!(
         std::env::var_os("CI").is_none_or(|ci| ci != "true"),
         "no {what}"
     );
-    eprintln!("skipped: no {what}");
+    skipped(&format!("no {what}"));
     false
 }
 
 /// Whether this runs as root, and so can be another user too. Not a matter for CI, which may be anybody.
 pub fn is_root() -> bool {
     geteuid().is_root() || {
-        eprintln!("skipped: not root");
+        skipped("not root");
         false
     }
 }
@@ -316,7 +321,7 @@ pub fn strace<I: IntoIterator<Item: AsRef<OsStr>>>(options: &[&str], args: I) ->
         .stderr(Stdio::null())
         .status();
     if !works.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: no strace");
+        skipped("no strace");
         return None;
     }
     let mut command = Command::new("strace");
@@ -340,7 +345,9 @@ pub fn truncate_when_open(strace: &Child, name: &Name, size: u64) {
         open.flatten()
             .any(|fd| fs::read_link(fd.path()).is_ok_and(|path| path == name.path()))
     };
+    let start = Instant::now();
     while !is_open() {
+        assert!(start.elapsed() < HANG, "it never opened {name}");
         thread::sleep(Duration::from_millis(1));
     }
     // Into the delay that strace makes.
