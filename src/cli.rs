@@ -86,6 +86,21 @@ pub struct CatArgs {
     #[arg(long)]
     pub shm: bool,
 
+    /// Leave out this many bytes at the start of each operand; past its end nothing is printed
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "0",
+        hide_default_value = true,
+        allow_hyphen_values = true
+    )]
+    #[arg(value_parser = parser(size::parse))]
+    pub offset: u64,
+
+    /// Print at most this many bytes of each operand
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true, value_parser = parser(size::parse))]
+    pub length: Option<u64>,
+
     /// Files to print; - or none is standard input. With --shm, NAMEs of objects, at least one
     #[arg(value_name = "FILE", value_hint = clap::ValueHint::AnyPath, required_if_eq("shm", "true"))]
     pub operands: Vec<OsString>,

@@ -5,21 +5,28 @@ use crate::cli::{CatArgs, Input};
 use crate::escape;
 use crate::exit::Report;
 use crate::sys::error::words;
+use crate::sys::hole;
 use crate::sys::mapping::Mapping;
 use crate::sys::object::{Access, Object};
+use crate::sys::pipe::Pipe;
 use crate::sys::stream::{self, Output};
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use nix::errno::Errno;
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::num::NonZero;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 
-/// The most bytes of a mapping that one write is given; between two the file's size is looked at.
-const STEP: usize = 1 << 20;
+/// The bytes of a mapping that are handled at once: what is resident at the most.
+const STEP: NonZero<usize> = NonZero::new(1 << 20).unwrap();
 
 /// The bytes that are read at once of what cannot be mapped, as many as GNU `cat` reads.
 const BUFFER: NonZero<usize> = NonZero::new(128 << 10).unwrap();
+
+/// Less than this is written: to look at the pipe and to splice would cost more than to copy.
+const WORTH_SPLICING: u64 = 64 << 10;
 
 /// Prints each operand, or says why not.
 ///
@@ -28,12 +35,22 @@ const BUFFER: NonZero<usize> = NonZero::new(128 << 10).unwrap();
 /// Standard output is closed or fails; those of the operands go to the report.
 pub fn run(args: &CatArgs, report: &mut Report) -> anyhow::Result<()> {
     let inputs = args.inputs()?;
+    let part = Part {
+        offset: args.offset,
+        length: args.length.unwrap_or(u64::MAX),
+    };
     let mut printer = Printer {
-        output: stream::stdout().context(STDOUT)?,
+        sink: Sink {
+            output: stream::stdout().context(STDOUT)?,
+            pipe: OnceCell::new(),
+            refused: false,
+            exposed: 0,
+        },
         buffer: Mapping::private_anonymous(BUFFER).context("cannot get memory for a buffer")?,
+        zeros: OnceCell::new(),
     };
     for input in &inputs {
-        match print(input, &mut printer) {
+        match print(input, part, &mut printer) {
             Err(error) if error.is::<OutputFailed>() => return Err(error),
             result => report.note(result),
         }
@@ -41,7 +58,14 @@ pub fn run(args: &CatArgs, report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print(input: &Input, printer: &mut Printer) -> anyhow::Result<()> {
+/// Which bytes of each input are printed.
+#[derive(Clone, Copy)]
+struct Part {
+    offset: u64,
+    length: u64,
+}
+
+fn print(input: &Input, part: Part, printer: &mut Printer) -> anyhow::Result<()> {
     let (label, file) = match input {
         Input::Object(name) => (
             name.to_string(),
@@ -54,17 +78,19 @@ fn print(input: &Input, printer: &mut Printer) -> anyhow::Result<()> {
         }
         // A duplicate shares its offset: what is printed counts as read for whoever reads on after us.
         Input::Stdin => {
-            let stdin = stream::stdin()
-                .context("-")?
-                .try_clone_to_owned()
+            let stdin = stream::stdin().map_err(io::Error::from);
+            let own = stdin
+                .and_then(|stdin| stdin.try_clone_to_owned())
                 .context("-")?;
-            ("-".to_owned(), File::from(stdin))
+            ("-".to_owned(), File::from(own))
         }
     };
-    printer.print(file).map_err(|failure| match failure {
+    let printed = printer.print(file, part);
+    let settled = printer.sink.settle();
+    printed.and(settled).map_err(|failure| match failure {
         Failure::Input(error) => anyhow::Error::from(error).context(label),
-        Failure::Truncated => anyhow::anyhow!("{label}: it was truncated while it was printed"),
-        Failure::OwnOutput => anyhow::anyhow!("{label}: input file is output file"),
+        Failure::Truncated => anyhow!("{label}: it was truncated while it was printed"),
+        Failure::OwnOutput => anyhow!("{label}: input file is output file"),
         Failure::Output(errno) => anyhow::Error::from(OutputFailed(errno)),
     })
 }
@@ -89,80 +115,253 @@ impl From<io::Error> for Failure {
 }
 
 struct Printer {
-    output: Output,
+    sink: Sink,
+    /// What is streamed goes through here.
     buffer: Mapping,
+    /// What holes are printed from, once there is one. Nothing is ever stored here.
+    zeros: OnceCell<Option<Mapping>>,
 }
 
 impl Printer {
-    /// Prints a file from its offset to its end, and leaves the offset there.
-    fn print(&mut self, mut file: File) -> Result<(), Failure> {
+    /// Prints a part of a file, from its offset on, and leaves the offset behind it.
+    fn print(&mut self, mut file: File, part: Part) -> Result<(), Failure> {
         let metadata = file.metadata()?;
         if metadata.is_dir() {
             return Err(Failure::Input(Errno::EISDIR.into()));
         }
-        if self.output.is_ahead_in(&file)? {
+        if self.sink.output.is_ahead_in(&file)? {
             return Err(Failure::OwnOutput);
         }
         let size = metadata.len();
-        let mapping = metadata.is_file().then(|| map_whole(&file, size)).flatten();
-        if let Some(mapping) = &mapping {
-            let start = file.stream_position()?;
-            let end = self.print_mapped(&file, mapping, start)?;
-            file.seek(SeekFrom::Start(end))?;
+        if !metadata.is_file() || !has_size(&file, size) {
+            return if self.skip(&file, part.offset)? {
+                self.stream(&file, part.length)
+            } else {
+                Ok(())
+            };
         }
-        // What the file grew by meanwhile, and all of what cannot be mapped.
-        self.print_streamed(&file)?;
-        if mapping.is_some() && file.stream_position()? < size {
-            return Err(Failure::Truncated);
+        let start = file.stream_position()?.saturating_add(part.offset);
+        let end = start.saturating_add(part.length).min(size);
+        let mut position = start;
+        if start < end
+            && let Some(mapping) = map_whole(&file, size)
+        {
+            position = self.print_mapped(&file, &mapping, start, end)?;
+            // The rest of a page that the file ends in now is zeros, which nobody wrote.
+            if file.metadata()?.len() < end {
+                return Err(Failure::Truncated);
+            }
         }
-        Ok(())
+        file.seek(SeekFrom::Start(position.min(i64::MAX as u64)))?;
+        // What the file grew by meanwhile, and all of one that cannot be mapped.
+        self.stream(&file, part.length.saturating_sub(position - start))
     }
 
-    /// Prints the mapped file from `start` on, and returns the offset that it came to.
-    fn print_mapped(&self, file: &File, mapping: &Mapping, start: u64) -> Result<u64, Failure> {
-        let mut position = start;
-        // A start beyond the end, or beyond what an address can be, leaves nothing to print.
-        while let Some(left) = usize::try_from(position)
-            .ok()
-            .and_then(|p| mapping.len().checked_sub(p))
-            && left > 0
-        {
-            match self
-                .output
-                .write_from(mapping, position as usize, left.min(STEP))
-            {
-                Ok(written) => position += written as u64,
-                // The pages are gone, or cannot be had: reading tells which.
-                Err(Errno::EFAULT) => break,
-                Err(errno) => return Err(Failure::Output(errno)),
+    /// Prints a range of a mapped file, and returns the offset that it came to: less than `end` where
+    /// bytes are gone, or cannot be had.
+    fn print_mapped(
+        &mut self,
+        file: &File,
+        mapping: &Mapping,
+        start: u64,
+        end: u64,
+    ) -> Result<u64, Failure> {
+        let (mut position, mut data_end) = (start, start);
+        while position < end {
+            if position == data_end {
+                let hole_end = hole::end(file, position).min(end);
+                if hole_end > position {
+                    // Behind the end of a file that was truncated there is no hole either.
+                    let left = hole_end
+                        .min(file.metadata()?.len())
+                        .saturating_sub(position);
+                    let printed = self.print_zeros(left)?;
+                    if printed == 0 {
+                        break;
+                    }
+                    position += printed;
+                    data_end = position;
+                    continue;
+                }
+                data_end = hole::next(file, position).clamp(position, end);
             }
-            // The rest of a page that the file ends in is zeros, which nobody wrote.
-            if file.metadata()?.len() < position {
-                return Err(Failure::Truncated);
+            let step = (data_end - position).min(STEP.get() as u64);
+            let printed = self.print_data(mapping, position, step, end - position)?;
+            position += printed;
+            if printed < step {
+                break;
             }
         }
         Ok(position)
     }
 
-    fn print_streamed(&mut self, file: &File) -> Result<(), Failure> {
-        loop {
-            let length =
-                stream::read_into(file.as_fd(), &mut self.buffer).map_err(io::Error::from)?;
-            if length == 0 {
-                return Ok(());
+    /// Prints `length` bytes of a mapped file, the first of `left`, and returns how many: less where they
+    /// are gone, or cannot be had.
+    fn print_data(
+        &mut self,
+        mapping: &Mapping,
+        position: u64,
+        length: u64,
+        left: u64,
+    ) -> Result<u64, Failure> {
+        // Both fit: they are within the mapping.
+        let (start, length) = (position as usize, length as usize);
+        let mut done = 0;
+        while done < length {
+            match self
+                .sink
+                .hand_over(mapping, start + done, length - done, left - done as u64)
+            {
+                Ok(count) => done += count,
+                Err(Errno::EFAULT) => break,
+                Err(errno) => return Err(Failure::Output(errno)),
             }
+        }
+        mapping.let_go(start, length);
+        Ok(done as u64)
+    }
+
+    /// Prints some of `length` zero bytes, and returns how many: none where there is no memory for them.
+    fn print_zeros(&mut self, length: u64) -> Result<u64, Failure> {
+        match self
+            .zeros
+            .get_or_init(|| Mapping::private_anonymous(STEP).ok())
+        {
+            Some(zeros) if length > 0 => {
+                let step = length.min(zeros.len() as u64) as usize;
+                Ok(self.sink.put_zeros(zeros, step).map_err(Failure::Output)? as u64)
+            }
+            _ => Ok(0),
+        }
+    }
+
+    /// Reads over `length` bytes; whether there were as many.
+    fn skip(&mut self, file: &File, mut length: u64) -> Result<bool, Failure> {
+        while length > 0 {
+            let read = self.read(file, length)?;
+            if read == 0 {
+                return Ok(false);
+            }
+            length -= read as u64;
+        }
+        Ok(true)
+    }
+
+    /// Prints up to `length` bytes of what is read until the end.
+    fn stream(&mut self, file: &File, mut length: u64) -> Result<(), Failure> {
+        while length > 0 {
+            let read = self.read(file, length)?;
+            if read == 0 {
+                break;
+            }
+            length -= read as u64;
             let mut written = 0;
-            while written < length {
+            while written < read {
                 written += self
-                    .output
-                    .write_from(&self.buffer, written, length - written)
+                    .sink
+                    .copy(&self.buffer, written, read - written)
                     .map_err(Failure::Output)?;
             }
         }
+        Ok(())
+    }
+
+    /// Reads at most `length` bytes into the buffer: no more than will be used, for what is read from a
+    /// pipe is gone for whoever reads on after us.
+    fn read(&mut self, file: &File, length: u64) -> Result<usize, Failure> {
+        let length = length.min(self.buffer.len() as u64) as usize;
+        Ok(stream::read_into(file.as_fd(), &mut self.buffer, length).map_err(io::Error::from)?)
     }
 }
 
-/// One mapping of the whole file, or none where there is nothing to map or the kernel will not.
+/// Standard output, and what it still holds of files that others can change.
+struct Sink {
+    output: Output,
+    /// The pipe that the output is, if it is one. Looked at once there is enough to splice.
+    pipe: OnceCell<Option<Pipe>>,
+    /// The kernel would not splice.
+    refused: bool,
+    /// The bytes to put behind the last page of a file that was spliced, until it must have left the pipe.
+    exposed: u64,
+}
+
+impl Sink {
+    /// Puts some of `length` bytes of a file, the first of `left`, and says how many. Into a pipe they are
+    /// not copied, but for the last ones, as many as it holds: so no page of the file is left in it.
+    fn hand_over(
+        &mut self,
+        mapping: &Mapping,
+        offset: usize,
+        length: usize,
+        left: u64,
+    ) -> nix::Result<usize> {
+        if left > WORTH_SPLICING
+            && !self.refused
+            && let Some(pipe) = self.pipe.get_or_init(|| Pipe::of(self.output))
+            && let length @ 1.. = left.saturating_sub(pipe.capacity()).min(length as u64) as usize
+        {
+            mapping.populate(offset, length);
+            match pipe.splice_from(mapping, offset, length) {
+                Err(errno) if is_refusal(errno) => self.refused = true,
+                result => return result.inspect(|_| self.exposed = pipe.capacity()),
+            }
+        }
+        self.copy(mapping, offset, length)
+    }
+
+    /// Puts some of `length` zeros, and says how many. Nobody can change those, so they may be spliced.
+    fn put_zeros(&mut self, zeros: &Mapping, length: usize) -> nix::Result<usize> {
+        if length as u64 > WORTH_SPLICING
+            && !self.refused
+            && let Some(pipe) = self.pipe.get_or_init(|| Pipe::of(self.output))
+        {
+            match pipe.splice_from(zeros, 0, length) {
+                Err(errno) if is_refusal(errno) => self.refused = true,
+                result => return result.inspect(|&count| self.cover(count)),
+            }
+        }
+        self.copy(zeros, 0, length)
+    }
+
+    /// Puts a copy of some of `length` bytes, and says how many.
+    fn copy(&mut self, mapping: &Mapping, offset: usize, length: usize) -> nix::Result<usize> {
+        let count = self.output.write_from(mapping, offset, length)?;
+        self.cover(count);
+        Ok(count)
+    }
+
+    /// Notes bytes that nobody can change.
+    fn cover(&mut self, count: usize) {
+        self.exposed = self.exposed.saturating_sub(count as u64);
+    }
+
+    /// Sees to it that no page of a file is left in the pipe: nobody shall change it once we have ended.
+    /// There is one only where printing ended early, so that not enough was put behind it.
+    fn settle(&mut self) -> Result<(), Failure> {
+        if self.exposed > 0
+            && let Some(Some(pipe)) = self.pipe.get()
+        {
+            pipe.wait_until_empty().map_err(Failure::Output)?;
+        }
+        self.exposed = 0;
+        Ok(())
+    }
+}
+
+/// Whether the kernel has no `vmsplice(2)`, or not for this pipe, or a sandbox does not let us have it.
+fn is_refusal(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::EINVAL | Errno::ENOSYS | Errno::EPERM | Errno::EACCES
+    )
+}
+
+/// Whether there really is a last byte where the size says so: some file systems make sizes up.
+fn has_size(file: &File, size: u64) -> bool {
+    size > 0 && file.read_at(&mut [0], size - 1).is_ok_and(|read| read == 1)
+}
+
+/// One mapping of the whole file, or none where the kernel makes none.
 fn map_whole(file: &File, size: u64) -> Option<Mapping> {
     let length = NonZero::new(usize::try_from(size).ok()?)?;
     Mapping::shared_file(file, 0, length, Access::Read).ok()

@@ -8,9 +8,11 @@
 
 pub mod dev_shm;
 pub mod error;
+pub mod hole;
 pub mod int;
 pub mod mapping;
 pub mod name;
 pub mod object;
+pub mod pipe;
 pub mod signal;
 pub mod stream;

@@ -2,6 +2,7 @@
 
 use super::dev_shm;
 use super::error::{Error, Result};
+use super::hole;
 use super::int::{Int, IntType};
 use super::name::ShmName;
 use nix::errno::Errno;
@@ -9,7 +10,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags, FallocateFlags, OFlag, fallocate, open};
 use nix::sys::mman::{shm_open, shm_unlink};
 use nix::sys::stat::{Mode, fchmod, futimens};
 use nix::sys::time::TimeSpec;
-use nix::unistd::{Uid, Whence, ftruncate, geteuid, linkat, lseek};
+use nix::unistd::{Uid, ftruncate, geteuid, linkat};
 use std::ffi::CString;
 use std::fs::{File, Metadata};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -181,15 +182,9 @@ impl Object {
             .map_err(|error| Error::io(&self.name, "look at it", &error))
     }
 
-    /// Whether none of these bytes has memory: they are a hole, and zeros (`SEEK_DATA`, `lseek(2)`).
-    ///
-    /// In an object, memory that is reserved and was never stored into counts as a hole.
+    /// Whether all of these bytes lie in a [hole], and are zeros.
     pub fn is_hole(&self, start: u64, length: u64) -> bool {
-        match offset(start).and_then(|start| lseek(&self.file, start, Whence::SeekData)) {
-            Ok(data) => data as u64 >= start + length,
-            // ENXIO: no data from there to the end. Any other errno: the kernel cannot tell.
-            Err(errno) => errno == Errno::ENXIO,
-        }
+        hole::end(&self.file, start) >= start + length
     }
 
     /// Copies an integer out of the object, `pread(2)`. That is not atomic, but allocates nothing in a

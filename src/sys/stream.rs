@@ -121,13 +121,13 @@ impl io::Write for Output {
     }
 }
 
-/// Reads what there is, up to the whole of `buffer`, and says how many bytes; 0 is the end.
+/// Reads what there is, up to `length` bytes, to the start of `buffer`, and says how many; 0 is the end.
 ///
 /// # Errors
 ///
 /// Those of `read(2)`.
-pub fn read_into(input: BorrowedFd, buffer: &mut Mapping) -> nix::Result<usize> {
-    let (address, length) = (buffer.address(0, buffer.len()).as_ptr(), buffer.len());
+pub fn read_into(input: BorrowedFd, buffer: &mut Mapping, length: usize) -> nix::Result<usize> {
+    let address = buffer.address(0, length).as_ptr();
     // SAFETY: the range is mapped for as long as `buffer` is borrowed, and nobody has a reference to it.
     when_ready(input, PollFlags::POLLIN, || unsafe {
         libc::read(input.as_raw_fd(), address, length)
@@ -135,7 +135,11 @@ pub fn read_into(input: BorrowedFd, buffer: &mut Mapping) -> nix::Result<usize> 
 }
 
 /// Makes the call until it is done: again when a signal came, and later when the descriptor is not ready.
-fn when_ready(fd: BorrowedFd, event: PollFlags, call: impl Fn() -> isize) -> nix::Result<usize> {
+pub(super) fn when_ready(
+    fd: BorrowedFd,
+    event: PollFlags,
+    call: impl Fn() -> isize,
+) -> nix::Result<usize> {
     loop {
         match Errno::result(call()) {
             Err(Errno::EINTR) => {}
