@@ -101,6 +101,10 @@ pub struct CatArgs {
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true, value_parser = parser(size::parse))]
     pub length: Option<u64>,
 
+    /// Show on standard error how far it is, how fast, and the time left; only on a terminal
+    #[arg(long)]
+    pub progress: bool,
+
     /// Files to print; - or none is standard input. With --shm, NAMEs of objects, at least one
     #[arg(value_name = "FILE", value_hint = clap::ValueHint::AnyPath, required_if_eq("shm", "true"))]
     pub operands: Vec<OsString>,

@@ -14,6 +14,7 @@ pub mod commands;
 pub mod escape;
 pub mod exit;
 pub mod mode;
+pub mod progress;
 pub mod size;
 pub mod sys;
 pub mod value;

@@ -4,6 +4,7 @@ use super::STDOUT;
 use crate::cli::{CatArgs, Input};
 use crate::escape;
 use crate::exit::Report;
+use crate::progress::Progress;
 use crate::sys::error::words;
 use crate::sys::hole;
 use crate::sys::mapping::Mapping;
@@ -25,8 +26,8 @@ const STEP: NonZero<usize> = NonZero::new(1 << 20).unwrap();
 /// The bytes that are read at once of what cannot be mapped, as many as GNU `cat` reads.
 const BUFFER: NonZero<usize> = NonZero::new(128 << 10).unwrap();
 
-/// Less than this is written: to look at the pipe and to splice would cost more than to copy.
-const WORTH_SPLICING: u64 = 64 << 10;
+/// Fewer bytes than this are just copied: to splice them, or to populate their pages, costs more.
+const WORTH_A_CALL: u64 = 64 << 10;
 
 /// Prints each operand, or says why not.
 ///
@@ -40,17 +41,12 @@ pub fn run(args: &CatArgs, report: &mut Report) -> anyhow::Result<()> {
         length: args.length.unwrap_or(u64::MAX),
     };
     let mut printer = Printer {
-        sink: Sink {
-            output: stream::stdout().context(STDOUT)?,
-            pipe: OnceCell::new(),
-            refused: false,
-            exposed: 0,
-        },
+        sink: Sink::new(stream::stdout().context(STDOUT)?).context(STDOUT)?,
         buffer: Mapping::private_anonymous(BUFFER).context("cannot get memory for a buffer")?,
         zeros: OnceCell::new(),
     };
     for input in &inputs {
-        match print(input, part, &mut printer) {
+        match print(input, part, args.progress, &mut printer) {
             Err(error) if error.is::<OutputFailed>() => return Err(error),
             result => report.note(result),
         }
@@ -65,7 +61,16 @@ struct Part {
     length: u64,
 }
 
-fn print(input: &Input, part: Part, printer: &mut Printer) -> anyhow::Result<()> {
+impl Part {
+    /// How many bytes of a file that is, if the file says.
+    fn of(self, file: &File) -> Option<u64> {
+        let metadata = file.metadata().ok()?;
+        let left = metadata.len().saturating_sub(self.offset);
+        (metadata.is_file() && left > 0).then_some(left.min(self.length))
+    }
+}
+
+fn print(input: &Input, part: Part, progress: bool, printer: &mut Printer) -> anyhow::Result<()> {
     let (label, file) = match input {
         Input::Object(name) => (
             name.to_string(),
@@ -85,7 +90,11 @@ fn print(input: &Input, part: Part, printer: &mut Printer) -> anyhow::Result<()>
             ("-".to_owned(), File::from(own))
         }
     };
+    if progress {
+        printer.sink.progress = Progress::show(&label, part.of(&file));
+    }
     let printed = printer.print(file, part);
+    printer.sink.progress = None;
     let settled = printer.sink.settle();
     printed.and(settled).map_err(|failure| match failure {
         Failure::Input(error) => anyhow::Error::from(error).context(label),
@@ -277,15 +286,29 @@ impl Printer {
 /// Standard output, and what it still holds of files that others can change.
 struct Sink {
     output: Output,
+    is_file: bool,
     /// The pipe that the output is, if it is one. Looked at once there is enough to splice.
     pipe: OnceCell<Option<Pipe>>,
     /// The kernel would not splice.
     refused: bool,
+    progress: Option<Progress>,
     /// The bytes to put behind the last page of a file that was spliced, until it must have left the pipe.
     exposed: u64,
 }
 
 impl Sink {
+    fn new(output: Output) -> nix::Result<Sink> {
+        let (pipe, progress) = (OnceCell::new(), None);
+        Ok(Sink {
+            output,
+            is_file: output.is_file()?,
+            pipe,
+            refused: false,
+            progress,
+            exposed: 0,
+        })
+    }
+
     /// Puts some of `length` bytes of a file, the first of `left`, and says how many. Into a pipe they are
     /// not copied, but for the last ones, as many as it holds: so no page of the file is left in it.
     fn hand_over(
@@ -295,7 +318,7 @@ impl Sink {
         length: usize,
         left: u64,
     ) -> nix::Result<usize> {
-        if left > WORTH_SPLICING
+        if left > WORTH_A_CALL
             && !self.refused
             && let Some(pipe) = self.pipe.get_or_init(|| Pipe::of(self.output))
             && let length @ 1.. = left.saturating_sub(pipe.capacity()).min(length as u64) as usize
@@ -303,15 +326,24 @@ impl Sink {
             mapping.populate(offset, length);
             match pipe.splice_from(mapping, offset, length) {
                 Err(errno) if is_refusal(errno) => self.refused = true,
-                result => return result.inspect(|_| self.exposed = pipe.capacity()),
+                result => {
+                    let count = result?;
+                    self.exposed = pipe.capacity();
+                    self.advance(count);
+                    return Ok(count);
+                }
             }
+        }
+        // Pages for a device such as /dev/null may not be looked at at all.
+        if self.is_file && length as u64 > WORTH_A_CALL {
+            mapping.populate(offset, length);
         }
         self.copy(mapping, offset, length)
     }
 
     /// Puts some of `length` zeros, and says how many. Nobody can change those, so they may be spliced.
     fn put_zeros(&mut self, zeros: &Mapping, length: usize) -> nix::Result<usize> {
-        if length as u64 > WORTH_SPLICING
+        if length as u64 > WORTH_A_CALL
             && !self.refused
             && let Some(pipe) = self.pipe.get_or_init(|| Pipe::of(self.output))
         {
@@ -333,6 +365,13 @@ impl Sink {
     /// Notes bytes that nobody can change.
     fn cover(&mut self, count: usize) {
         self.exposed = self.exposed.saturating_sub(count as u64);
+        self.advance(count);
+    }
+
+    fn advance(&self, count: usize) {
+        if let Some(progress) = &self.progress {
+            progress.advance(count);
+        }
     }
 
     /// Sees to it that no page of a file is left in the pipe: nobody shall change it once we have ended.

@@ -9,7 +9,6 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::stat::{SFlag, fstat};
 use std::os::fd::{AsFd, AsRawFd};
 
 /// How much a pipe is made to hold, in bytes: as much as anybody may ask for (`pipe-max-size`, `pipe(7)`).
@@ -28,10 +27,7 @@ pub struct Pipe {
 impl Pipe {
     /// The pipe that an output is, made to hold more where that is allowed; none if it is something else.
     pub fn of(output: Output) -> Option<Pipe> {
-        let mode = SFlag::from_bits_truncate(fstat(output).ok()?.st_mode);
-        if !mode.contains(SFlag::S_IFIFO) {
-            return None;
-        }
+        // EBADF: it is no pipe.
         let mut capacity = fcntl(output, FcntlArg::F_GETPIPE_SZ).ok()?;
         if capacity < CAPACITY {
             // EPERM: this user has too many large pipes already. Then it stays as it is.

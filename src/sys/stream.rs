@@ -75,6 +75,15 @@ impl Output {
         self.when_writable(|| unsafe { libc::write(self.0.as_raw_fd(), address, length) })
     }
 
+    /// Whether this is a regular file, `fstat(2)`.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fstat(2)`.
+    pub fn is_file(self) -> nix::Result<bool> {
+        Ok(fstat(self.0)?.st_mode & libc::S_IFMT == libc::S_IFREG)
+    }
+
     /// Whether this is `input` itself, and adds to it behind the place where it is read: it would never
     /// come to its end.
     ///
