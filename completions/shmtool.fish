@@ -33,7 +33,10 @@ complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "read-int" -d 'Print
 complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "ls" -d 'List shared memory objects'
 complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "unlink" -d 'Remove the names of shared memory objects'
 complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l offset -d 'Leave out this many bytes at the start of each operand; past its end nothing is printed' -r
+complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l length -d 'Print at most this many bytes of each operand' -r
 complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l shm -d 'Print shared memory objects: the operands are their NAMEs'
+complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l progress -d 'Show on standard error how far it is, how fast, and the time left; only on a terminal'
 complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c shmtool -n "__fish_shmtool_using_subcommand create" -s s -l size -d 'How many bytes: 4096, 0x1000, 4K or 4KiB (4096), 4KB (4000); likewise M, G, T' -r
 complete -c shmtool -n "__fish_shmtool_using_subcommand create" -s m -l mode -d 'Who may read (4) and write (2) it, as for chmod: a digit each for its owner, its group and others' -r

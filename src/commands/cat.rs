@@ -26,6 +26,10 @@ const STEP: NonZero<usize> = NonZero::new(1 << 20).unwrap();
 /// The bytes that are read at once of what cannot be mapped, as many as GNU `cat` reads.
 const BUFFER: NonZero<usize> = NonZero::new(128 << 10).unwrap();
 
+/// The zeros that are handed over at once: few enough that the reader can take some meanwhile, for the pipe
+/// is locked during each call.
+const ZEROS: NonZero<usize> = NonZero::new(128 << 10).unwrap();
+
 /// Fewer bytes than this are just copied: to splice them, or to populate their pages, costs more.
 const WORTH_A_CALL: u64 = 64 << 10;
 
@@ -127,7 +131,9 @@ struct Printer {
     sink: Sink,
     /// What is streamed goes through here.
     buffer: Mapping,
-    /// What holes are printed from, once there is one. Nothing is ever stored here.
+    /// What holes are printed from, once there is one. Nothing is ever stored here. It is shared, though
+    /// with nobody: that has pages of its own, where private memory that was never stored into is one page
+    /// that the kernel is slow to splice.
     zeros: OnceCell<Option<Mapping>>,
 }
 
@@ -150,6 +156,9 @@ impl Printer {
             };
         }
         let start = file.stream_position()?.saturating_add(part.offset);
+        if start > size {
+            return Ok(());
+        }
         let end = start.saturating_add(part.length).min(size);
         let mut position = start;
         if start < end
@@ -161,7 +170,7 @@ impl Printer {
                 return Err(Failure::Truncated);
             }
         }
-        file.seek(SeekFrom::Start(position.min(i64::MAX as u64)))?;
+        file.seek(SeekFrom::Start(position))?;
         // What the file grew by meanwhile, and all of one that cannot be mapped.
         self.stream(&file, part.length.saturating_sub(position - start))
     }
@@ -234,7 +243,7 @@ impl Printer {
     fn print_zeros(&mut self, length: u64) -> Result<u64, Failure> {
         match self
             .zeros
-            .get_or_init(|| Mapping::private_anonymous(STEP).ok())
+            .get_or_init(|| Mapping::shared_anonymous(ZEROS).ok())
         {
             Some(zeros) if length > 0 => {
                 let step = length.min(zeros.len() as u64) as usize;

@@ -14,5 +14,6 @@ pub mod mapping;
 pub mod name;
 pub mod object;
 pub mod pipe;
+mod pow;
 pub mod signal;
 pub mod stream;

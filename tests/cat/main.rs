@@ -1,12 +1,17 @@
 //! `cat`: what it promises. The measure is what the system's `cat` prints.
 
+#[path = "../common/mod.rs"]
 mod common;
 
+mod changing;
+mod parts;
+mod pipe;
+
 use common::*;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::resource::Resource;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::fd::AsRawFd;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -58,6 +63,11 @@ fn into_file(command: &mut Command) -> Vec<u8> {
     printed
 }
 
+/// A path that leads to an open file for as long as this process has it.
+fn path_of(file: &File) -> String {
+    format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd())
+}
+
 /// A file without a name, of these bytes, at its start.
 fn file_of(bytes: &[u8]) -> File {
     let mut file = tempfile::tempfile().unwrap();
@@ -79,11 +89,7 @@ fn a_text_is_printed_as_cat_prints_it_to_a_pipe_a_file_and_a_terminal() {
 #[test]
 fn a_hundred_megabytes_are_printed_as_cat_prints_them() {
     let mut big = big();
-    let path = format!(
-        "/proc/{}/fd/{}",
-        std::process::id(),
-        std::os::fd::AsRawFd::as_raw_fd(&big)
-    );
+    let path = path_of(&big);
     let mut expected = Vec::new();
     big.read_to_end(&mut expected).unwrap();
     assert_eq!(expected.len(), 100_000_000);
@@ -270,29 +276,12 @@ fn a_reader_that_goes_away_ends_it_quietly() {
 }
 
 #[test]
-fn a_pipe_that_does_not_block_gets_everything() {
-    let (mut reader, writer) = std::io::pipe().unwrap();
-    let flags = OFlag::from_bits_retain(fcntl(&writer, FcntlArg::F_GETFL).unwrap());
-    fcntl(&writer, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).unwrap();
-    let child = shmtool(["cat", TEXT, TEXT])
-        .stdout(writer)
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    std::thread::sleep(Duration::from_millis(50));
-    let mut printed = Vec::new();
-    reader.read_to_end(&mut printed).unwrap();
-    assert!(printed == cat(Stdio::null(), &[TEXT, TEXT]));
-    finish(child).prints("");
-}
-
-#[test]
 fn a_file_is_not_printed_onto_itself() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("f");
     let shell = |script: &str, content: &str| {
         fs::write(&path, content).unwrap();
-        let script = script.replace("shmtool", env!("CARGO_BIN_EXE_shmtool"));
+        let script = script.replace("shmtool", concat!("exec ", env!("CARGO_BIN_EXE_shmtool")));
         run(Command::new("sh")
             .args(["-c", &script])
             .current_dir(&directory))
@@ -315,63 +304,6 @@ fn a_file_is_not_printed_onto_itself() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "content");
 }
 
-/// A reader that lets a file be changed while it is printed: the pipe is full, and no more is read yet.
-fn printed_while(file: &mut File, change: impl FnOnce(&mut File)) -> Ended {
-    let input = file.try_clone().unwrap();
-    let path = format!(
-        "/proc/{}/fd/{}",
-        std::process::id(),
-        std::os::fd::AsRawFd::as_raw_fd(&input)
-    );
-    let mut child = shmtool(["cat", &path])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdout = child.stdout.take().unwrap();
-    let mut printed = vec![0; 1];
-    stdout.read_exact(&mut printed).unwrap();
-    change(file);
-    stdout.read_to_end(&mut printed).unwrap();
-    Ended {
-        stdout: printed,
-        ..finish(child)
-    }
-}
-
-#[test]
-fn what_a_file_grows_by_is_printed_too() {
-    let content = vec![b'x'; 4 << 20];
-    let printed = printed_while(&mut file_of(&content), |file| {
-        file.seek(SeekFrom::End(0)).unwrap();
-        file.write_all(b"more").unwrap();
-    });
-    printed.prints([&content[..], b"more"].concat());
-}
-
-#[test]
-fn a_file_that_is_truncated_is_printed_as_far_as_it_goes_with_an_error() {
-    for size in [0, 5, 3 << 20, (3 << 20) + 5000] {
-        let printed = printed_while(&mut file_of(&vec![b'x'; 4 << 20]), |file| {
-            file.set_len(size).unwrap()
-        });
-        assert_eq!(printed.status.code(), Some(1), "{size}");
-        assert!(
-            printed
-                .stderr
-                .ends_with(": it was truncated while it was printed\n"),
-            "{}",
-            printed.stderr
-        );
-        // One write may have been under way.
-        assert!(
-            printed.stdout.len() as u64 <= size.max(1 << 20).next_multiple_of(1 << 20),
-            "{size}"
-        );
-        assert!(printed.stdout.len() as u64 >= size, "{size}");
-    }
-}
-
 #[test]
 fn no_room_for_a_mapping_is_no_error() {
     let file = tempfile::tempfile().unwrap();
@@ -382,17 +314,4 @@ fn no_room_for_a_mapping_is_no_error() {
     let printed = std::io::copy(&mut child.stdout.take().unwrap(), &mut std::io::sink()).unwrap();
     assert!(child.wait().unwrap().success());
     assert_eq!(printed, 1 << 30);
-}
-
-#[test]
-fn a_write_that_is_interrupted_or_short_repeats_and_loses_nothing() {
-    for inject in [
-        "inject=write:error=EINTR:when=1+2",
-        "inject=write:error=EFAULT:when=1",
-    ] {
-        let Some(mut command) = strace(&["-e", inject], ["cat", TEXT]) else {
-            return;
-        };
-        run(&mut command).prints(fs::read(TEXT).unwrap());
-    }
 }

@@ -1,0 +1,98 @@
+//! Files that others change while they are printed, and afterwards.
+
+use crate::common::*;
+use crate::{file_of, path_of};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+const MIB: u64 = 1 << 20;
+
+/// Starts to print a file of as many MiB of x, into a pipe that is full soon, and reads the first byte.
+fn start_to_print(mebibytes: u64) -> (File, Child, std::process::ChildStdout) {
+    let file = file_of(&vec![b'x'; (mebibytes * MIB) as usize]);
+    let mut cat = shmtool(["cat", &path_of(&file)]);
+    let mut child = cat
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut [0]).unwrap();
+    (file, child, stdout)
+}
+
+#[test]
+fn what_a_file_grows_by_is_printed_too() {
+    let (mut file, child, mut stdout) = start_to_print(4);
+    file.seek(SeekFrom::End(0)).unwrap();
+    file.write_all(b"more").unwrap();
+    let mut printed = Vec::new();
+    stdout.read_to_end(&mut printed).unwrap();
+    assert_eq!(printed.len() as u64, 4 * MIB - 1 + 4);
+    assert!(printed.ends_with(b"xxmore"));
+    finish(child).prints("");
+}
+
+#[test]
+fn a_file_that_is_truncated_is_printed_as_far_as_it_goes_with_an_error() {
+    // The last is in the middle of the last page, which is mapped still.
+    for size in [0, 5, 3 * MIB, 3 * MIB + 5000, 8 * MIB - 100] {
+        let (file, child, mut stdout) = start_to_print(8);
+        file.set_len(size).unwrap();
+        let mut printed = Vec::new();
+        stdout.read_to_end(&mut printed).unwrap();
+        let ended = finish(child);
+        assert_eq!(ended.status.code(), Some(1), "{size}");
+        assert!(
+            ended
+                .stderr
+                .ends_with(": it was truncated while it was printed\n"),
+            "{ended:?}"
+        );
+        // What is there still is printed, and what was handed to the pipe before, but not much more.
+        let printed = printed.len() as u64 + 1;
+        assert!(
+            (size..=size.max(2 * MIB) + MIB).contains(&printed),
+            "{size}: {printed}"
+        );
+    }
+}
+
+#[test]
+fn nobody_changes_what_is_in_the_pipe_once_it_has_ended() {
+    let (file, mut child, mut stdout) = start_to_print(8);
+    // All but what the pipe holds, so that it can end.
+    let mut printed = vec![0; (7 * MIB) as usize - 1];
+    stdout.read_exact(&mut printed).unwrap();
+    assert!(child.wait().unwrap().success());
+    file.write_all_at(&vec![b'y'; (8 * MIB) as usize], 0)
+        .unwrap();
+    file.set_len(0).unwrap();
+    stdout.read_to_end(&mut printed).unwrap();
+    assert_eq!(printed.len() as u64, 8 * MIB - 1);
+    assert!(printed.iter().all(|&byte| byte == b'x'));
+}
+
+#[test]
+fn it_does_not_end_early_while_pages_of_the_file_are_in_the_pipe() {
+    let (file, mut child, mut stdout) = start_to_print(8);
+    file.set_len(3 * MIB).unwrap();
+    let mut printed = vec![0; (2 * MIB) as usize];
+    stdout.read_exact(&mut printed).unwrap();
+    // There is nothing more to print, but what is in the pipe is not read yet.
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(child.try_wait().unwrap().is_none());
+    stdout.read_to_end(&mut printed).unwrap();
+    assert_eq!(finish(child).status.code(), Some(1));
+
+    // Nor does it wait for ever for a reader that went away.
+    let (file, child, mut stdout) = start_to_print(8);
+    file.set_len(3 * MIB).unwrap();
+    stdout.read_exact(&mut vec![0; (2 * MIB) as usize]).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    drop(stdout);
+    finish(child);
+}
