@@ -43,9 +43,12 @@ pub struct Cli {
 pub enum Command {
     /// Print files, or shared memory objects, through a memory mapping
     ///
-    /// The system shows each file as memory (a mapping), and that memory is what is written to standard output. What
-    /// cannot be mapped, such as a pipe or a terminal, is read and written instead. What is printed is the same as cat
-    /// prints.
+    /// The system shows each file as memory (a mapping), and that memory is what goes to standard output; into a pipe
+    /// it is handed over without being copied. What cannot be mapped, such as a pipe or a terminal, is read and
+    /// written instead. What is printed is the same as cat prints.
+    ///
+    /// A file that grows meanwhile is printed to its end. One that is truncated is printed as far as it goes, and that
+    /// is an error. Holes in a file are printed as zeros, and printing them takes no memory in a shared memory object.
     Cat(CatArgs),
 
     /// Make shared memory objects that hold zeros
