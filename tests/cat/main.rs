@@ -143,6 +143,12 @@ fn what_cannot_be_mapped_is_printed_all_the_same() {
             run(&mut shmtool(["cat", path])).prints(fs::read(path).unwrap());
         }
     }
+    let maps = String::from_utf8(run(&mut shmtool(["cat", "/proc/self/maps"])).stdout).unwrap();
+    assert!(
+        maps.contains(env!("CARGO_BIN_EXE_shmtool")) && maps.ends_with('\n'),
+        "{maps}"
+    );
+
     let directory = tempfile::tempdir().unwrap();
     let fifo = directory.path().join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
