@@ -301,8 +301,8 @@ struct Sink {
     /// The kernel would not splice.
     refused: bool,
     progress: Option<Progress>,
-    /// The bytes to put behind the last page of a file that was spliced, until it must have left the pipe.
-    exposed: u64,
+    /// The bytes that were put behind the last page of a file that was spliced, if one was.
+    covered: Option<u64>,
 }
 
 impl Sink {
@@ -314,7 +314,7 @@ impl Sink {
             pipe,
             refused: false,
             progress,
-            exposed: 0,
+            covered: None,
         })
     }
 
@@ -337,7 +337,7 @@ impl Sink {
                 Err(errno) if is_refusal(errno) => self.refused = true,
                 result => {
                     let count = result?;
-                    self.exposed = pipe.capacity();
+                    self.covered = Some(0);
                     self.advance(count);
                     return Ok(count);
                 }
@@ -373,7 +373,7 @@ impl Sink {
 
     /// Notes bytes that nobody can change.
     fn cover(&mut self, count: usize) {
-        self.exposed = self.exposed.saturating_sub(count as u64);
+        self.covered = self.covered.map(|covered| covered + count as u64);
         self.advance(count);
     }
 
@@ -386,12 +386,12 @@ impl Sink {
     /// Sees to it that no page of a file is left in the pipe: nobody shall change it once we have ended.
     /// There is one only where printing ended early, so that not enough was put behind it.
     fn settle(&mut self) -> Result<(), Failure> {
-        if self.exposed > 0
+        if let Some(covered) = self.covered.take()
             && let Some(Some(pipe)) = self.pipe.get()
+            && covered < pipe.capacity()
         {
             pipe.wait_until_empty().map_err(Failure::Output)?;
         }
-        self.exposed = 0;
         Ok(())
     }
 }

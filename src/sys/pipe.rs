@@ -19,29 +19,26 @@ const LOOK_AGAIN: u8 = 5;
 
 /// The writing end of a pipe.
 #[derive(Debug)]
-pub struct Pipe {
-    output: Output,
-    capacity: u64,
-}
+pub struct Pipe(Output);
 
 impl Pipe {
     /// The pipe that an output is, made to hold more where that is allowed; none if it is something else.
     pub fn of(output: Output) -> Option<Pipe> {
         // EBADF: it is no pipe.
-        let mut capacity = fcntl(output, FcntlArg::F_GETPIPE_SZ).ok()?;
-        if capacity < CAPACITY {
+        if fcntl(output, FcntlArg::F_GETPIPE_SZ).ok()? < CAPACITY {
             // EPERM: this user has too many large pipes already. Then it stays as it is.
-            capacity = fcntl(output, FcntlArg::F_SETPIPE_SZ(CAPACITY)).unwrap_or(capacity);
+            let _ = fcntl(output, FcntlArg::F_SETPIPE_SZ(CAPACITY));
         }
-        Some(Pipe {
-            output,
-            capacity: capacity.try_into().ok()?,
-        })
+        Some(Pipe(output))
     }
 
-    /// The bytes that the pipe holds at the most.
+    /// The bytes that the pipe holds at the most, which whoever has it open may change; `u64::MAX` where
+    /// the kernel does not say.
     pub fn capacity(&self) -> u64 {
-        self.capacity
+        let capacity = fcntl(self.0, FcntlArg::F_GETPIPE_SZ).ok();
+        capacity
+            .and_then(|capacity| capacity.try_into().ok())
+            .unwrap_or(u64::MAX)
     }
 
     /// Hands some of the `length` bytes that start `offset` bytes into the mapping to the pipe, without
@@ -64,8 +61,8 @@ impl Pipe {
         // nix takes slices, and of memory that others change there must be none: vmsplice(2) by hand.
         // SAFETY: the range is mapped for as long as `mapping` is borrowed, only the kernel looks at it,
         // and the pages that it takes stay its own when they are unmapped.
-        when_ready(self.output.as_fd(), PollFlags::POLLOUT, || unsafe {
-            libc::vmsplice(self.output.as_fd().as_raw_fd(), &iov, 1, 0)
+        when_ready(self.0.as_fd(), PollFlags::POLLOUT, || unsafe {
+            libc::vmsplice(self.0.as_fd().as_raw_fd(), &iov, 1, 0)
         })
     }
 
@@ -79,13 +76,13 @@ impl Pipe {
         loop {
             // SAFETY: FIONREAD stores an int, `ioctl_tty(2)`.
             Errno::result(unsafe {
-                libc::ioctl(self.output.as_fd().as_raw_fd(), libc::FIONREAD, &mut queued)
+                libc::ioctl(self.0.as_fd().as_raw_fd(), libc::FIONREAD, &mut queued)
             })?;
             if queued == 0 {
                 return Ok(());
             }
             // No event is asked for: what ends the wait early is the reader's end (POLLERR).
-            let mut reader = [PollFd::new(self.output.as_fd(), PollFlags::empty())];
+            let mut reader = [PollFd::new(self.0.as_fd(), PollFlags::empty())];
             match poll(&mut reader, PollTimeout::from(LOOK_AGAIN)) {
                 Ok(0) | Err(Errno::EINTR) => {}
                 Ok(_) => return Ok(()),
