@@ -9,10 +9,10 @@ use crate::sys::error::words;
 use crate::sys::hole;
 use crate::sys::mapping::Mapping;
 use crate::sys::object::{Access, Object};
-use crate::sys::pipe::Pipe;
-use crate::sys::stream::{self, Output};
+use crate::sys::stream;
 use anyhow::{Context, anyhow};
 use nix::errno::Errno;
+use sink::Sink;
 use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
@@ -20,8 +20,10 @@ use std::num::NonZero;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
+mod sink;
+
 /// The bytes of a mapping that are handled at once: what is resident at the most.
-const STEP: NonZero<usize> = NonZero::new(1 << 20).unwrap();
+const STEP: u64 = 1 << 20;
 
 /// The bytes that are read at once of what cannot be mapped, as many as GNU `cat` reads.
 const BUFFER: NonZero<usize> = NonZero::new(128 << 10).unwrap();
@@ -29,9 +31,6 @@ const BUFFER: NonZero<usize> = NonZero::new(128 << 10).unwrap();
 /// The zeros that are handed over at once: few enough that the reader can take some meanwhile, for the pipe
 /// is locked during each call.
 const ZEROS: NonZero<usize> = NonZero::new(128 << 10).unwrap();
-
-/// Fewer bytes than this are just copied: to splice them, or to populate their pages, costs more.
-const WORTH_A_CALL: u64 = 64 << 10;
 
 /// Prints each operand, or says why not.
 ///
@@ -99,7 +98,7 @@ fn print(input: &Input, part: Part, progress: bool, printer: &mut Printer) -> an
     }
     let printed = printer.print(file, part);
     printer.sink.progress = None;
-    let settled = printer.sink.settle();
+    let settled = printer.sink.settle().map_err(Failure::Output);
     printed.and(settled).map_err(|failure| match failure {
         Failure::Input(error) => anyhow::Error::from(error).context(label),
         Failure::Truncated => anyhow!("{label}: it was truncated while it was printed"),
@@ -203,7 +202,7 @@ impl Printer {
                 }
                 data_end = hole::next(file, position).clamp(position, end);
             }
-            let step = (data_end - position).min(STEP.get() as u64);
+            let step = (data_end - position).min(STEP);
             let printed = self.print_data(mapping, position, step, end - position)?;
             position += printed;
             if printed < step {
@@ -290,118 +289,6 @@ impl Printer {
         let length = length.min(self.buffer.len() as u64) as usize;
         Ok(stream::read_into(file.as_fd(), &mut self.buffer, length).map_err(io::Error::from)?)
     }
-}
-
-/// Standard output, and what it still holds of files that others can change.
-struct Sink {
-    output: Output,
-    is_file: bool,
-    /// The pipe that the output is, if it is one. Looked at once there is enough to splice.
-    pipe: OnceCell<Option<Pipe>>,
-    /// The kernel would not splice.
-    refused: bool,
-    progress: Option<Progress>,
-    /// The bytes that were put behind the last page of a file that was spliced, if one was.
-    covered: Option<u64>,
-}
-
-impl Sink {
-    fn new(output: Output) -> nix::Result<Sink> {
-        let (pipe, progress) = (OnceCell::new(), None);
-        Ok(Sink {
-            output,
-            is_file: output.is_file()?,
-            pipe,
-            refused: false,
-            progress,
-            covered: None,
-        })
-    }
-
-    /// Puts some of `length` bytes of a file, the first of `left`, and says how many. Into a pipe they are
-    /// not copied, but for the last ones, as many as it holds: so no page of the file is left in it.
-    fn hand_over(
-        &mut self,
-        mapping: &Mapping,
-        offset: usize,
-        length: usize,
-        left: u64,
-    ) -> nix::Result<usize> {
-        if left > WORTH_A_CALL
-            && !self.refused
-            && let Some(pipe) = self.pipe.get_or_init(|| Pipe::of(self.output))
-            && let length @ 1.. = left.saturating_sub(pipe.capacity()).min(length as u64) as usize
-        {
-            mapping.populate(offset, length);
-            match pipe.splice_from(mapping, offset, length) {
-                Err(errno) if is_refusal(errno) => self.refused = true,
-                result => {
-                    let count = result?;
-                    self.covered = Some(0);
-                    self.advance(count);
-                    return Ok(count);
-                }
-            }
-        }
-        // Pages for a device such as /dev/null may not be looked at at all.
-        if self.is_file && length as u64 > WORTH_A_CALL {
-            mapping.populate(offset, length);
-        }
-        self.copy(mapping, offset, length)
-    }
-
-    /// Puts some of `length` zeros, and says how many. Nobody can change those, so they may be spliced.
-    fn put_zeros(&mut self, zeros: &Mapping, length: usize) -> nix::Result<usize> {
-        if length as u64 > WORTH_A_CALL
-            && !self.refused
-            && let Some(pipe) = self.pipe.get_or_init(|| Pipe::of(self.output))
-        {
-            match pipe.splice_from(zeros, 0, length) {
-                Err(errno) if is_refusal(errno) => self.refused = true,
-                result => return result.inspect(|&count| self.cover(count)),
-            }
-        }
-        self.copy(zeros, 0, length)
-    }
-
-    /// Puts a copy of some of `length` bytes, and says how many.
-    fn copy(&mut self, mapping: &Mapping, offset: usize, length: usize) -> nix::Result<usize> {
-        let count = self.output.write_from(mapping, offset, length)?;
-        self.cover(count);
-        Ok(count)
-    }
-
-    /// Notes bytes that nobody can change.
-    fn cover(&mut self, count: usize) {
-        self.covered = self.covered.map(|covered| covered + count as u64);
-        self.advance(count);
-    }
-
-    fn advance(&self, count: usize) {
-        if let Some(progress) = &self.progress {
-            progress.advance(count);
-        }
-    }
-
-    /// Sees to it that no page of a file is left in the pipe: nobody shall change it once we have ended.
-    /// There is one only where printing ended early, so that not enough was put behind it.
-    fn settle(&mut self) -> Result<(), Failure> {
-        if let Some(covered) = self.covered.take()
-            && let Some(Some(pipe)) = self.pipe.get()
-            && covered < pipe.capacity()
-        {
-            pipe.wait_until_empty().map_err(Failure::Output)?;
-        }
-        Ok(())
-    }
-}
-
-/// Whether the kernel has no `vmsplice(2)`, or not for this pipe, or a sandbox does not let us have it.
-fn is_refusal(errno: Errno) -> bool {
-    matches!(
-        errno,
-        Errno::EINVAL | Errno::ENOSYS | Errno::EPERM | Errno::EACCES
-    )
 }
 
 /// Whether there really is a last byte where the size says so: some file systems make sizes up.
