@@ -74,6 +74,11 @@ pub enum Command {
     ///
     /// Shows each object's name, its size, the memory it really takes, who may read and write it (as ls -l), its owner,
     /// and its age: the time since it was last modified, or its mode, owner or name last changed.
+    ///
+    /// As JSON, "objects" is a list of what is known of each: "name"; "name_bytes", its bytes, only if they are not
+    /// UTF-8; "type", which is "memory" or "semaphore"; "size" and "used", in bytes; "mode", in octal; "uid", "owner",
+    /// "gid" and "group"; "inode" and "links"; "modified" and "changed", as RFC 3339 has it. A user or group without a
+    /// name is null. "filesystem" has the "size", "used" and "free" bytes of /dev/shm.
     Ls(LsArgs),
 
     /// Remove the names of shared memory objects
