@@ -257,7 +257,7 @@ _shmtool() {
             return 0
             ;;
         shmtool__subcmd__read__subcmd__int)
-            opts="-t -h --type --offset --help"
+            opts="-t -x -h --type --offset --count --hex --until --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -272,6 +272,18 @@ _shmtool() {
                     return 0
                     ;;
                 --offset)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --count)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --until)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -297,7 +309,7 @@ _shmtool() {
             return 0
             ;;
         shmtool__subcmd__write__subcmd__int)
-            opts="-t -h --type --offset --help"
+            opts="-t -h --type --offset --no-create --add --swap --if --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -312,6 +324,10 @@ _shmtool() {
                     return 0
                     ;;
                 --offset)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --if)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

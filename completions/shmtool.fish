@@ -28,8 +28,8 @@ complete -c shmtool -n "__fish_shmtool_needs_command" -s h -l help -d 'Print hel
 complete -c shmtool -n "__fish_shmtool_needs_command" -s V -l version -d 'Print version'
 complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "cat" -d 'Print files, or shared memory objects, through a memory mapping'
 complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "create" -d 'Make shared memory objects that hold zeros'
-complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "write-int" -d 'Store an integer in a shared memory object'
-complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "read-int" -d 'Print the integer that a shared memory object holds'
+complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "write-int" -d 'Store integers in a shared memory object, or change one in a single step'
+complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "read-int" -d 'Print the integers that a shared memory object holds, or wait for one'
 complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "ls" -d 'List shared memory objects'
 complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "unlink" -d 'Remove the names of shared memory objects'
 complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -50,6 +50,10 @@ u16\t''
 u32\t''
 u64\t''"
 complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l offset -d 'How many bytes into the object the integer starts' -r
+complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l if -d 'Store VALUE only if the integer is OLD; if not, nothing is changed or said, and the status is 5. A missing object counts as 0' -r
+complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l no-create -d 'An object that does not exist is an error (status 3), and is not made'
+complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l add -d 'Add VALUE to the integer, and print the new one. VALUE may be negative for every TYPE. A sum that does not fit the type is an error, and changes nothing. A missing object counts as 0'
+complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l swap -d 'Store VALUE, and print the integer that was there before. A missing object counts as 0'
 complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -s t -l type -d 'The integer\'s type: i8, i16, i32, i64 (signed) or u8, u16, u32, u64 (not signed), by its width in bits; i32 is C\'s int' -r -f -a "i8\t''
 i16\t''
@@ -60,6 +64,10 @@ u16\t''
 u32\t''
 u64\t''"
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l offset -d 'How many bytes into the object the integer starts' -r
+complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l count -d 'Print this many integers, one after the other; all is every whole one to the end of the object' -r
+complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l until -d 'Wait until the object exists and its integer is VALUE, then print it; ge:4 waits for 4 or more. OP is one of eq (equal), ne (not equal), lt (less than), le (less or equal), gt (greater than), ge (greater or equal). With --count, the first integer is waited for' -r
+complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l timeout -d 'Give up after this time (status 124): 250ms, 30s, 10m, 4h, 2d, 1h30m, or seconds as 0.5; 0 looks just once' -r
+complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -s x -l hex -d 'Print the bits of the type\'s width, as 0x0000002a'
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s a -l all -d 'List named semaphores too, which are kept in the same place as sem.NAME'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s q -l names -d 'Print names alone, one a line, for scripts'
@@ -69,8 +77,8 @@ complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s f -l force -d
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "cat" -d 'Print files, or shared memory objects, through a memory mapping'
 complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "create" -d 'Make shared memory objects that hold zeros'
-complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "write-int" -d 'Store an integer in a shared memory object'
-complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "read-int" -d 'Print the integer that a shared memory object holds'
+complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "write-int" -d 'Store integers in a shared memory object, or change one in a single step'
+complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "read-int" -d 'Print the integers that a shared memory object holds, or wait for one'
 complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "ls" -d 'List shared memory objects'
 complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "unlink" -d 'Remove the names of shared memory objects'
 complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -1,17 +1,21 @@
 //! Every option, declared once: the doc comments are the help and the manual.
 
-use crate::escape::{self, Escaped};
-use crate::sys::int::IntType;
+use crate::condition::{Condition, Test};
+use crate::sys::int::{Int, IntType};
 use crate::sys::name::ShmName;
 use crate::value::Value;
-use crate::{mode, size};
-use clap::builder::{OsStringValueParser, PossibleValue, TypedValueParser};
-use clap::error::ErrorKind;
+use crate::{duration, mode, size};
+use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::error::Error;
-use std::ffi::{OsStr, OsString};
-use std::fmt::Display;
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+mod line;
+
+pub use line::{Request, UsageError, parse};
+use line::{names, parse_name, parser};
 
 /// Memory-mapped files and POSIX shared memory from the command line
 ///
@@ -27,7 +31,8 @@ use std::path::PathBuf;
     subcommand_help_heading = "Verbs",
     after_help = "\
 A NAME is /counter, or counter for short. Results go to standard output, problems to standard error.
-Exit status: 0 done, 1 failed, 2 wrong usage, 3 no such object, 4 the object exists already."
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 no such object, 4 the object exists already,
+5 not as expected (write-int --if), 124 timed out."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -57,17 +62,27 @@ pub enum Command {
     /// later. Other programs see no object or the whole one. An object that exists already is left as it is (status 4).
     Create(CreateArgs),
 
-    /// Store an integer in a shared memory object
+    /// Store integers in a shared memory object, or change one in a single step
     ///
     /// A C program that maps the object finds a plain int there. The store is atomic: another program sees the old
-    /// integer or the new one, and no mixture. That holds where the offset is a multiple of the integer's width.
+    /// integer or the new one, and no mixture. That holds where the offset is a multiple of the integer's width;
+    /// elsewhere the store works, but is not atomic. Several VALUEs go one after the other, each a store of its own.
+    ///
     /// An object that does not exist is made (zeros, for its owner alone), just large enough. One of size 0 is grown,
     /// and one that is too small otherwise is an error.
+    ///
+    /// Whoever waits for the integer in read-int --until is woken.
     WriteInt(WriteIntArgs),
 
-    /// Print the integer that a shared memory object holds
+    /// Print the integers that a shared memory object holds, or wait for one
     ///
-    /// Nothing is changed, and permission to read is enough.
+    /// Nothing is changed, and permission to read is enough. Where the offset is a multiple of the integer's width it
+    /// is read atomically: as some program stored it, and no mixture.
+    ///
+    /// With --until it waits, without using the processor, until the integer compares so. It may start before the
+    /// object exists, and goes on with the new one when the object is removed and made anew. A store by write-int is
+    /// seen at once; one by a program that just assigns to memory, within 50 milliseconds. An integer that has such a
+    /// value only for a moment may be missed.
     ReadInt(ReadIntArgs),
 
     /// List shared memory objects
@@ -179,13 +194,85 @@ pub struct WriteIntArgs {
     #[command(flatten)]
     pub place: Place,
 
+    /// An object that does not exist is an error (status 3), and is not made
+    #[arg(long)]
+    pub no_create: bool,
+
+    /// Add VALUE to the integer, and print the new one. VALUE may be negative for every TYPE. A sum that does not fit
+    /// the type is an error, and changes nothing. A missing object counts as 0
+    #[arg(long, conflicts_with_all = ["swap", "old"])]
+    pub add: bool,
+
+    /// Store VALUE, and print the integer that was there before. A missing object counts as 0
+    #[arg(long, conflicts_with = "old")]
+    pub swap: bool,
+
+    /// Store VALUE only if the integer is OLD; if not, nothing is changed or said, and the status is 5. A missing
+    /// object counts as 0
+    #[arg(long = "if", value_name = "OLD", allow_hyphen_values = true)]
+    #[arg(value_parser = parser(str::parse::<Value>))]
+    pub old: Option<Value>,
+
     /// The object to store into
     #[arg(value_name = "NAME", value_parser = names())]
     pub name: ShmName,
 
-    /// The integer: decimal (-5, 1_000), or bits as 0xff, 0o17, 0b101
-    #[arg(value_name = "VALUE", value_parser = parser(str::parse::<Value>), allow_hyphen_values = true)]
-    pub value: Value,
+    /// The integer: decimal (-5, 1_000), or bits as 0xff, 0o17, 0b101. With --add, --swap or --if, just one
+    #[arg(value_name = "VALUE", required = true, value_parser = parser(str::parse::<Value>))]
+    pub values: Vec<Value>,
+}
+
+/// What `write-int` does.
+#[derive(Debug)]
+pub enum Change {
+    /// Stores these, one after the other.
+    Store(Vec<Int>),
+    /// Changes one integer in an atomic step.
+    Update(Update),
+}
+
+/// An atomic step.
+#[derive(Debug, Clone, Copy)]
+pub enum Update {
+    /// Adds this much.
+    Add(i128),
+    /// Stores this.
+    Swap(Int),
+    /// Stores `new` where `old` is.
+    If { old: Int, new: Int },
+}
+
+impl WriteIntArgs {
+    /// What the options and VALUEs say.
+    ///
+    /// # Errors
+    ///
+    /// A VALUE out of the type's range; with `--add`, `--swap` or `--if`, several VALUEs, or an offset where
+    /// nothing is atomic.
+    pub fn change(&self) -> anyhow::Result<Change> {
+        let int_type = self.place.int_type;
+        let option = match self.old {
+            _ if self.add => "--add",
+            _ if self.swap => "--swap",
+            Some(_) => "--if",
+            None => {
+                let ints = self.values.iter().map(|value| value.as_int(int_type));
+                return Ok(Change::Store(ints.collect::<Result<_, _>>()?));
+            }
+        };
+        let [value] = &self.values[..] else {
+            return Err(UsageError(format!("{option} takes one VALUE")).into());
+        };
+        self.place.check_atomic(option)?;
+        Ok(Change::Update(match &self.old {
+            _ if self.add => Update::Add(value.as_amount(int_type)?),
+            _ if self.swap => Update::Swap(value.as_int(int_type)?),
+            old => Update::If {
+                old: old.as_ref().unwrap_or(value).as_int(int_type)?,
+                new: value.as_int(int_type)?,
+            },
+        }))
+    }
 }
 
 #[derive(Debug, Args)]
@@ -193,13 +280,83 @@ pub struct ReadIntArgs {
     #[command(flatten)]
     pub place: Place,
 
+    /// Print this many integers, one after the other; all is every whole one to the end of the object
+    #[arg(
+        long,
+        value_name = "N|all",
+        default_value = "1",
+        hide_default_value = true,
+        allow_hyphen_values = true
+    )]
+    #[arg(value_parser = parser(str::parse::<Count>))]
+    pub count: Count,
+
+    /// Print the bits of the type's width, as 0x0000002a
+    #[arg(short = 'x', long)]
+    pub hex: bool,
+
+    /// Wait until the object exists and its integer is VALUE, then print it; ge:4 waits for 4 or more. OP is one of eq
+    /// (equal), ne (not equal), lt (less than), le (less or equal), gt (greater than), ge (greater or equal). With
+    /// --count, the first integer is waited for
+    #[arg(long, value_name = "[OP:]VALUE", allow_hyphen_values = true)]
+    #[arg(value_parser = parser(str::parse::<Condition>))]
+    pub until: Option<Condition>,
+
+    /// Give up after this time (status 124): 250ms, 30s, 10m, 4h, 2d, 1h30m, or seconds as 0.5; 0 looks just once
+    #[arg(
+        long,
+        value_name = "DURATION",
+        requires = "until",
+        allow_hyphen_values = true
+    )]
+    #[arg(value_parser = parser(duration::parse))]
+    pub timeout: Option<Duration>,
+
     /// The object to read from
     #[arg(value_name = "NAME", value_parser = names())]
     pub name: ShmName,
 }
 
+impl ReadIntArgs {
+    /// What to wait for.
+    ///
+    /// # Errors
+    ///
+    /// A VALUE out of the type's range, or an offset where nothing is atomic.
+    pub fn test(&self) -> anyhow::Result<Option<Test>> {
+        let Some(condition) = &self.until else {
+            return Ok(None);
+        };
+        self.place.check_atomic("--until")?;
+        Ok(Some(condition.of_type(self.place.int_type)?))
+    }
+}
+
+/// How many integers to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    Some(u64),
+    /// Every whole one to the end of the object.
+    All,
+}
+
+impl FromStr for Count {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "all" => Ok(Count::All),
+            _ if text.starts_with('+') => Err("not a count: a number, or all"),
+            _ => text
+                .parse()
+                .map(Count::Some)
+                .map_err(|_| "not a count: a number, or all"),
+        }
+    }
+}
+
 // Where in the object the integer is, and of what type. (As a doc comment this would describe the verb.)
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Copy, Args)]
 pub struct Place {
     /// The integer's type: i8, i16, i32, i64 (signed) or u8, u16, u32, u64 (not signed), by its width in bits; i32
     /// is C's int
@@ -219,14 +376,30 @@ pub struct Place {
 }
 
 impl Place {
-    /// The bytes that the integer takes.
+    /// The bytes that an integer takes.
     pub fn width(&self) -> u64 {
         self.int_type.width() as u64
     }
 
-    /// The first byte after it. A SIZE leaves room for the sum in 64 bits.
-    pub fn end(&self) -> u64 {
-        self.offset + self.width()
+    /// The first byte after `count` integers.
+    pub fn end(&self, count: u64) -> u64 {
+        self.offset
+            .saturating_add(count.saturating_mul(self.width()))
+    }
+
+    /// Whether the machine has atomic operations for an integer there.
+    pub fn is_aligned(&self) -> bool {
+        self.offset.is_multiple_of(self.width())
+    }
+
+    fn check_atomic(&self, option: &str) -> Result<(), UsageError> {
+        let (name, width, offset) = (self.int_type.name(), self.width(), self.offset);
+        match self.is_aligned() {
+            true => Ok(()),
+            false => Err(UsageError(format!(
+                "{option} is atomic only where the offset is a multiple of {width}, the width of the {name}, and {offset} is none"
+            ))),
+        }
     }
 }
 
@@ -268,74 +441,6 @@ impl ValueEnum for IntType {
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(PossibleValue::new(self.name()))
     }
-}
-
-/// Wrong usage, in one line.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct UsageError(String);
-
-/// What the command line asks for.
-#[derive(Debug)]
-pub enum Request {
-    Run(Command),
-    /// Help, or the version: the text to print.
-    Show(String),
-}
-
-/// Reads the command line, the program's name first.
-///
-/// # Errors
-///
-/// Whatever is wrong with it first.
-pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Request, UsageError> {
-    Cli::try_parse_from(args)
-        .map(|cli| Request::Run(cli.command))
-        .or_else(|error| match error.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-                Ok(Request::Show(error.render().to_string()))
-            }
-            _ => Err(UsageError(in_one_line(&error))),
-        })
-}
-
-/// Our parsers name the operand and the reason; of clap's own paragraphs the last, on --help, is left out.
-fn in_one_line(error: &clap::Error) -> String {
-    if let Some(source) = error
-        .source()
-        .filter(|_| error.kind() == ErrorKind::ValueValidation)
-    {
-        return source.to_string();
-    }
-    let text = error.render().to_string();
-    let paragraphs = text.trim_start_matches("error: ").split("\n\n");
-    let lines = paragraphs
-        .filter(|paragraph| !paragraph.starts_with("For more information"))
-        .map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
-    Escaped(lines.collect::<Vec<_>>().join("; ").as_bytes()).to_string()
-}
-
-fn names() -> impl TypedValueParser<Value = ShmName> {
-    OsStringValueParser::new().try_map(|operand| parse_name(&operand))
-}
-
-fn parse_name(operand: &OsStr) -> Result<ShmName, UsageError> {
-    ShmName::new(operand).map_err(|error| about(operand, &error))
-}
-
-/// Makes clap use `parse`, and a failure name the operand.
-fn parser<T, E>(parse: fn(&str) -> Result<T, E>) -> impl TypedValueParser<Value = T>
-where
-    T: Clone + Send + Sync + 'static,
-    E: Display + 'static,
-{
-    // A byte that is not UTF-8 is no digit either, and fails as any other that is none.
-    OsStringValueParser::new()
-        .try_map(move |text| parse(&text.to_string_lossy()).map_err(|error| about(&text, &error)))
-}
-
-fn about(operand: &OsStr, error: &dyn Display) -> UsageError {
-    UsageError(format!("{}: {error}", escape::operand(operand)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The exit statuses, which error gets which, and how an error is told.
 
 use crate::cli::UsageError;
+use crate::commands::read_int::TimedOut;
+use crate::commands::write_int::NotAsExpected;
 use crate::sys::error::{Error, words};
 use crate::value::OutOfRange;
 use nix::errno::Errno;
@@ -15,12 +17,16 @@ pub enum Status {
     Done = 0,
     /// It failed, and the message says why.
     Failed = 1,
-    /// Wrong usage: an option, a NAME, a VALUE out of its type's range.
+    /// Wrong usage: an option, a NAME, a VALUE out of its type's range, an unaligned atomic.
     Usage = 2,
     /// No such object.
     NotFound = 3,
     /// The object exists already.
     Exists = 4,
+    /// Not as expected, and nothing was changed.
+    NotAsExpected = 5,
+    /// Timed out, as `timeout(1)` has it.
+    TimedOut = 124,
 }
 
 impl From<Status> for ExitCode {
@@ -39,9 +45,10 @@ impl Report {
     /// Notes how one operand went. What failed is told on standard error.
     pub fn note(&mut self, result: anyhow::Result<()>) {
         if let Err(error) = result {
-            // In one write, so that the lines of two processes do not mix. With standard error gone there
-            // is nobody left to tell; the status still says it.
-            let _ = io::stderr().write_all((message(&error) + "\n").as_bytes());
+            // It answers the question that `--if` is, and scripts ask in a loop.
+            if !error.is::<NotAsExpected>() {
+                tell(message(&error));
+            }
             self.first.get_or_insert(status(&error));
         }
     }
@@ -50,6 +57,13 @@ impl Report {
     pub fn status(&self) -> Status {
         self.first.unwrap_or(Status::Done)
     }
+}
+
+/// Prints a message on standard error.
+pub fn tell(message: String) {
+    // In one write, so that the lines of two processes do not mix. With standard error gone there is nobody
+    // left to tell; the status still says it.
+    let _ = io::stderr().write_all((message + "\n").as_bytes());
 }
 
 /// The one line that a person is told, without its newline.
@@ -74,6 +88,8 @@ fn status(error: &anyhow::Error) -> Status {
         Some(Error::Exists(_)) => Status::Exists,
         Some(_) => Status::Failed,
         None if error.is::<UsageError>() || error.is::<OutOfRange>() => Status::Usage,
+        None if error.is::<NotAsExpected>() => Status::NotAsExpected,
+        None if error.is::<TimedOut>() => Status::TimedOut,
         None => Status::Failed,
     }
 }

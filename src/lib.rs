@@ -11,6 +11,8 @@ compile_error!("shmtool runs on Linux only: it relies on /dev/shm and on Linux s
 
 pub mod cli;
 pub mod commands;
+pub mod condition;
+pub mod duration;
 pub mod escape;
 pub mod exit;
 pub mod mode;

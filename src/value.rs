@@ -83,6 +83,22 @@ impl Value {
             int_type,
         })
     }
+
+    /// What the VALUE adds to an integer of this type. It may be negative though the type has no sign, or
+    /// nobody could count such a one down.
+    ///
+    /// # Errors
+    ///
+    /// Neither the VALUE nor its opposite is in the type's range.
+    pub fn as_amount(&self, int_type: IntType) -> Result<i128, OutOfRange> {
+        let opposite = i128::try_from(self.magnitude)
+            .ok()
+            .filter(|&magnitude| self.negative && magnitude <= int_type.max());
+        match opposite {
+            Some(magnitude) => Ok(-magnitude),
+            None => Ok(self.as_int(int_type)?.value()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -137,6 +153,30 @@ mod tests {
             ("-340282366920938463463374607431768211456", IntType::I64),
         ] {
             assert_eq!(read(text, int_type), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_amount_may_be_negative_for_every_type() {
+        for (text, int_type, amount) in [
+            ("5", IntType::U8, Some(5)),
+            ("-5", IntType::U8, Some(-5)),
+            ("-255", IntType::U8, Some(-255)),
+            ("-256", IntType::U8, None),
+            ("256", IntType::U8, None),
+            ("-0x10", IntType::U64, Some(-16)),
+            ("-128", IntType::I8, Some(-128)),
+            ("-129", IntType::I8, None),
+            ("128", IntType::I8, None),
+            ("0xff", IntType::I8, Some(-1)),
+            (
+                "-340282366920938463463374607431768211456",
+                IntType::U64,
+                None,
+            ),
+        ] {
+            let value: Value = text.parse().unwrap();
+            assert_eq!(value.as_amount(int_type).ok(), amount, "{text}");
         }
     }
 

@@ -6,8 +6,9 @@ use crate::sys::error::{Error, Result};
 use crate::sys::mapping::Mapping;
 use crate::sys::name::ShmName;
 use crate::sys::object::{Access, Object};
-use crate::sys::{signal, stream};
+use crate::sys::{futex, signal, stream};
 use anyhow::{Context, anyhow};
+use nix::errno::Errno;
 use std::io::Write;
 use std::num::NonZero;
 
@@ -33,12 +34,21 @@ pub fn print(text: &str) -> anyhow::Result<()> {
         .context(STDOUT)
 }
 
-/// Maps the bytes of one integer. From here on an object that is truncated ends the program with a sentence.
-fn map_integer(object: &Object, place: &Place, access: Access) -> Result<Mapping> {
-    let width = NonZero::new(place.int_type.width()).expect("no type has a width of 0");
+/// The words that one or more integers of a [`Place`] lie in, mapped.
+///
+/// A mapping has its first integer at [`first`], for it starts on a word: that is what `futex(2)` works on.
+///
+/// From here on an object that is truncated ends the program with a sentence.
+fn map_integers(object: &Object, place: &Place, count: u64, access: Access) -> Result<Mapping> {
+    let start = place.offset - first(place) as u64;
+    let length = (place.end(count) - start).next_multiple_of(futex::WORD as u64);
     let truncated = exit::message(&Error::Truncated(object.name().clone()).into());
     signal::bus_error_is(truncated + "\n", Status::Failed as i32)
-        .and_then(|()| Mapping::shared_file(object, place.offset, width, access))
+        .and_then(|()| {
+            let length = usize::try_from(length).map_err(|_| Errno::ENOMEM)?;
+            let length = NonZero::new(length).ok_or(Errno::EINVAL)?;
+            Mapping::shared_file(object, start, length, access)
+        })
         .map_err(|errno| Error::Os {
             name: object.name().clone(),
             action: "map it",
@@ -46,7 +56,17 @@ fn map_integer(object: &Object, place: &Place, access: Access) -> Result<Mapping
         })
 }
 
-fn too_small(name: &ShmName, place: &Place, size: u64) -> anyhow::Error {
-    let (name_of_type, offset, end) = (place.int_type.name(), place.offset, place.end());
-    anyhow!("{name}: it has {size} bytes, and the {name_of_type} at offset {offset} ends at {end}")
+/// Where the first integer is in what [`map_integers`] gives.
+fn first(place: &Place) -> usize {
+    place.offset as usize % futex::WORD
+}
+
+/// The error of an object that does not reach to the end of its integers.
+fn too_small(name: &ShmName, place: &Place, count: u64, size: u64) -> anyhow::Error {
+    let (name_of_type, offset, end) = (place.int_type.name(), place.offset, place.end(count));
+    let which = match count {
+        1 => format!("the {name_of_type} at offset {offset} ends"),
+        _ => format!("{count} {name_of_type} from offset {offset} on end"),
+    };
+    anyhow!("{name}: it has {size} bytes, and {which} at {end}")
 }

@@ -1,29 +1,105 @@
-//! `read-int`: print an integer that some program stored.
+//! `read-int`: print integers that some program stored, or wait for one.
 
-use super::{map_integer, print, too_small};
-use crate::cli::ReadIntArgs;
+use super::{first, map_integers, print, too_small};
+use crate::cli::{Count, Place, ReadIntArgs};
+use crate::exit::tell;
+use crate::sys::int::Int;
 use crate::sys::object::{Access, Object};
+use std::fmt::{self, Write};
 
-/// Prints the integer.
+mod wait;
+
+pub use wait::TimedOut;
+
+/// How many bytes of an object are looked at together. They lie in one page: all in a hole, or none.
+const STEP: u64 = 4096;
+
+/// Prints the integers.
 ///
 /// # Errors
 ///
-/// No such object, no permission to read it, one that is too small, standard output that fails.
+/// Wrong usage, no such object, no permission to read it, one that is too small, a wait that timed out,
+/// standard output that fails.
 pub fn run(args: &ReadIntArgs) -> anyhow::Result<()> {
-    let place = &args.place;
-    let object = Object::open(&args.name, Access::Read)?;
-    let size = object.metadata()?.len();
-    if size < place.end() {
-        return Err(too_small(&args.name, place, size));
-    }
-    // A load is atomic, but from a hole it would allocate a page, and fail where there is no memory left.
-    // What is not aligned is not atomic anyway, and may be a hole in part.
-    let aligned = place.offset.is_multiple_of(place.width());
-    let int = if aligned && !object.is_hole(place.offset, place.width()) {
-        map_integer(&object, place, Access::Read)?.load(0, place.int_type)
-    } else {
-        object.read_int(place.offset, place.int_type)?
+    let (name, place) = (&args.name, &args.place);
+    let (object, awaited) = match args.test()? {
+        Some(test) => {
+            let (object, int) = wait::until(name, place, &test, args.timeout)?;
+            (object, Some(int))
+        }
+        None => (Object::open(name, Access::Read)?, None),
     };
-    object.still_reaches(place.end())?;
-    print(&format!("{int}\n"))
+    let size = object.metadata()?.len();
+    let rest = size.saturating_sub(place.offset);
+    let count = match args.count {
+        Count::Some(count) if place.end(count) <= size => count,
+        Count::Some(count) => return Err(too_small(name, place, count, size)),
+        Count::All => rest / place.width(),
+    };
+    print_all(args, &object, count, awaited)?;
+    let left_over = rest % place.width();
+    if args.count == Count::All && left_over > 0 {
+        let (type_name, width) = (place.int_type.name(), place.width());
+        tell(format!(
+            "shmtool: {name}: the last {left_over} bytes are left over: {type_name} takes {width}"
+        ));
+    }
+    Ok(())
+}
+
+/// Hands on `count` integers of one page, each as it was stored where it is aligned.
+fn load(
+    object: &Object,
+    place: &Place,
+    count: u64,
+    mut each: impl FnMut(Int) -> fmt::Result,
+) -> anyhow::Result<()> {
+    let (int_type, width) = (place.int_type, place.width());
+    if !place.is_aligned() {
+        // Not atomic anyway, and it may be a hole in part.
+        for index in 0..count {
+            each(object.read_int(place.offset + index * width, int_type)?)?;
+        }
+    } else if object.is_hole(place.offset, count * width) {
+        // A load would allocate a page, and fail where there is no memory left.
+        for _ in 0..count {
+            each(Int::zero(int_type))?;
+        }
+    } else {
+        let mapping = map_integers(object, place, count, Access::Read)?;
+        for index in 0..count as usize {
+            each(mapping.load(first(place) + index * int_type.width(), int_type))?;
+        }
+    }
+    Ok(())
+}
+
+/// Prints `count` integers. The first is `awaited`, if there was a wait for it: it may have changed since.
+fn print_all(
+    args: &ReadIntArgs,
+    object: &Object,
+    count: u64,
+    mut awaited: Option<Int>,
+) -> anyhow::Result<()> {
+    let end = args.place.end(count);
+    let mut place = args.place;
+    let mut text = String::new();
+    while place.offset < end {
+        let stop = end.min((place.offset / STEP + 1) * STEP);
+        // At least the one that begins there, which may reach beyond the page if it is not aligned.
+        let count = (stop - place.offset).div_ceil(place.width());
+        let line = |int: Int| {
+            let int = awaited.take().unwrap_or(int);
+            match args.hex {
+                true => writeln!(text, "{int:#x}"),
+                false => writeln!(text, "{int}"),
+            }
+        };
+        load(object, &place, count, line)?;
+        place.offset += count * place.width();
+        object.still_reaches(place.offset)?;
+        print(&text)?;
+        text.clear();
+    }
+    Ok(())
 }

@@ -1,55 +1,180 @@
-//! `write-int`: store an integer where a C program finds an `int`.
+//! `write-int`: store an integer where a C program finds an `int`, or change it in one step.
 
-use super::{map_integer, too_small};
-use crate::cli::{Place, WriteIntArgs};
-use crate::sys::error::Error;
+use super::{first, map_integers, print, too_small};
+use crate::cli::{Change, Place, Update, WriteIntArgs};
+use crate::sys::error::{Error, Result};
+use crate::sys::futex;
 use crate::sys::int::Int;
+use crate::sys::mapping::Mapping;
 use crate::sys::object::{Access, Object};
+use anyhow::anyhow;
 
 /// The mode of an object that is made here.
 const MODE: u32 = 0o600;
 
-/// Stores VALUE, in an object that is made or grown first where it has to be.
+/// The integer is not the one that `--if` asks for.
+#[derive(Debug, thiserror::Error)]
+#[error("not as expected")]
+pub struct NotAsExpected;
+
+/// Changes the integers, in an object that is made or grown first where it has to be, and prints what the
+/// change is asked for.
 ///
 /// # Errors
 ///
-/// A VALUE out of its type's range, an object that is too small, no permission, a full `/dev/shm`.
+/// Wrong usage, an object that is too small, no permission, a full `/dev/shm`, a sum that does not fit, an
+/// integer that is not as expected.
 pub fn run(args: &WriteIntArgs) -> anyhow::Result<()> {
+    match args.change()? {
+        Change::Store(ints) => store(args, &ints),
+        Change::Update(update) => {
+            let (old, new) = update_one(args, update)?;
+            match update {
+                Update::Add(_) => print(&format!("{new}\n")),
+                Update::Swap(_) => print(&format!("{old}\n")),
+                Update::If { .. } => Ok(()),
+            }
+        }
+    }
+}
+
+fn store(args: &WriteIntArgs, ints: &[Int]) -> anyhow::Result<()> {
+    let place = &args.place;
+    let store_all = |mapping: &Mapping| {
+        for (index, &int) in ints.iter().enumerate() {
+            mapping.store(first(place) + index * place.int_type.width(), int);
+        }
+    };
+    let count = ints.len() as u64;
+    match open_or_make(args, count, || Ok(store_all))? {
+        None => Ok(()),
+        Some(object) => {
+            let target = Target::new(&object, place, count)?;
+            target.prepare()?;
+            store_all(&target.mapping);
+            target.finish()
+        }
+    }
+}
+
+/// Gives the integer that was there before, and the one that is there now.
+fn update_one(args: &WriteIntArgs, update: Update) -> anyhow::Result<(Int, Int)> {
+    let place = &args.place;
+    let zero = Int::zero(place.int_type);
+    let apply = |old: Int| {
+        match update {
+        Update::Add(amount) => old.checked_add(amount).ok_or_else(|| {
+            let (name, int_type) = (&args.name, place.int_type);
+            let (type_name, min, max) = (int_type.name(), int_type.min(), int_type.max());
+            anyhow!("{name}: {old} plus {amount} is out of the range of {type_name}, which is {min} to {max}")
+        }),
+        Update::Swap(new) => Ok(new),
+        Update::If { old: expected, new } if old == expected => Ok(new),
+        Update::If { .. } => Err(NotAsExpected.into()),
+    }
+    };
+    let make = || {
+        let new = apply(zero)?;
+        Ok(move |mapping: &Mapping| mapping.store(first(place), new))
+    };
+    let Some(object) = open_or_make(args, 1, make)? else {
+        return Ok((zero, apply(zero)?));
+    };
+    let target = Target::new(&object, place, 1)?;
+    // Looked at before anything is changed: what is refused leaves no trace, not even a new time.
+    let mut old = target.look();
+    let mut new = apply(old)?;
+    target.prepare()?;
+    loop {
+        let found = target.mapping.compare_exchange(first(place), old, new);
+        if found == old {
+            break;
+        }
+        old = found;
+        new = apply(old)?;
+    }
+    target.finish()?;
+    Ok((old, new))
+}
+
+/// Opens the object; or, if there is none, makes it with the integers that `fill` stores.
+fn open_or_make<F: FnOnce(&Mapping)>(
+    args: &WriteIntArgs,
+    count: u64,
+    fill: impl Fn() -> anyhow::Result<F>,
+) -> anyhow::Result<Option<Object>> {
     let (name, place) = (&args.name, &args.place);
-    let int = args.value.as_int(place.int_type)?;
     // Opening comes first: in a sticky directory the kernel refuses O_CREAT on another user's object even
     // to root (`fs.protected_regular`, proc_sys_fs(5)). Each turn means that somebody else made or
     // removed the object meanwhile.
     loop {
         match Object::open(name, Access::ReadWrite) {
-            Ok(object) => return store(&object, place, int),
-            Err(Error::NotFound(_)) => {}
-            Err(error) => return Err(error.into()),
+            Err(Error::NotFound(_)) if !args.no_create => {}
+            result => return Ok(Some(result?)),
         }
-        let fill = |object: &Object| {
-            map_integer(object, place, Access::ReadWrite)?.store(0, int);
+        let fill = fill()?;
+        let fill = |object: &Object| -> Result<()> {
+            fill(&map_integers(object, place, count, Access::ReadWrite)?);
             Ok(())
         };
-        match Object::create(name, place.end(), MODE, fill) {
+        match Object::create(name, place.end(count), MODE, fill) {
             Err(Error::Exists(_)) => {}
-            result => return Ok(result?),
+            result => return Ok(result.map(|()| None)?),
         }
     }
 }
 
-/// Stores into an object that others may use. What can fail comes before what changes it.
-fn store(object: &Object, place: &Place, int: Int) -> anyhow::Result<()> {
-    let size = object.metadata()?.len();
-    if 0 < size && size < place.end() {
-        return Err(too_small(object.name(), place, size));
+/// Integers of an object that others may use too.
+struct Target<'a> {
+    object: &'a Object,
+    place: &'a Place,
+    count: u64,
+    /// The object's size when it was looked at.
+    size: u64,
+    mapping: Mapping,
+}
+
+impl<'a> Target<'a> {
+    fn new(object: &'a Object, place: &'a Place, count: u64) -> anyhow::Result<Target<'a>> {
+        let size = object.metadata()?.len();
+        if 0 < size && size < place.end(count) {
+            return Err(too_small(object.name(), place, count, size));
+        }
+        let mapping = map_integers(object, place, count, Access::ReadWrite)?;
+        Ok(Target {
+            object,
+            place,
+            count,
+            size,
+            mapping,
+        })
     }
-    let mapping = map_integer(object, place, Access::ReadWrite)?;
-    object.set_modified()?;
-    match size {
-        0 => object.grow(place.end())?,
-        // A store into a hole takes memory, and where there is none it is a bus error.
-        _ => object.reserve(place.offset, place.width())?,
+
+    /// The first integer. Nothing is allocated for it.
+    fn look(&self) -> Int {
+        let (place, object) = (self.place, self.object);
+        match self.size == 0 || object.is_hole(place.offset, place.width()) {
+            true => Int::zero(place.int_type),
+            false => self.mapping.load(first(place), place.int_type),
+        }
     }
-    mapping.store(0, int);
-    Ok(object.still_reaches(place.end())?)
+
+    /// Does all that can fail, so that the stores after it cannot.
+    fn prepare(&self) -> Result<()> {
+        let (object, place) = (self.object, self.place);
+        object.set_modified()?;
+        match self.size {
+            0 => object.grow(place.end(self.count)),
+            // A store into a hole takes memory, and where there is none it is a bus error.
+            _ => object.reserve(place.offset, place.end(self.count) - place.offset),
+        }
+    }
+
+    /// Wakes whoever waits for the integers, and makes sure that they are really there.
+    fn finish(&self) -> anyhow::Result<()> {
+        let place = self.place;
+        let length = place.end(self.count) - place.offset;
+        futex::wake(&self.mapping, first(place), length as usize);
+        Ok(self.object.still_reaches(place.end(self.count))?)
+    }
 }

@@ -1,6 +1,6 @@
 //! Integers as C programs keep them in shared memory: a type, and a value that fits it.
 
-use std::fmt::{self, Display};
+use std::fmt::{self, Display, LowerHex};
 
 /// One of the eight integer types, in the machine's byte order (`int8_t` to `uint64_t`, `stdint.h(0p)`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,9 +109,39 @@ impl Int {
         Some(Int { int_type, value })
     }
 
+    /// The integer that these bytes are in memory, as many as the type has.
+    ///
+    /// # Panics
+    ///
+    /// They are more or less.
+    pub fn from_ne_bytes(int_type: IntType, bytes: &[u8]) -> Int {
+        assert_eq!(bytes.len(), int_type.width());
+        let mut all = [0; 8];
+        match cfg!(target_endian = "little") {
+            true => all[..bytes.len()].copy_from_slice(bytes),
+            false => all[8 - bytes.len()..].copy_from_slice(bytes),
+        }
+        Int::from_bits(int_type, u64::from_ne_bytes(all)).expect("no more bits than the type has")
+    }
+
+    /// What a hole holds.
+    pub fn zero(int_type: IntType) -> Int {
+        Int { int_type, value: 0 }
+    }
+
+    /// The sum, or nothing when it is out of the type's range.
+    pub fn checked_add(self, amount: i128) -> Option<Int> {
+        Int::new(self.int_type, self.value.checked_add(amount)?)
+    }
+
     /// Its two's complement, in the low bits.
     pub fn to_bits(self) -> u64 {
         self.value as u64 & (u64::MAX >> (64 - self.int_type.bits()))
+    }
+
+    /// The number itself.
+    pub fn value(self) -> i128 {
+        self.value
     }
 
     /// The type that it fits.
@@ -122,7 +152,16 @@ impl Int {
 
 impl Display for Int {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.value.fmt(f)
+        Display::fmt(&self.value, f)
+    }
+}
+
+/// All the bits of its type, two hexadecimal digits a byte: with `{:#x}`, what a VALUE may be.
+impl LowerHex for Int {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let prefix = if f.alternate() { "0x" } else { "" };
+        let digits = 2 * self.int_type.width();
+        write!(f, "{prefix}{:0digits$x}", self.to_bits())
     }
 }
 
@@ -180,6 +219,26 @@ mod tests {
         assert_eq!(Int::new(IntType::I64, -1).map(Int::to_bits), Some(u64::MAX));
     }
 
+    #[test]
+    fn hexadecimal_shows_every_bit() {
+        let hex = |int_type, value| format!("{:#x}", Int::new(int_type, value).unwrap());
+        assert_eq!(hex(IntType::I32, 42), "0x0000002a");
+        assert_eq!(hex(IntType::I8, -1), "0xff");
+        assert_eq!(hex(IntType::I64, i64::MIN.into()), "0x8000000000000000");
+        assert_eq!(hex(IntType::U16, 0), "0x0000");
+    }
+
+    #[test]
+    fn a_sum_out_of_range_is_none() {
+        let sum = |value, amount| Int::new(IntType::I8, value).unwrap().checked_add(amount);
+        assert_eq!(sum(127, 0), Int::new(IntType::I8, 127));
+        assert_eq!(sum(-128, 255), Int::new(IntType::I8, 127));
+        assert_eq!(
+            (sum(127, 1), sum(-128, -1), sum(1, i128::MAX)),
+            (None, None, None)
+        );
+    }
+
     proptest! {
         #[test]
         fn bits_and_back(bits: u64, which in 0..IntType::ALL.len()) {
@@ -187,6 +246,9 @@ mod tests {
             let bits = bits >> (64 - 8 * int_type.width());
             let int = Int::from_bits(int_type, bits).unwrap();
             prop_assert_eq!(int.to_bits(), bits);
+            let bytes = bits.to_ne_bytes();
+            let bytes = if cfg!(target_endian = "little") { &bytes[..int_type.width()] } else { &bytes[8 - int_type.width()..] };
+            prop_assert_eq!(Int::from_ne_bytes(int_type, bytes), int);
             prop_assert!(Int::new(int_type, int.value) == Some(int));
         }
     }

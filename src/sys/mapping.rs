@@ -7,7 +7,6 @@
 //! | [private anonymous](Mapping::private_anonymous) | zeros | this process |
 //! | [shared anonymous](Mapping::shared_anonymous) | zeros | this process and the children it forks |
 
-use super::int::{Int, IntType};
 use super::object::Access;
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
@@ -16,7 +15,6 @@ use std::ffi::c_void;
 use std::num::NonZero;
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 /// Mapped memory. It stays mapped until it is dropped, whatever happens to the file.
 ///
@@ -160,83 +158,7 @@ impl Mapping {
         // letting go change no memory of a shared mapping, and references into mappings are never made.
         let _ = unsafe { madvise(address.byte_sub(lead), length + lead, advice) };
     }
-
-    /// Loads the integer `offset` bytes from the start: atomically where it is aligned to its type.
-    ///
-    /// Memory that another process has truncated away raises SIGBUS, see
-    /// [`signal::bus_error_is`](super::signal::bus_error_is).
-    ///
-    /// # Panics
-    ///
-    /// The integer is not within the mapping.
-    pub fn load(&self, offset: usize, int_type: IntType) -> Int {
-        let address = self.address(offset, int_type.width());
-        // SAFETY: the address is within the mapping, which lives as long as `self`, and every bit
-        // pattern is an integer. Other processes may store at any time: the aligned accesses are
-        // atomic, the others volatile, and no reference to the memory is made that promises it keeps
-        // still. If the file was truncated the access faults; it never reads other memory.
-        let bits = unsafe {
-            match int_type.width() {
-                1 => load!(AtomicU8, u8, address).into(),
-                2 => load!(AtomicU16, u16, address).into(),
-                4 => load!(AtomicU32, u32, address).into(),
-                _ => load!(AtomicU64, u64, address),
-            }
-        };
-        Int::from_bits(int_type, bits).expect("as many bits were loaded as the type has")
-    }
-
-    /// Stores an integer `offset` bytes from the start: atomically where it is aligned to its type.
-    ///
-    /// Memory that another process has truncated away raises SIGBUS, and so does a hole that a full
-    /// file system cannot fill; see [`signal::bus_error_is`](super::signal::bus_error_is).
-    ///
-    /// # Panics
-    ///
-    /// The integer is not within the mapping.
-    pub fn store(&self, offset: usize, int: Int) {
-        let address = self.address(offset, int.int_type().width());
-        let bits = int.to_bits();
-        // SAFETY: as in `load`; a mapping that was made to be read faults and stores nothing.
-        unsafe {
-            match int.int_type().width() {
-                1 => store!(AtomicU8, u8, address, bits),
-                2 => store!(AtomicU16, u16, address, bits),
-                4 => store!(AtomicU32, u32, address, bits),
-                _ => store!(AtomicU64, u64, address, bits),
-            }
-        }
-    }
 }
-
-/// An integer at any address: the type makes the compiler use accesses that need no alignment.
-#[repr(C, packed)]
-struct Unaligned<T>(T);
-
-macro_rules! load {
-    ($atomic:ty, $plain:ty, $address:expr) => {{
-        let pointer = $address.as_ptr().cast::<$plain>();
-        if pointer.is_aligned() {
-            <$atomic>::from_ptr(pointer).load(Ordering::SeqCst)
-        } else {
-            pointer.cast::<Unaligned<$plain>>().read_volatile().0
-        }
-    }};
-}
-
-macro_rules! store {
-    ($atomic:ty, $plain:ty, $address:expr, $bits:expr) => {{
-        let pointer = $address.as_ptr().cast::<$plain>();
-        if pointer.is_aligned() {
-            <$atomic>::from_ptr(pointer).store($bits as $plain, Ordering::SeqCst);
-        } else {
-            pointer
-                .cast::<Unaligned<$plain>>()
-                .write_volatile(Unaligned($bits as $plain));
-        }
-    }};
-}
-use {load, store};
 
 impl Drop for Mapping {
     fn drop(&mut self) {

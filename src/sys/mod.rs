@@ -6,8 +6,10 @@
 
 #![allow(unsafe_code)]
 
+pub mod atomic;
 pub mod dev_shm;
 pub mod error;
+pub mod futex;
 pub mod hole;
 pub mod int;
 pub mod mapping;
@@ -17,3 +19,4 @@ pub mod pipe;
 mod pow;
 pub mod signal;
 pub mod stream;
+pub mod watch;

@@ -187,6 +187,17 @@ impl Object {
         hole::end(&self.file, start) >= start + length
     }
 
+    /// Whether memory is set aside for all of its bytes, so that using a page that was never written takes
+    /// no more.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fstat(2)`.
+    pub fn is_reserved(&self) -> Result<bool> {
+        // Blocks of `stat(3type)` have 512 bytes.
+        self.metadata().map(|now| now.blocks() * 512 >= now.len())
+    }
+
     /// Copies an integer out of the object, `pread(2)`. That is not atomic, but allocates nothing in a
     /// hole, where a load from a mapping does.
     ///
@@ -195,18 +206,25 @@ impl Object {
     /// The object ends before the integer does.
     pub fn read_int(&self, start: u64, int_type: IntType) -> Result<Int> {
         let mut bytes = [0; 8];
-        let low = match cfg!(target_endian = "little") {
-            true => 0..int_type.width(),
-            false => 8 - int_type.width()..8,
-        };
+        let bytes = &mut bytes[..int_type.width()];
         self.file
-            .read_exact_at(&mut bytes[low], start)
+            .read_exact_at(bytes, start)
             .map_err(|error| match error.kind() {
                 ErrorKind::UnexpectedEof => Error::Truncated(self.name.clone()),
                 _ => Error::io(&self.name, "read it", &error),
             })?;
-        Ok(Int::from_bits(int_type, u64::from_ne_bytes(bytes))
-            .expect("as many bytes were read as the type has"))
+        Ok(Int::from_ne_bytes(int_type, bytes))
+    }
+
+    /// Whether its name still leads to it, and not to another object, or none.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fstat(2)`.
+    pub fn has_its_name(&self) -> Result<bool> {
+        let own = self.metadata()?;
+        let is_own = |other: Metadata| (other.dev(), other.ino()) == (own.dev(), own.ino());
+        Ok(dev_shm::stat(&self.name).is_ok_and(is_own))
     }
 
     /// Makes sure that the object was not truncated before `end` while its mapping was used: the rest of

@@ -1,0 +1,186 @@
+//! Waiting for an integer, with as little work as can be.
+
+use super::super::{first, map_integers};
+use crate::cli::Place;
+use crate::condition::Test;
+use crate::sys::error::Error;
+use crate::sys::futex::Word;
+use crate::sys::int::Int;
+use crate::sys::mapping::Mapping;
+use crate::sys::name::ShmName;
+use crate::sys::object::{Access, Object};
+use crate::sys::watch::Watch;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The longest sleep: what nobody wakes us for (a plain store of another program, a name that leads to
+/// another object) is seen after it. 50 ms are promised.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A sleep that ends this early is a hurry: see [`Pace`].
+const HURRY: Duration = Duration::from_millis(1);
+
+/// The shortest and the longest rest in a hurry.
+const RESTS: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(5));
+
+/// The integer did not become what was waited for.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: timed out waiting for {awaited}: {seen}")]
+pub struct TimedOut {
+    name: ShmName,
+    awaited: String,
+    /// What was seen last.
+    seen: Seen,
+}
+
+/// What a look at the object shows, if it is not what is waited for.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+enum Seen {
+    #[error("no such object")]
+    Nothing,
+    #[error("it has only {0} bytes")]
+    TooSmall(u64),
+    #[error("it holds {0}")]
+    Other(Int),
+}
+
+/// Waits until the test holds. Gives the integer, and the object that holds it.
+///
+/// # Errors
+///
+/// It timed out; the object may not be read, or is no object.
+pub fn until(
+    name: &ShmName,
+    place: &Place,
+    test: &Test,
+    timeout: Option<Duration>,
+) -> anyhow::Result<(Object, Int)> {
+    let mut waiter = Waiter {
+        name,
+        place,
+        test,
+        pace: Pace::new(timeout),
+        watch: None,
+    };
+    // Each turn means that the name leads to another object than before.
+    loop {
+        match Object::open(name, Access::Read) {
+            Err(Error::NotFound(_)) => waiter.sleep(Seen::Nothing, None)?,
+            Err(error) => return Err(error.into()),
+            Ok(object) => {
+                if let Some(int) = waiter.follow(&object)? {
+                    return Ok((object, int));
+                }
+            }
+        }
+    }
+}
+
+struct Waiter<'a> {
+    name: &'a ShmName,
+    place: &'a Place,
+    test: &'a Test,
+    pace: Pace,
+    watch: Option<Watch>,
+}
+
+impl Waiter<'_> {
+    /// Waits for the integer of one object. None: its name leads to another by now, or to nothing.
+    fn follow(&mut self, object: &Object) -> anyhow::Result<Option<Int>> {
+        let (place, int_type) = (self.place, self.place.int_type);
+        let mut mapping = None;
+        loop {
+            let size = object.metadata()?.len();
+            if size < place.end(1) {
+                self.sleep(Seen::TooSmall(size), None)?;
+            } else {
+                let mapping = match &mapping {
+                    Some(mapping) => mapping,
+                    None => mapping.insert(map_integers(object, place, 1, Access::Read)?),
+                };
+                let is_hole = object.is_hole(place.offset, place.width());
+                // A hole is neither loaded from nor slept on: both would allocate its page.
+                let (int, word) = match is_hole {
+                    true => Word::of_hole(first(place), int_type),
+                    false => Word::load(mapping, first(place), int_type),
+                };
+                if self.test.holds(int) && object.still_reaches(place.end(1)).is_ok() {
+                    return Ok(Some(int));
+                }
+                // One that is reserved has its page already.
+                let may_sleep = !is_hole || object.is_reserved()?;
+                self.sleep(Seen::Other(int), may_sleep.then_some((mapping, word)))?;
+            }
+            if !object.has_its_name()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Sleeps until the word changes; where there is none to sleep on, until something happens to objects.
+    fn sleep(&mut self, seen: Seen, word: Option<(&Mapping, Word)>) -> Result<(), TimedOut> {
+        let timeout = self.pace.next().ok_or_else(|| TimedOut {
+            name: self.name.clone(),
+            awaited: self.test.to_string(),
+            seen,
+        })?;
+        let start = Instant::now();
+        // It fails where the object was truncated meanwhile.
+        if word.is_none_or(|(mapping, word)| word.sleep(mapping, timeout).is_err()) {
+            self.sleep_without_word(timeout);
+        }
+        self.pace.rest(start.elapsed());
+        Ok(())
+    }
+
+    fn sleep_without_word(&mut self, timeout: Duration) {
+        let slept = match &self.watch {
+            Some(watch) => watch.sleep(timeout),
+            None => match Watch::new() {
+                // What happened before is not seen by it: one more look, and then sleep.
+                Ok(watch) => return self.watch = Some(watch),
+                Err(errno) => Err(errno),
+            },
+        };
+        // A user can have only so many of them. Without one, the looks at intervals are what there is.
+        if slept.is_err() {
+            thread::sleep(timeout);
+        }
+    }
+}
+
+/// How long to sleep between two looks.
+struct Pace {
+    deadline: Option<Instant>,
+    rest: Duration,
+}
+
+impl Pace {
+    fn new(timeout: Option<Duration>) -> Pace {
+        Pace {
+            // One that cannot be said is in some billions of years.
+            deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+            rest: Duration::ZERO,
+        }
+    }
+
+    /// The longest that the next sleep may be, or nothing when the time is up.
+    fn next(&self) -> Option<Duration> {
+        let Some(deadline) = self.deadline else {
+            return Some(LOOK);
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then(|| left.min(LOOK))
+    }
+
+    /// Rests after sleeps that end at once, again and again: an integer that changes all the time, and
+    /// objects that others make by the thousand, must not keep a processor busy.
+    fn rest(&mut self, slept: Duration) {
+        if slept >= HURRY {
+            self.rest = Duration::ZERO;
+            return;
+        }
+        self.rest = (self.rest * 2).clamp(RESTS.0, RESTS.1);
+        thread::sleep(self.rest.min(self.next().unwrap_or_default()));
+    }
+}

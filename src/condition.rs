@@ -1,0 +1,156 @@
+//! `[OP:]VALUE`: what an integer is compared with.
+
+use crate::sys::int::{Int, IntType};
+use crate::value::{self, OutOfRange, Value};
+use std::cmp::Ordering;
+use std::fmt::{self, Display};
+use std::str::FromStr;
+
+/// How to compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Op {
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+}
+
+impl Op {
+    /// The names are those of `test(1)`.
+    const ALL: [(Op, &str); 6] = [
+        (Op::Eq, "eq"),
+        (Op::Ne, "ne"),
+        (Op::Lt, "lt"),
+        (Op::Le, "le"),
+        (Op::Gt, "gt"),
+        (Op::Ge, "ge"),
+    ];
+
+    fn holds(self, ordering: Ordering) -> bool {
+        match self {
+            Op::Eq => ordering.is_eq(),
+            Op::Ne => ordering.is_ne(),
+            Op::Lt => ordering.is_lt(),
+            Op::Le => ordering.is_le(),
+            Op::Gt => ordering.is_gt(),
+            Op::Ge => ordering.is_ge(),
+        }
+    }
+}
+
+/// A condition as it was written, before the type of its VALUE is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    text: String,
+    op: Op,
+    value: Value,
+}
+
+/// The text is no condition.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    #[error("before the colon stands one of eq, ne, lt, le, gt, ge")]
+    Op,
+    #[error(transparent)]
+    Value(#[from] value::Malformed),
+}
+
+impl FromStr for Condition {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let (op, value) = match text.split_once(':') {
+            None => (Op::Eq, text),
+            Some((name, value)) => {
+                let found = Op::ALL.iter().find(|(_, known)| *known == name);
+                (found.ok_or(Malformed::Op)?.0, value)
+            }
+        };
+        Ok(Condition {
+            text: text.to_owned(),
+            op,
+            value: value.parse()?,
+        })
+    }
+}
+
+impl Condition {
+    /// The test that this condition is for integers of this type.
+    ///
+    /// # Errors
+    ///
+    /// The VALUE is out of the type's range.
+    pub fn of_type(&self, int_type: IntType) -> Result<Test, OutOfRange> {
+        Ok(Test {
+            text: self.text.clone(),
+            op: self.op,
+            with: self.value.as_int(int_type)?,
+        })
+    }
+}
+
+/// A condition for integers of one type. Displayed as it was written.
+#[derive(Debug)]
+pub struct Test {
+    text: String,
+    op: Op,
+    with: Int,
+}
+
+impl Test {
+    /// Whether it holds for this integer.
+    pub fn holds(&self, int: Int) -> bool {
+        self.op.holds(int.value().cmp(&self.with.value()))
+    }
+}
+
+impl Display for Test {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holds(text: &str, value: i128) -> bool {
+        let test = text.parse::<Condition>().unwrap().of_type(IntType::I32);
+        test.unwrap().holds(Int::new(IntType::I32, value).unwrap())
+    }
+
+    #[test]
+    fn each_operation_compares_as_its_name_says() {
+        for (op, less, equal, greater) in [
+            ("eq", false, true, false),
+            ("ne", true, false, true),
+            ("lt", true, false, false),
+            ("le", true, true, false),
+            ("gt", false, false, true),
+            ("ge", false, true, true),
+        ] {
+            for (value, expected) in [(-5, less), (-4, equal), (-3, greater)] {
+                assert_eq!(holds(&format!("{op}:-4"), value), expected, "{op} {value}");
+            }
+        }
+        assert!(holds("-4", -4) && !holds("-4", 4));
+        assert!(holds("0xffffffff", -1) && holds("le:0xffffffff", -2));
+    }
+
+    #[test]
+    fn what_is_no_condition_says_why() {
+        for (text, error) in [
+            ("ge:", Malformed::Value(value::Malformed)),
+            ("four", Malformed::Value(value::Malformed)),
+            ("", Malformed::Value(value::Malformed)),
+            ("ge:4:5", Malformed::Value(value::Malformed)),
+            (":4", Malformed::Op),
+            ("GE:4", Malformed::Op),
+            (">=:4", Malformed::Op),
+        ] {
+            assert_eq!(text.parse::<Condition>(), Err(error), "{text}");
+        }
+    }
+}
