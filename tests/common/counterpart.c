@@ -3,6 +3,8 @@
  *   counterpart write NAME VALUE          makes the object, stores an int
  *   counterpart read NAME                 prints the int
  *   counterpart hold NAME                 maps the object, then prints its int for every line of input
+ *   counterpart assign NAME               maps the object, then stores each line of input and prints it
+ *   counterpart add NAME COUNT            adds 1 to the int, COUNT times
  *   counterpart store TYPE NAME OFFSET VALUE
  *   counterpart load TYPE NAME OFFSET     the same for every type, at an offset
  */
@@ -66,6 +68,22 @@ int main(int argc, char **argv)
             printf("%d\n", *p);
             fflush(stdout);
         }
+        return 0;
+    }
+    if (argc == 3 && strcmp(argv[1], "assign") == 0) {
+        volatile int *p = map(argv[2], O_RDWR, 0);
+        char line[64];
+        while (fgets(line, sizeof line, stdin)) {
+            *p = atoi(line);
+            printf("%d\n", *p);
+            fflush(stdout);
+        }
+        return 0;
+    }
+    if (argc == 4 && strcmp(argv[1], "add") == 0) {
+        int *p = map(argv[2], O_RDWR, 0);
+        for (int i = atoi(argv[3]); i > 0; i--)
+            __atomic_fetch_add(p, 1, __ATOMIC_SEQ_CST);
         return 0;
     }
 #define STORE(name, type, format, parse)                                                          \

@@ -20,7 +20,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Longer than anything here takes, on any machine: what is not done by then hangs.
-const HANG: Duration = Duration::from_secs(60);
+pub const HANG: Duration = Duration::from_secs(60);
 
 /// The binary under test, with these arguments.
 pub fn shmtool<I: IntoIterator<Item: AsRef<OsStr>>>(args: I) -> Command {

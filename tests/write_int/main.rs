@@ -1,6 +1,11 @@
 //! `write-int`: what it promises.
 
+#[path = "../common/mod.rs"]
 mod common;
+
+mod together;
+mod update;
+mod wake;
 
 use common::*;
 use proptest::prelude::*;
@@ -313,21 +318,77 @@ for line in sys.stdin:
 
 fn fits(int_type: &str) -> BoxedStrategy<String> {
     match int_type {
-        "i8" => any::<i8>().prop_map(|i| i.to_string()).boxed(),
-        "i16" => any::<i16>().prop_map(|i| i.to_string()).boxed(),
-        "i32" => any::<i32>().prop_map(|i| i.to_string()).boxed(),
-        "i64" => any::<i64>().prop_map(|i| i.to_string()).boxed(),
-        "u8" => any::<u8>().prop_map(|i| i.to_string()).boxed(),
-        "u16" => any::<u16>().prop_map(|i| i.to_string()).boxed(),
-        "u32" => any::<u32>().prop_map(|i| i.to_string()).boxed(),
-        _ => any::<u64>().prop_map(|i| i.to_string()).boxed(),
+        "i8" => limit_or_any(i8::MIN, i8::MAX),
+        "i16" => limit_or_any(i16::MIN, i16::MAX),
+        "i32" => limit_or_any(i32::MIN, i32::MAX),
+        "i64" => limit_or_any(i64::MIN, i64::MAX),
+        "u8" => limit_or_any(u8::MIN, u8::MAX),
+        "u16" => limit_or_any(u16::MIN, u16::MAX),
+        "u32" => limit_or_any(u32::MIN, u32::MAX),
+        _ => limit_or_any(u64::MIN, u64::MAX),
     }
+}
+
+fn limit_or_any<T: Arbitrary + Copy + ToString + 'static>(min: T, max: T) -> BoxedStrategy<String> {
+    let ints = prop_oneof![Just(min), Just(max), any::<T>()];
+    ints.prop_map(|int| int.to_string()).boxed()
 }
 
 const TYPES: [&str; 8] = ["i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64"];
 
 fn a_typed_integer() -> impl Strategy<Value = (&'static str, String)> {
     prop::sample::select(&TYPES[..]).prop_flat_map(|int_type| (Just(int_type), fits(int_type)))
+}
+
+/// Stores and loads with `struct`, and answers each line.
+const PYTHON: &str = "
+import sys, struct
+from multiprocessing import resource_tracker, shared_memory
+object = shared_memory.SharedMemory(name=sys.argv[1][1:])
+resource_tracker.unregister(object._name, 'shared_memory')
+formats = dict(i8='b', i16='h', i32='i', i64='q', u8='B', u16='H', u32='I', u64='Q')
+for line in sys.stdin:
+    type, offset, *value = line.split()
+    if value:
+        struct.pack_into('=' + formats[type], object.buf, int(offset), int(value[0]))
+    print(*struct.unpack_from('=' + formats[type], object.buf, int(offset)), flush=True)
+";
+
+#[test]
+fn every_integer_at_any_offset_is_the_same_in_python_and_in_hexadecimal() {
+    let name = Name::holding([0xaa; 4096]);
+    let Some(mut python) = python(PYTHON, &[&name.to_string()]) else {
+        return;
+    };
+    let python = std::cell::RefCell::new(Peer::start(&mut python));
+    let cases = (a_typed_integer(), 0..4088_u64);
+    let check = |((int_type, value), offset): ((&str, String), u64)| {
+        let offset = offset.to_string();
+        let place = ["-t", int_type, "--offset", &offset];
+        let ask = |text: &str| {
+            python
+                .borrow_mut()
+                .ask(&format!("{int_type} {offset} {text}"))
+        };
+        run(shmtool(["write-int"]).args(place).arg(&name).arg(&value)).prints("");
+        assert_eq!(ask(""), value);
+        let hex = run(shmtool(["read-int", "--hex"]).args(place).arg(&name)).stdout;
+        assert_eq!(ask("0"), "0");
+        run(shmtool(["read-int"]).args(place).arg(&name)).prints("0\n");
+        let hex = String::from_utf8(hex).unwrap();
+        run(shmtool(["write-int"])
+            .args(place)
+            .arg(&name)
+            .arg(hex.trim_end()))
+        .prints("");
+        assert_eq!(ask(""), value, "{hex}");
+        assert_eq!(ask(&value), value);
+        run(shmtool(["read-int"]).args(place).arg(&name)).prints(format!("{value}\n"));
+        Ok(())
+    };
+    let config = ProptestConfig::with_cases(64);
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    runner.run(&cases, check).unwrap();
 }
 
 proptest! {

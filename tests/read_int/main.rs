@@ -1,6 +1,10 @@
 //! `read-int`: what it promises.
 
+#[path = "../common/mod.rs"]
 mod common;
+
+mod several;
+mod wait;
 
 use common::*;
 use nix::libc;

@@ -1,0 +1,258 @@
+//! What the options do to the integers, by one process.
+
+use crate::common::*;
+use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::time::{Duration, SystemTime};
+
+fn write(args: &[&str], name: &Name, values: &[&str]) -> Ended {
+    run(shmtool(["write-int"]).args(args).arg(name).args(values))
+}
+
+/// The object, and a time long ago that it was last modified.
+fn old_object(bytes: impl AsRef<[u8]>) -> (Name, SystemTime) {
+    let name = Name::holding(bytes);
+    let old = SystemTime::now() - Duration::from_secs(3600);
+    let file = fs::File::options().write(true).open(name.path()).unwrap();
+    file.set_modified(old).unwrap();
+    (name, file.metadata().unwrap().modified().unwrap())
+}
+
+fn modified(name: &Name) -> SystemTime {
+    fs::metadata(name.path()).unwrap().modified().unwrap()
+}
+
+fn held(name: &Name) -> i32 {
+    i32::from_ne_bytes(fs::read(name.path()).unwrap().try_into().unwrap())
+}
+
+#[test]
+fn several_values_go_one_after_the_other() {
+    let name = Name::new();
+    write(
+        &["-t", "i16", "--offset", "1"],
+        &name,
+        &["1", "-2", "0xff", "-0x8000"],
+    )
+    .prints("");
+    let ints: Vec<u8> = [1_i16, -2, 255, i16::MIN]
+        .iter()
+        .flat_map(|i| i.to_ne_bytes())
+        .collect();
+    assert_eq!(fs::read(name.path()).unwrap(), [&[0], &ints[..]].concat());
+
+    let name = Name::holding([7; 12]);
+    write(&["--offset", "4"], &name, &["-1", "-1", "-t", "i16"]).prints("");
+    let bytes = [[7; 4], [0xff; 4], [7; 4]].concat();
+    assert_eq!(fs::read(name.path()).unwrap(), bytes);
+    write(&["--offset", "4"], &name, &["1", "2", "3"])
+        .fails(1)
+        .says(format!(
+            "{name}: it has 12 bytes, and 3 i32 from offset 4 on end at 16"
+        ));
+    write(&["-t", "u8"], &name, &["1", "2", "256"])
+        .fails(2)
+        .says("256: out of the range of u8, which is 0 to 255");
+    assert_eq!(fs::read(name.path()).unwrap(), bytes);
+
+    let name = Name::holding("");
+    write(&["-t", "u8"], &name, &["1", "2", "3"]).prints("");
+    assert_eq!(fs::read(name.path()).unwrap(), [1, 2, 3]);
+}
+
+#[test]
+fn with_no_create_a_missing_object_is_an_error_and_stays_missing() {
+    let name = Name::new();
+    for option in ["--add", "--swap", "--if=0", "--no-create"] {
+        write(
+            &["--no-create", option][..if option == "--no-create" { 1 } else { 2 }],
+            &name,
+            &["1"],
+        )
+        .fails(3)
+        .says(format!("{name}: no such object"));
+    }
+    assert!(!name.path().exists());
+    let name = Name::holding([0; 4]);
+    write(&["--no-create"], &name, &["5"]).prints("");
+    assert_eq!(held(&name), 5);
+}
+
+#[test]
+fn add_prints_the_new_integer() {
+    let name = Name::holding(40_i32.to_ne_bytes());
+    write(&["--add"], &name, &["2"]).prints("42\n");
+    write(&["--add"], &name, &["-0x2b"]).prints("-1\n");
+    // The bits of -1.
+    write(&["--add"], &name, &["0xffffffff"]).prints("-2\n");
+    assert_eq!(held(&name), -2);
+}
+
+#[test]
+fn an_unsigned_integer_is_counted_down_with_a_negative_value() {
+    let name = Name::holding(u64::MAX.to_ne_bytes());
+    write(&["-t", "u64", "--add"], &name, &["-18446744073709551615"]).prints("0\n");
+    write(&["-t", "u64", "--add"], &name, &["-1"])
+        .fails(1)
+        .says(format!(
+            "{name}: 0 plus -1 is out of the range of u64, which is 0 to 18446744073709551615"
+        ));
+    write(&["-t", "u8", "--add"], &name, &["-256"])
+        .fails(2)
+        .says("-256: out of the range of u8, which is 0 to 255");
+}
+
+#[test]
+fn a_sum_that_does_not_fit_changes_nothing() {
+    let (name, old) = old_object([100_i8 as u8, -100_i8 as u8]);
+    write(&["-t", "i8", "--add"], &name, &["28"])
+        .fails(1)
+        .says(format!(
+            "{name}: 100 plus 28 is out of the range of i8, which is -128 to 127"
+        ));
+    write(&["-t", "i8", "--offset", "1", "--add"], &name, &["-29"]).fails(1);
+    assert_eq!(modified(&name), old);
+    write(&["-t", "i8", "--add"], &name, &["27"]).prints("127\n");
+    write(&["-t", "i8", "--offset", "1", "--add"], &name, &["-28"]).prints("-128\n");
+    assert_eq!(fs::read(name.path()).unwrap(), [127, 128]);
+    assert_ne!(modified(&name), old);
+}
+
+#[test]
+fn swap_prints_the_old_integer() {
+    let (name, old) = old_object(7_i32.to_ne_bytes());
+    write(&["--swap"], &name, &["-8"]).prints("7\n");
+    assert_ne!(modified(&name), old);
+    write(&["--swap"], &name, &["9"]).prints("-8\n");
+    assert_eq!(held(&name), 9);
+}
+
+#[test]
+fn if_stores_where_old_is_and_says_nothing_otherwise() {
+    let (name, old) = old_object((-1_i32).to_ne_bytes());
+    let refused = write(&["--if", "1"], &name, &["5"]);
+    assert_eq!(refused.fails(5).stderr, "");
+    assert_eq!((held(&name), modified(&name)), (-1, old));
+    write(&["--if", "-1"], &name, &["5"]).prints("");
+    assert_eq!(held(&name), 5);
+    assert_ne!(modified(&name), old);
+    write(&["--if=0x5"], &name, &["-0x6"]).prints("");
+    assert_eq!(held(&name), -6);
+}
+
+#[test]
+fn a_missing_object_counts_as_0() {
+    for (option, value, printed) in [
+        ("--add", "-5", "-5\n"),
+        ("--swap", "6", "0\n"),
+        ("--if=0", "7", ""),
+    ] {
+        let name = Name::new();
+        write(&[option], &name, &[value]).prints(printed);
+        assert_eq!(held(&name).to_string(), value);
+        let name = Name::holding("");
+        write(&[option], &name, &[value]).prints(printed);
+        assert_eq!(held(&name).to_string(), value);
+    }
+    let name = Name::new();
+    assert_eq!(write(&["--if", "1"], &name, &["5"]).fails(5).stderr, "");
+    assert!(!name.path().exists());
+    let name = Name::holding("");
+    assert_eq!(write(&["--if", "1"], &name, &["5"]).fails(5).stderr, "");
+    assert_eq!(fs::read(name.path()).unwrap(), b"");
+}
+
+#[test]
+fn a_change_that_is_refused_takes_no_memory_in_a_hole() {
+    let name = Name::new();
+    let file = fs::File::create(name.path()).unwrap();
+    file.set_len(8192).unwrap();
+    write(&["--if", "1"], &name, &["5"]).fails(5);
+    write(&["-t", "u8", "--add"], &name, &["-1"]).fails(1);
+    assert_eq!(file.metadata().unwrap().blocks(), 0);
+    write(&["--if", "0", "--offset", "4096"], &name, &["5"]).prints("");
+    assert_eq!(file.metadata().unwrap().blocks(), 8);
+}
+
+#[test]
+fn an_atomic_change_at_an_unaligned_offset_is_wrong_usage() {
+    let name = Name::holding([1; 16]);
+    for option in ["--add", "--swap", "--if"] {
+        let old: &[&str] = if option == "--if" {
+            &["0x01010101"]
+        } else {
+            &[]
+        };
+        for (int_type, offset, width) in [("i32", "2", 4), ("u64", "4", 8), ("i16", "5", 2)] {
+            let place = ["-t", int_type, "--offset", offset, option];
+            write(&[&place, old].concat(), &name, &["0"]).fails(2).says(format!(
+                "{option} is atomic only where the offset is a multiple of {width}, the width of the {int_type}, \
+                 and {offset} is none"
+            ));
+        }
+    }
+    write(&["-t", "u8", "--offset", "5", "--swap"], &name, &["0"]).prints("1\n");
+    write(&["--offset", "2"], &name, &["0"]).prints("");
+    assert_eq!(
+        fs::read(name.path()).unwrap()[..8],
+        [1, 1, 0, 0, 0, 0, 1, 1]
+    );
+}
+
+#[test]
+fn the_atomic_changes_take_one_value_and_one_of_them_at_a_time() {
+    let name = Name::new();
+    for option in ["--add", "--swap", "--if=0"] {
+        let shown = option.trim_end_matches("=0");
+        write(&[option], &name, &["1", "2"])
+            .fails(2)
+            .says(format!("{shown} takes one VALUE"));
+        for other in ["--add", "--swap", "--if=0"] {
+            if other != option {
+                write(&[option, other], &name, &["1"]).fails(2);
+            }
+        }
+    }
+    write(&["--if", "300", "-t", "u8"], &name, &["1"]).fails(2);
+    write(&[], &name, &[]).fails(2);
+    assert!(!name.path().exists());
+}
+
+#[test]
+fn a_hole_that_a_full_dev_shm_cannot_fill_is_an_error() {
+    in_private_shm(
+        "update::a_hole_that_a_full_dev_shm_cannot_fill_is_an_error",
+        "size=64k",
+        || {
+            fs::File::create("/dev/shm/hole")
+                .unwrap()
+                .set_len(4096)
+                .unwrap();
+            fs::write("/dev/shm/fill", [1; 64 << 10]).unwrap();
+            for option in ["--add", "--swap", "--if=0"] {
+                run(&mut shmtool(["write-int", option, "hole", "1"]))
+                    .fails(1)
+                    .says("/hole: 4 bytes do not fit into /dev/shm, where 0 bytes are free");
+            }
+            assert_eq!(fs::read("/dev/shm/hole").unwrap(), [0; 4096]);
+        },
+    );
+}
+
+#[test]
+fn a_result_that_cannot_be_printed_is_an_error() {
+    let name = Name::holding([0; 4]);
+    output_fails(shmtool(["write-int", "--add"]).arg(&name).arg("1"));
+}
+
+#[test]
+fn the_bytes_of_a_reserved_page_are_zeros() {
+    let name = Name::new();
+    run(shmtool(["create", "-s", "8"]).arg(&name)).prints("");
+    write(&["--if", "0"], &name, &["5"]).prints("");
+    write(&["--offset", "4", "--add"], &name, &["-1"]).prints("-1\n");
+    let file = fs::File::open(name.path()).unwrap();
+    let mut bytes = [0; 8];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    assert_eq!(bytes, [5_i32.to_ne_bytes(), [0xff; 4]].concat()[..]);
+}

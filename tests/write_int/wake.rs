@@ -1,0 +1,117 @@
+//! Every write wakes whoever sleeps on the integer. The sleepers here look at nothing themselves, and would
+//! sleep for longer than a hang.
+
+use crate::common::*;
+use nix::unistd::gettid;
+use shmtool::sys::futex::Word;
+use shmtool::sys::int::IntType;
+use shmtool::sys::mapping::Mapping;
+use shmtool::sys::object::Access;
+use std::fs;
+use std::num::NonZero;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// Runs `write-int` with these arguments while somebody sleeps on the integer at an offset of the object.
+#[track_caller]
+fn wakes(content: [u8; 16], int_type: IntType, offset: usize, args: &[&str]) {
+    let name = Name::holding(content);
+    let file = fs::File::open(name.path()).unwrap();
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let length = NonZero::new(16).unwrap();
+        let mapping = Mapping::shared_file(file, 0, length, Access::Read).unwrap();
+        let (_, word) = Word::load(&mapping, offset, int_type);
+        sender.send(gettid()).unwrap();
+        word.sleep(&mapping, Duration::from_secs(3600)).unwrap();
+        sender.send(gettid()).unwrap();
+    });
+    let sleeper = receiver.recv().unwrap();
+    // The third field is the state. The sleeper has nothing else to wait for.
+    let stat = format!("/proc/self/task/{sleeper}/stat");
+    while !fs::read_to_string(&stat).unwrap().contains(") S ") {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let name_and_args = args.iter().map(|&arg| {
+        if arg == "NAME" {
+            name.to_string()
+        } else {
+            arg.to_owned()
+        }
+    });
+    assert!(
+        run(shmtool(["write-int"]).args(name_and_args))
+            .status
+            .success()
+    );
+    receiver.recv_timeout(HANG).expect("the sleeper wakes");
+}
+
+#[test]
+fn every_way_to_write_wakes() {
+    for args in [
+        &["NAME", "1"][..],
+        &["--add", "NAME", "1"],
+        &["--swap", "NAME", "1"],
+        &["--if", "0", "NAME", "1"],
+        // The same value too: who sleeps may wait for just that write.
+        &["NAME", "0"],
+    ] {
+        wakes([0; 16], IntType::I32, 0, args);
+    }
+}
+
+#[test]
+fn integers_of_every_width_wake() {
+    for (int_type, name) in IntType::ALL.map(|int_type| (int_type, int_type.name())) {
+        let last = 16 - int_type.width();
+        wakes(
+            [0; 16],
+            int_type,
+            last,
+            &["-t", name, "--offset", &last.to_string(), "NAME", "1"],
+        );
+    }
+}
+
+#[test]
+fn a_change_of_half_of_an_integer_wakes() {
+    for (offset, value) in [("0", "1"), ("4", "1")] {
+        wakes(
+            [0; 16],
+            IntType::U64,
+            0,
+            &[
+                "-t",
+                "u64",
+                "NAME",
+                if offset == "0" { value } else { "0x100000000" },
+            ],
+        );
+    }
+}
+
+#[test]
+fn every_one_of_several_values_wakes() {
+    for index in 0..4 {
+        wakes(
+            [0; 16],
+            IntType::I32,
+            4 * index,
+            &["NAME", "1", "2", "3", "4"],
+        );
+    }
+}
+
+#[test]
+fn a_store_that_is_not_aligned_wakes_every_integer_that_it_touches() {
+    for offset in [0, 4] {
+        wakes(
+            [0; 16],
+            IntType::I32,
+            offset,
+            &["--offset", "2", "NAME", "-1"],
+        );
+    }
+}
