@@ -1,24 +1,19 @@
 //! `cargo bench --bench cat`: `shmtool cat` against the peers that this machine has.
 //!
-//! The commands of one row run in turn, again and again, so that a machine whose speed drifts treats all
-//! alike. A ratio is the median of the peer's time over ours, round by round: above 1, ours is faster.
 //! `UUTILS_CAT` names the `cat` of uutils, if its path is not `uu-cat`.
 
-use std::ffi::OsString;
+#[allow(dead_code, reason = "each bench uses its own part")]
+mod common;
+
+use common::{Contender, header, race};
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const GIB: u64 = 1 << 30;
-
-struct Contender {
-    name: &'static str,
-    program: OsString,
-    args: &'static [&'static str],
-}
 
 /// Where the output goes.
 enum Target {
@@ -42,59 +37,28 @@ fn main() {
         .expect("a sparse file");
     fill(&small, 4096);
 
-    let contenders = contenders();
-    println!(
-        "{:<34}{:<12}{:>11}{:>11}{:>11}{:>9}",
-        "", "", "min ms", "median", "max", "ratio"
-    );
-    race("1 GiB into a pipe", &contenders, &full, &Target::Pipe, 11);
-    race(
-        "1 GiB of hole into a pipe",
-        &contenders,
-        &sparse,
-        &Target::Pipe,
-        11,
-    );
-    race(
-        "1 GiB to a file",
-        &contenders,
-        &full,
-        &Target::File(path("copy")),
-        7,
-    );
-    race("1 GiB to /dev/null", &contenders, &full, &Target::Null, 7);
-    race(
-        "4 KiB to /dev/null (start-up)",
-        &contenders,
-        &small,
-        &Target::Null,
-        300,
-    );
-}
-
-fn contenders() -> Vec<Contender> {
-    let ours = env!("CARGO_BIN_EXE_shmtool").into();
     let uutils = std::env::var_os("UUTILS_CAT").unwrap_or_else(|| "uu-cat".into());
-    let mut found = vec![Contender {
-        name: "shmtool cat",
-        program: ours,
-        args: &["cat"],
-    }];
-    for (name, program) in [("GNU cat", "cat".into()), ("uutils cat", uutils)] {
-        match Command::new(&program).arg("--version").output() {
-            Ok(version) => {
-                let text = String::from_utf8_lossy(&version.stdout);
-                println!("{name}: {}", text.lines().next().unwrap_or_default());
-                found.push(Contender {
-                    name,
-                    program,
-                    args: &[],
-                });
-            }
-            Err(_) => println!("{name}: not found, left out"),
-        }
+    let ours = Contender::ours("shmtool cat", &["cat"]);
+    let peers = [
+        Contender::new("GNU cat", "cat", &[]).found(),
+        Contender::new("uutils cat", uutils, &[]).found(),
+    ];
+    let contenders: Vec<_> = [ours]
+        .into_iter()
+        .chain(peers.into_iter().flatten())
+        .collect();
+    header();
+    for (title, input, target, rounds) in [
+        ("1 GiB into a pipe", &full, Target::Pipe, 11),
+        ("1 GiB of hole into a pipe", &sparse, Target::Pipe, 11),
+        ("1 GiB to a file", &full, Target::File(path("copy")), 7),
+        ("1 GiB to /dev/null", &full, Target::Null, 7),
+        ("4 KiB to /dev/null (start-up)", &small, Target::Null, 300),
+    ] {
+        race(title, &contenders, rounds, |command| {
+            time(command, input, &target)
+        });
     }
-    found
 }
 
 /// Bytes that do not repeat, written a MiB at a time and in the page cache afterwards.
@@ -118,39 +82,8 @@ fn fill(path: &Path, size: u64) {
         .expect("the file on the disk, so that nothing is written while we measure");
 }
 
-fn race(title: &str, contenders: &[Contender], input: &Path, target: &Target, rounds: usize) {
-    let mut times = vec![Vec::with_capacity(rounds); contenders.len()];
-    for round in 0..=rounds {
-        for (contender, times) in contenders.iter().zip(&mut times) {
-            let time = time(contender, input, target);
-            // The first round warms up.
-            if round > 0 {
-                times.push(time.as_secs_f64() * 1e3);
-            }
-        }
-    }
-    for (contender, own) in contenders.iter().zip(&times) {
-        let ratio = median(own.iter().zip(&times[0]).map(|(peer, ours)| peer / ours));
-        let (min, max) = own
-            .iter()
-            .fold((f64::MAX, 0.0), |(min, max), &t| (t.min(min), t.max(max)));
-        let median = median(own.iter().copied());
-        println!(
-            "{title:<34}{:<12}{min:>11.2}{median:>11.2}{max:>11.2}{ratio:>9.2}",
-            contender.name
-        );
-    }
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<_> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-fn time(contender: &Contender, input: &Path, target: &Target) -> Duration {
-    let mut command = Command::new(&contender.program);
-    command.args(contender.args).arg(input);
+fn time(mut command: Command, input: &Path, target: &Target) -> Duration {
+    command.arg(input);
     let output = match target {
         Target::Pipe => Stdio::piped(),
         Target::Null => Stdio::null(),
@@ -166,12 +99,8 @@ fn time(contender: &Contender, input: &Path, target: &Target) -> Duration {
     if let Some(mut pipe) = child.stdout.take() {
         while pipe.read(&mut buffer).expect("a pipe can be read") > 0 {}
     }
-    assert!(
-        child.wait().expect("it is our child").success(),
-        "{} failed",
-        contender.name
-    );
+    let status = child.wait().expect("it is our child");
     let time = start.elapsed();
-    std::io::stdout().flush().expect("standard output");
+    assert!(status.success(), "{command:?} failed");
     time
 }

@@ -7,7 +7,6 @@ use crate::sys::error::{Error, words};
 use crate::value::OutOfRange;
 use nix::errno::Errno;
 use std::io::{self, Write};
-use std::process::ExitCode;
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,12 +26,6 @@ pub enum Status {
     NotAsExpected = 5,
     /// Timed out, as `timeout(1)` has it.
     TimedOut = 124,
-}
-
-impl From<Status> for ExitCode {
-    fn from(status: Status) -> ExitCode {
-        ExitCode::from(status as u8)
-    }
 }
 
 /// Tells each problem as it comes, and keeps the status of the first.

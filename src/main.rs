@@ -1,21 +1,25 @@
 //! `shmtool`: reads the command line, runs one verb, and ends with its status.
 
+#![no_main]
+
 use shmtool::cli::{self, Command, Request};
 use shmtool::commands::{self, cat, create, ls, read_int, unlink, write_int};
 use shmtool::exit::Report;
 use shmtool::sys::signal;
-use std::process::ExitCode;
+use std::ffi::OsString;
 
-fn main() -> ExitCode {
+shmtool::start_with!(shmtool);
+
+fn shmtool(args: &mut dyn Iterator<Item = OsString>) -> u8 {
     let mut report = Report::default();
-    let done = run(&mut report);
+    let done = run(args, &mut report);
     report.note(done);
-    report.status().into()
+    report.status() as u8
 }
 
-fn run(report: &mut Report) -> anyhow::Result<()> {
+fn run(args: &mut dyn Iterator<Item = OsString>, report: &mut Report) -> anyhow::Result<()> {
     signal::prepare()?;
-    match cli::parse(std::env::args_os())? {
+    match cli::parse(args)? {
         Request::Show(text) => commands::print(&text),
         Request::Run(command) => match command {
             Command::Cat(args) => cat::run(&args, report),

@@ -1,7 +1,7 @@
 //! One module a verb: what to do, and what to print.
 
 use crate::cli::Place;
-use crate::exit::{self, Status};
+use crate::exit::Status;
 use crate::sys::error::{Error, Result};
 use crate::sys::mapping::Mapping;
 use crate::sys::name::ShmName;
@@ -42,8 +42,8 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 fn map_integers(object: &Object, place: &Place, count: u64, access: Access) -> Result<Mapping> {
     let start = place.offset - first(place) as u64;
     let length = (place.end(count) - start).next_multiple_of(futex::WORD as u64);
-    let truncated = exit::message(&Error::Truncated(object.name().clone()).into());
-    signal::bus_error_is(truncated + "\n", Status::Failed as i32)
+    let truncated = format!("shmtool: {}\n", Error::Truncated(object.name().clone()));
+    signal::bus_error_is(truncated, Status::Failed as i32)
         .and_then(|()| {
             let length = usize::try_from(length).map_err(|_| Errno::ENOMEM)?;
             let length = NonZero::new(length).ok_or(Errno::EINVAL)?;

@@ -18,5 +18,6 @@ pub mod object;
 pub mod pipe;
 mod pow;
 pub mod signal;
+pub mod start;
 pub mod stream;
 pub mod watch;

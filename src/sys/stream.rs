@@ -2,30 +2,29 @@
 
 use super::mapping::Mapping;
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::stat::fstat;
+use nix::sys::stat::{Mode, fstat};
 use nix::unistd::{Whence, lseek};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// One bit for each of descriptors 0, 1 and 2 that was closed when the process started.
 static CLOSED: AtomicU8 = AtomicU8::new(0);
 
-/// Runs before `main`: Rust's runtime opens `/dev/null` on standard streams that are closed, and what
-/// is written there would be lost without an error.
-#[used]
-#[unsafe(link_section = ".init_array")]
-static AT_START: extern "C" fn() = note_closed_streams;
-
-extern "C" fn note_closed_streams() {
+/// Notes which standard streams are closed, and puts something in their place that can be neither read nor
+/// written, so that no object is opened there: what is meant for a stream would go into it.
+pub(super) fn occupy_closed() {
     for fd in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
         // SAFETY: F_GETFD takes no memory, and a descriptor that is not open is an error, `fcntl(2)`.
         if unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1 {
             CLOSED.fetch_or(1 << fd, Ordering::Relaxed);
+            // The lowest that is free, which is this one. It is meant to stay open.
+            let placeholder = open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
+            let _ = placeholder.map(OwnedFd::into_raw_fd);
         }
     }
 }

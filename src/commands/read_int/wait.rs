@@ -14,8 +14,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// The longest sleep: what nobody wakes us for (a plain store of another program, a name that leads to
-/// another object) is seen after it. 50 ms are promised.
-const LOOK: Duration = Duration::from_millis(20);
+/// another object) is seen after it. 50 ms are promised; a shorter one would only wake up more often.
+const LOOK: Duration = Duration::from_millis(40);
 
 /// A sleep that ends this early is a hurry: see [`Pace`].
 const HURRY: Duration = Duration::from_millis(1);
