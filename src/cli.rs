@@ -72,6 +72,9 @@ pub enum Command {
     /// and one that is too small otherwise is an error.
     ///
     /// Whoever waits for the integer in read-int --until is woken.
+    ///
+    /// --add, --swap and --if are one atomic operation each, on which counters and locks can be built: no change by
+    /// another process comes between the look and the store. They need an offset that is a multiple of the width.
     WriteInt(WriteIntArgs),
 
     /// Print the integers that a shared memory object holds, or wait for one

@@ -44,7 +44,7 @@ impl Watch {
         };
         // What the events say does not matter: whoever waits looks for itself. Those left over end the
         // next sleep.
-        match read(self.0.as_fd(), &mut [0; 16 << 10]) {
+        match read(self.0.as_fd(), &mut [0; 4096]) {
             Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => Ok(()),
             Err(errno) => Err(errno),
         }

@@ -21,7 +21,7 @@ const LOOK: Duration = Duration::from_millis(40);
 const HURRY: Duration = Duration::from_millis(1);
 
 /// The shortest and the longest rest in a hurry.
-const RESTS: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(5));
+const RESTS: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(10));
 
 /// The integer did not become what was waited for.
 #[derive(Debug, thiserror::Error)]
