@@ -6,6 +6,7 @@ use crate::sys::error::{Error, Result};
 use crate::sys::futex;
 use crate::sys::int::Int;
 use crate::sys::mapping::Mapping;
+use crate::sys::name::ShmName;
 use crate::sys::object::{Access, Object};
 use anyhow::anyhow;
 
@@ -61,17 +62,13 @@ fn store(args: &WriteIntArgs, ints: &[Int]) -> anyhow::Result<()> {
 fn update_one(args: &WriteIntArgs, update: Update) -> anyhow::Result<(Int, Int)> {
     let place = &args.place;
     let zero = Int::zero(place.int_type);
-    let apply = |old: Int| {
-        match update {
-        Update::Add(amount) => old.checked_add(amount).ok_or_else(|| {
-            let (name, int_type) = (&args.name, place.int_type);
-            let (type_name, min, max) = (int_type.name(), int_type.min(), int_type.max());
-            anyhow!("{name}: {old} plus {amount} is out of the range of {type_name}, which is {min} to {max}")
-        }),
+    let apply = |old: Int| match update {
+        Update::Add(amount) => old
+            .checked_add(amount)
+            .ok_or_else(|| does_not_fit(&args.name, old, amount)),
         Update::Swap(new) => Ok(new),
         Update::If { old: expected, new } if old == expected => Ok(new),
         Update::If { .. } => Err(NotAsExpected.into()),
-    }
     };
     let make = || {
         let new = apply(zero)?;
@@ -95,6 +92,14 @@ fn update_one(args: &WriteIntArgs, update: Update) -> anyhow::Result<(Int, Int)>
     }
     target.finish()?;
     Ok((old, new))
+}
+
+fn does_not_fit(name: &ShmName, old: Int, amount: i128) -> anyhow::Error {
+    let int_type = old.int_type();
+    let (type_name, min, max) = (int_type.name(), int_type.min(), int_type.max());
+    anyhow!(
+        "{name}: {old} plus {amount} is out of the range of {type_name}, which is {min} to {max}"
+    )
 }
 
 /// Opens the object; or, if there is none, makes it with the integers that `fill` stores.

@@ -125,9 +125,10 @@ impl Waiter<'_> {
             seen,
         })?;
         let start = Instant::now();
-        // It fails where the object was truncated meanwhile.
-        if word.is_none_or(|(mapping, word)| word.sleep(mapping, timeout).is_err()) {
-            self.sleep_without_word(timeout);
+        match word {
+            // It fails where the object was truncated meanwhile.
+            Some((mapping, word)) if word.sleep(mapping, timeout).is_ok() => self.watch = None,
+            _ => self.sleep_without_word(timeout),
         }
         self.pace.rest(start.elapsed());
         Ok(())
