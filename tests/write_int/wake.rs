@@ -67,7 +67,8 @@ fn integers_of_every_width_wake() {
     for (int_type, name) in IntType::ALL.map(|int_type| (int_type, int_type.name())) {
         let last = 16 - int_type.width();
         wakes(
-            [0; 16],
+            // No two words are the same: each sleeps on its own.
+            std::array::from_fn(|i| i as u8),
             int_type,
             last,
             &["-t", name, "--offset", &last.to_string(), "NAME", "1"],
