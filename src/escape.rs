@@ -13,6 +13,13 @@ pub struct Escaped<'a>(pub &'a [u8]);
 
 impl Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Most names are harmless, and lists of them are long.
+        let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\';
+        if let Ok(plain) = str::from_utf8(self.0)
+            && self.0.iter().all(is_plain)
+        {
+            return f.write_str(plain);
+        }
         for chunk in self.0.utf8_chunks() {
             // `str::escape_debug` knows what is printable, but escapes quotes, which harm no terminal.
             for piece in chunk.valid().split_inclusive(['"', '\'']) {

@@ -2,6 +2,7 @@
 
 use crate::cli::UsageError;
 use crate::commands::read_int::TimedOut;
+use crate::commands::unlink::Left;
 use crate::commands::write_int::NotAsExpected;
 use crate::sys::error::{Error, words};
 use crate::value::OutOfRange;
@@ -81,7 +82,7 @@ fn status(error: &anyhow::Error) -> Status {
         Some(Error::Exists(_)) => Status::Exists,
         Some(_) => Status::Failed,
         None if error.is::<UsageError>() || error.is::<OutOfRange>() => Status::Usage,
-        None if error.is::<NotAsExpected>() => Status::NotAsExpected,
+        None if error.is::<NotAsExpected>() || error.is::<Left>() => Status::NotAsExpected,
         None if error.is::<TimedOut>() => Status::TimedOut,
         None => Status::Failed,
     }

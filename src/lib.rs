@@ -10,11 +10,13 @@
 compile_error!("shmtool runs on Linux only: it relies on /dev/shm and on Linux system calls");
 
 pub mod cli;
+pub mod columns;
 pub mod commands;
 pub mod condition;
 pub mod duration;
 pub mod escape;
 pub mod exit;
+pub mod filter;
 pub mod mode;
 pub mod progress;
 pub mod size;

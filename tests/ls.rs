@@ -200,13 +200,14 @@ fn json_holds_everything() {
         let listing = json(&["x"]);
         let mut object = listing["objects"][0].clone();
         let changed = object["changed"].take();
+        assert!(object["age"].as_u64().is_some_and(|age| age < 60));
         let (owner, group) = (object["owner"].take(), object["group"].take());
         assert_eq!(
             object,
             json!({
                 "name": "/x", "type": "memory", "size": 8192, "used": 8192, "mode": "0640",
                 "uid": stat.uid(), "owner": null, "gid": stat.gid(), "group": null,
-                "inode": stat.ino(), "links": 2, "modified": "1970-01-01T00:00:01.5Z", "changed": null,
+                "inode": stat.ino(), "links": 2, "modified": "1970-01-01T00:00:01.5Z", "changed": null, "age": object["age"],
             })
         );
         assert!(owner.is_string() && group.is_string(), "{listing}");

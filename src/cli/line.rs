@@ -16,6 +16,13 @@ use std::os::unix::ffi::OsStrExt;
 #[error("{0}")]
 pub struct UsageError(pub(super) String);
 
+impl UsageError {
+    /// A problem that only shows when the options are seen together.
+    pub fn new(problem: &str) -> UsageError {
+        UsageError(problem.to_owned())
+    }
+}
+
 /// What the command line asks for.
 #[derive(Debug)]
 pub enum Request {

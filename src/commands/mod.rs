@@ -1,6 +1,7 @@
 //! One module a verb: what to do, and what to print.
 
 use crate::cli::Place;
+use crate::escape::Escaped;
 use crate::exit::Status;
 use crate::sys::error::{Error, Result};
 use crate::sys::mapping::Mapping;
@@ -9,11 +10,12 @@ use crate::sys::object::{Access, Object};
 use crate::sys::{futex, signal, stream};
 use anyhow::{Context, anyhow};
 use nix::errno::Errno;
-use std::io::Write;
+use std::io::{self, Write};
 use std::num::NonZero;
 
 pub mod cat;
 pub mod create;
+mod in_use;
 pub mod ls;
 pub mod read_int;
 pub mod unlink;
@@ -32,6 +34,20 @@ pub fn print(text: &str) -> anyhow::Result<()> {
         .context(STDOUT)?
         .write_all(text.as_bytes())
         .context(STDOUT)
+}
+
+/// Writes the name of an object on a line of its own, or with a NUL after it: as it is, but escaped where a
+/// person reads the lines.
+fn write_name(out: &mut impl Write, name: &[u8], nul: bool, on_terminal: bool) -> io::Result<()> {
+    match (nul, on_terminal) {
+        (true, _) => [name, b"\0"]
+            .iter()
+            .try_for_each(|bytes| out.write_all(bytes)),
+        (false, true) => writeln!(out, "{}", Escaped(name)),
+        (false, false) => [name, b"\n"]
+            .iter()
+            .try_for_each(|bytes| out.write_all(bytes)),
+    }
 }
 
 /// The words that one or more integers of a [`Place`] lie in, mapped.

@@ -1,21 +1,278 @@
-//! `unlink`: remove names.
+//! `unlink`: remove names, or sweep away what nobody uses.
 
-use crate::cli::UnlinkArgs;
-use crate::exit::Report;
+use super::in_use::{Judge, objects};
+use super::{STDOUT, write_name};
+use crate::cli::{UnlinkArgs, UsageError};
+use crate::columns::humanised;
+use crate::exit::{Report, tell};
+use crate::filter::Filter;
+use crate::sys::dev_shm;
 use crate::sys::error::Error;
+use crate::sys::lease::Refusal;
+use crate::sys::name::ShmName;
 use crate::sys::object::Object;
+use crate::sys::stream::{self, Output};
+use anyhow::Context;
+use nix::errno::Errno;
+use nix::unistd::geteuid;
+use std::fs::Metadata;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 
-/// Removes each name, or says why not.
+/// A NAME does not pass the FILTERs.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: left, because {why}")]
+pub struct Left {
+    name: ShmName,
+    why: &'static str,
+}
+
+/// Removes each NAME; without NAMEs, every object that passes the FILTERs and that nobody uses.
 ///
 /// # Errors
 ///
-/// None: those of the objects go to the report.
+/// Neither NAMEs nor FILTERs, `/dev/shm` that cannot be read, standard output that fails; those of the
+/// objects go to the report.
 pub fn run(args: &UnlinkArgs, report: &mut Report) -> anyhow::Result<()> {
-    for name in &args.names {
-        report.note(match Object::unlink(name) {
-            Err(Error::NotFound(_)) if args.force => Ok(()),
-            result => result.map_err(Into::into),
-        });
+    if args.names.is_empty() && args.filters.is_empty() {
+        return Err(UsageError::new(
+            "say what to remove: NAMEs, or a filter such as --older-than 4h; --glob '*' is all that nobody uses",
+        )
+        .into());
     }
-    Ok(())
+    let mut sweep = Sweep {
+        args,
+        filter: args.filters.filter()?,
+        judge: Judge::new().context("cannot ignore a signal")?,
+        out: None,
+        tally: Tally::default(),
+    };
+    if args.names.is_empty() {
+        sweep.all(report)?;
+        sweep.judge.tell_unclear();
+        if args.verbose || io::stderr().is_terminal() {
+            sweep.tell_totals();
+        }
+    } else {
+        for name in &args.names {
+            report.note(sweep.named(name));
+        }
+    }
+    sweep.flush()
+}
+
+struct Sweep<'a> {
+    args: &'a UnlinkArgs,
+    filter: Filter,
+    judge: Judge,
+    /// Standard output, once something is printed, and whether a person reads it.
+    out: Option<(BufWriter<Output>, bool)>,
+    tally: Tally,
+}
+
+/// What a sweep came to.
+#[derive(Default)]
+struct Tally {
+    removed: usize,
+    /// Bytes.
+    freed: u64,
+    in_use: usize,
+    not_ours: usize,
+    changed: usize,
+}
+
+/// What has become of an object.
+enum Fate {
+    /// It is gone, or would be, and gives so many bytes back.
+    Removed(u64),
+    InUse,
+    /// It is not the object that it was when it was chosen.
+    Changed,
+    NotOurs,
+    /// The kernel does not say whether it is used.
+    Unclear(Errno),
+}
+
+impl Sweep<'_> {
+    /// Removes a NAME, if it passes.
+    fn named(&mut self, name: &ShmName) -> anyhow::Result<()> {
+        let metadata = match dev_shm::stat(name) {
+            Err(Error::NotFound(_)) if self.args.force => return Ok(()),
+            result => result?,
+        };
+        let objection = match self.filter.objection(name, &metadata) {
+            Some(objection) => Some(objection),
+            None if self.args.filters.unused => match self.remove_unused(name)? {
+                Fate::Removed(_) => None,
+                Fate::InUse => Some("it is in use"),
+                Fate::Changed => Some("it has just changed"),
+                Fate::NotOurs => Some("only its owner may ask whether it is in use"),
+                Fate::Unclear(_) => Some("the kernel does not say whether it is in use"),
+            },
+            None if self.args.dry_run => None,
+            None => match Object::unlink(name) {
+                Err(Error::NotFound(_)) if self.args.force => return Ok(()),
+                result => result.map(|()| None)?,
+            },
+        };
+        match objection {
+            Some(why) => Err(Left {
+                name: name.clone(),
+                why,
+            }
+            .into()),
+            None => self.print(name),
+        }
+    }
+
+    /// Removes every object that passes.
+    fn all(&mut self, report: &mut Report) -> anyhow::Result<()> {
+        // The directory is read before anything goes from it, so that no entry is skipped.
+        let mut names = Vec::new();
+        for entry in dev_shm::entries().context(dev_shm::PATH)? {
+            let name = entry.context(dev_shm::PATH)?.name;
+            if (self.args.all || !name.is_semaphore()) && self.filter.passes_name(&name) {
+                names.push(name);
+            }
+        }
+        if self.args.dry_run || self.args.verbose {
+            names.sort_unstable();
+        }
+        for name in &names {
+            match self.one_of_all(name) {
+                Ok(None) => {}
+                Ok(Some(Fate::Removed(bytes))) => {
+                    self.tally.removed += 1;
+                    self.tally.freed += bytes;
+                    self.print(name)?;
+                }
+                Ok(Some(Fate::InUse)) => self.tally.in_use += 1,
+                Ok(Some(Fate::Changed)) => self.tally.changed += 1,
+                Ok(Some(Fate::NotOurs)) => self.tally.not_ours += 1,
+                Ok(Some(Fate::Unclear(errno))) => self.judge.note_unclear(errno),
+                Err(error) => report.note(Err(error.into())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing has become of an object that does not pass.
+    fn one_of_all(&mut self, name: &ShmName) -> Result<Option<Fate>, Error> {
+        let forced = self.args.force && !self.args.filters.unused;
+        if self.filter.needs_metadata() || forced {
+            match dev_shm::stat(name) {
+                Ok(metadata) if self.filter.passes_metadata(&metadata) => {}
+                Ok(_) => return Ok(None),
+                Err(Error::NotFound(_) | Error::NotAnObject { .. }) => {
+                    return Ok(Some(Fate::Changed));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match forced {
+            true => self.remove_forced(name),
+            false => self.remove_unused(name),
+        }
+        .map(Some)
+    }
+
+    fn remove_unused(&mut self, name: &ShmName) -> Result<Fate, Error> {
+        let lease = match self.judge.ask(name) {
+            Ok(lease) => lease,
+            Err(Refusal::InUse) => return Ok(Fate::InUse),
+            Err(Refusal::Changed) => return Ok(Fate::Changed),
+            Err(Refusal::Unclear(errno)) => return Ok(unclear(name, errno)),
+        };
+        let metadata = lease.metadata()?;
+        // Under the lease, for it may have been modified since, or be another object.
+        if !self.filter.passes_metadata(&metadata) {
+            return Ok(Fate::Changed);
+        }
+        let done = match self.args.dry_run {
+            true => lease.still_holds(&metadata),
+            false => lease.unlink(&metadata)?,
+        };
+        Ok(match done {
+            true if metadata.nlink() == 1 => Fate::Removed(metadata.blocks() * 512),
+            true => Fate::Removed(0),
+            false => Fate::Changed,
+        })
+    }
+
+    /// What it gives back is not known: whoever uses it keeps it.
+    fn remove_forced(&mut self, name: &ShmName) -> Result<Fate, Error> {
+        if self.args.dry_run {
+            return Ok(Fate::Removed(0));
+        }
+        match Object::unlink(name) {
+            Ok(()) => Ok(Fate::Removed(0)),
+            Err(Error::NotFound(_) | Error::NotAnObject { .. }) => Ok(Fate::Changed),
+            Err(Error::NotOwner(_)) => Ok(Fate::NotOurs),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn print(&mut self, name: &ShmName) -> anyhow::Result<()> {
+        if !self.args.verbose && !self.args.dry_run {
+            return Ok(());
+        }
+        let (out, on_terminal) = match &mut self.out {
+            Some(out) => out,
+            None => {
+                let stdout = stream::stdout().context(STDOUT)?;
+                let on_terminal = stdout.as_fd().is_terminal();
+                self.out.insert((BufWriter::new(stdout), on_terminal))
+            }
+        };
+        write_name(out, name.as_bytes(), false, *on_terminal).context(STDOUT)
+    }
+
+    fn flush(self) -> anyhow::Result<()> {
+        self.out
+            .map_or(Ok(()), |(mut out, _)| out.flush())
+            .context(STDOUT)
+    }
+
+    fn tell_totals(&self) {
+        let Tally {
+            removed,
+            freed,
+            in_use,
+            not_ours,
+            changed,
+        } = self.tally;
+        let done = match self.args.dry_run {
+            true => "would remove",
+            false => "removed",
+        };
+        let mut text = format!("shmtool: {done} {}", objects(removed));
+        if !self.args.force {
+            text += &format!(" with {}", humanised(freed));
+        }
+        let left = [
+            (in_use, "in use"),
+            (not_ours, "of other users"),
+            (changed, "changed meanwhile"),
+        ];
+        let left: Vec<_> = left
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, why)| format!("{count} {why}"))
+            .collect();
+        if !left.is_empty() {
+            text += &format!("; left {}", left.join(", "));
+        }
+        tell(text);
+    }
+}
+
+/// What is another user's is not ours to judge, and no news; the rest is.
+fn unclear(name: &ShmName, errno: Errno) -> Fate {
+    let is_other_s = |metadata: Metadata| metadata.uid() != geteuid().as_raw();
+    let refused = matches!(errno, Errno::EACCES | Errno::EPERM) && !geteuid().is_root();
+    match refused && dev_shm::stat(name).is_ok_and(is_other_s) {
+        true => Fate::NotOurs,
+        false => Fate::Unclear(errno),
+    }
 }

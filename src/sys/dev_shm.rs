@@ -3,9 +3,9 @@
 use super::error::{Error, Result};
 use super::name::ShmName;
 use nix::sys::statvfs::statvfs;
-use std::fs::Metadata;
+use std::fs::{DirEntry, Metadata};
 use std::io;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{DirEntryExt, FileTypeExt};
 
 /// Where Linux keeps shared memory objects.
 pub const PATH: &str = "/dev/shm";
@@ -39,30 +39,46 @@ pub fn space() -> io::Result<Space> {
     })
 }
 
-/// Every object with what `stat(2)` knows of it, semaphores included, in no order.
+/// An object as its directory entry shows it.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its name.
+    pub name: ShmName,
+    entry: DirEntry,
+}
+
+impl Entry {
+    /// Its inode number.
+    pub fn inode(&self) -> u64 {
+        self.entry.ino()
+    }
+
+    /// The same as [`stat`].
+    ///
+    /// # Errors
+    ///
+    /// It has vanished since the directory was read, or something else has its name.
+    pub fn stat(&self) -> Result<Metadata> {
+        checked(&self.name, self.entry.metadata())
+    }
+}
+
+/// Every object, semaphores included, in no order. Only the directory is read.
 ///
-/// What `shm_open(3)` cannot open (directories, links, FIFOs, sockets, devices) is not an object, and
-/// one that vanishes while it is looked at was never there.
+/// What `shm_open(3)` cannot open (directories, links, FIFOs, sockets, devices) is not an object.
 ///
 /// # Errors
 ///
 /// `/dev/shm` cannot be read.
-pub fn objects() -> io::Result<impl Iterator<Item = io::Result<(ShmName, Metadata)>>> {
+pub fn entries() -> io::Result<impl Iterator<Item = io::Result<Entry>>> {
     Ok(std::fs::read_dir(PATH)?.filter_map(|entry| {
         let look = || -> io::Result<_> {
             let entry = entry?;
-            if !entry.file_type()?.is_file() {
-                return Ok(None);
-            }
-            let metadata = entry.metadata()?;
             let name = ShmName::new(&entry.file_name()).ok();
-            // The type is asked again: the name can have changed hands since the directory was read.
-            Ok(name.zip(metadata.is_file().then_some(metadata)))
+            let name = name.filter(|_| entry.file_type().is_ok_and(|kind| kind.is_file()));
+            Ok(name.map(|name| Entry { name, entry }))
         };
-        match look() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            result => result.transpose(),
-        }
+        look().transpose()
     }))
 }
 
@@ -72,7 +88,11 @@ pub fn objects() -> io::Result<impl Iterator<Item = io::Result<(ShmName, Metadat
 ///
 /// There is no such object, or something else has its name.
 pub fn stat(name: &ShmName) -> Result<Metadata> {
-    let metadata = std::fs::symlink_metadata(name.path()).map_err(|error| match error.kind() {
+    checked(name, std::fs::symlink_metadata(name.path()))
+}
+
+fn checked(name: &ShmName, metadata: io::Result<Metadata>) -> Result<Metadata> {
+    let metadata = metadata.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Error::NotFound(name.clone()),
         _ => Error::io(name, "look at it", &error),
     })?;

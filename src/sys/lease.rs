@@ -1,0 +1,178 @@
+//! Whether anybody uses an object, from the kernel: write leases, `F_SETLEASE` of `fcntl(2)`.
+//!
+//! A write lease is granted only while nobody else, in any process and any namespace, has the file open; a
+//! mapping keeps it open. That it is open as `O_PATH`, or has pages in a pipe, does not count.
+//!
+//! Whoever opens the file while the lease is held waits for us (or is told `EAGAIN`, if it will not wait).
+//! So a lease is held for microseconds, with all signals blocked: a process that is suspended in between
+//! would suspend the others.
+
+use super::dev_shm;
+use super::error::{Error, Result};
+use super::name::ShmName;
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::libc;
+use nix::sys::mman::{shm_open, shm_unlink};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal};
+use nix::sys::stat::Mode;
+use nix::unistd::{Uid, setfsuid};
+use std::fs::{File, Metadata};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+
+/// What asks for leases.
+#[derive(Debug)]
+pub struct Leases(());
+
+/// An object that nobody else uses, and that nobody can start to use as long as this lives.
+#[derive(Debug)]
+pub struct Lease {
+    name: ShmName,
+    /// Before the signals: it is closed, which gives the lease back, and then they are let in.
+    file: File,
+    _signals: BlockedSignals,
+}
+
+/// Why there is no lease.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Somebody has it open or mapped.
+    InUse,
+    /// It has been removed, or replaced, or is being opened.
+    Changed,
+    /// The kernel does not say whether it is used: `EACCES` where it is another user's, `EINVAL` where there
+    /// are no leases. It may be.
+    Unclear(Errno),
+}
+
+impl Leases {
+    /// Gets ready. From here on SIGIO is ignored, which tells the holder of a lease that it is wanted back,
+    /// and would end the process.
+    ///
+    /// # Errors
+    ///
+    /// Those of `sigaction(2)`.
+    pub fn new() -> nix::Result<Leases> {
+        // SAFETY: to ignore a signal runs no handler.
+        unsafe { signal(Signal::SIGIO, SigHandler::SigIgn) }?;
+        Ok(Leases(()))
+    }
+
+    /// Asks for the lease of an object.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub fn ask(&self, name: &ShmName) -> std::result::Result<Lease, Refusal> {
+        let signals = BlockedSignals::new().map_err(Refusal::Unclear)?;
+        // O_NONBLOCK: neither a FIFO that is planted right now nor another's lease makes us wait.
+        let file = match shm_open(name.as_c_str(), OFlag::O_NONBLOCK, Mode::empty()) {
+            Ok(fd) => File::from(fd),
+            Err(Errno::EAGAIN) => return Err(Refusal::InUse),
+            // ELOOP: a link has its name now. ENXIO: a socket.
+            Err(Errno::ENOENT | Errno::ELOOP | Errno::ENXIO) => return Err(Refusal::Changed),
+            Err(errno) => return Err(Refusal::Unclear(errno)),
+        };
+        let refused = |errno| match errno {
+            Errno::EAGAIN => Refusal::InUse,
+            _ if file.metadata().is_ok_and(|metadata| !metadata.is_file()) => Refusal::Changed,
+            _ => Refusal::Unclear(errno),
+        };
+        match set_lease(&file) {
+            // Only the owner may ask, or who has CAP_LEASE; a container's root has not, but may act as the owner.
+            Err(Errno::EACCES) => as_owner(&file, set_lease).map_err(refused)?,
+            result => result.map_err(refused)?,
+        }
+        Ok(Lease {
+            name: name.clone(),
+            file,
+            _signals: signals,
+        })
+    }
+}
+
+impl Lease {
+    /// What `fstat(2)` knows of the object that is leased.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fstat(2)`, and that it is no object.
+    pub fn metadata(&self) -> Result<Metadata> {
+        let metadata = self
+            .file
+            .metadata()
+            .map_err(|error| Error::io(&self.name, "look at it", &error))?;
+        dev_shm::check_type(&self.name, &metadata)?;
+        Ok(metadata)
+    }
+
+    /// Whether the object's name still leads to it, and nobody waits to open it.
+    pub fn still_holds(&self, metadata: &Metadata) -> bool {
+        let is_same = |now: Metadata| (now.dev(), now.ino()) == (metadata.dev(), metadata.ino());
+        dev_shm::stat(&self.name).is_ok_and(is_same) && self.is_unbroken()
+    }
+
+    /// Removes the name, `shm_unlink(3)`, if all [still holds](Self::still_holds). Linux has no call that
+    /// removes the name of a given file: what takes the name just between the two goes with it.
+    ///
+    /// False: it does not.
+    ///
+    /// # Errors
+    ///
+    /// Those of `unlink(2)`.
+    pub fn unlink(self, metadata: &Metadata) -> Result<bool> {
+        if !self.still_holds(metadata) {
+            return Ok(false);
+        }
+        match shm_unlink(self.name.as_c_str()) {
+            Err(Errno::ENOENT) => Ok(false),
+            result => result
+                .map(|()| true)
+                .map_err(|errno| Error::os(&self.name, "remove it", errno)),
+        }
+    }
+
+    /// `F_GETLEASE` says what the lease is to become as soon as somebody waits to open the file.
+    fn is_unbroken(&self) -> bool {
+        // SAFETY: F_GETLEASE takes no memory, and `file` is open.
+        let lease = unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_GETLEASE) };
+        lease == libc::F_WRLCK
+    }
+}
+
+/// nix does not wrap leases, `fcntl(2)`.
+fn set_lease(file: &File) -> nix::Result<()> {
+    // SAFETY: F_SETLEASE takes no memory, and `file` is open.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) };
+    Errno::result(result).map(drop)
+}
+
+/// Makes a call with the rights of a file's owner, `setfsuid(2)`, which changes nothing without the privilege to.
+fn as_owner(file: &File, call: impl FnOnce(&File) -> nix::Result<()>) -> nix::Result<()> {
+    let owner = file.metadata().map_err(|_| Errno::EACCES)?.uid();
+    let own = setfsuid(Uid::from_raw(owner));
+    let result = call(file);
+    setfsuid(own);
+    result
+}
+
+/// All signals of this thread, let in again when it is dropped.
+#[derive(Debug)]
+struct BlockedSignals(SigSet);
+
+impl BlockedSignals {
+    fn new() -> nix::Result<BlockedSignals> {
+        SigSet::all()
+            .thread_swap_mask(SigmaskHow::SIG_SETMASK)
+            .map(BlockedSignals)
+    }
+}
+
+impl Drop for BlockedSignals {
+    fn drop(&mut self) {
+        // It can only fail for a mask that is none, `sigprocmask(2)`.
+        let restored = self.0.thread_set_mask();
+        debug_assert_eq!(restored, Ok(()));
+    }
+}
