@@ -110,10 +110,10 @@ impl Column {
     /// Adds the cell of an object, as people read it, to a text.
     pub fn write(&self, text: &mut String, item: &Item, context: &mut Context, style: Style) {
         match (self.value)(item, context) {
-            Some(value) => write!(text, "{}", Cell(value, style)),
-            None => text.write_char('?'),
+            None => text.push('?'),
+            Some(Value::Bytes(bytes)) if !style.bytes => text.push_str(context.size(bytes)),
+            Some(value) => write!(text, "{}", Cell(value, style)).expect("a String takes all"),
         }
-        .expect("a String takes all");
     }
 }
 
@@ -246,7 +246,6 @@ impl Display for Cell<'_> {
         match value {
             Value::Name(bytes) => Escaped(bytes).fmt(f),
             Value::Word(word) => f.write_str(word),
-            Value::Bytes(bytes) if !style.bytes => humanised(*bytes).fmt(f),
             Value::Bytes(number) | Value::Number(number) => number.fmt(f),
             Value::Mode(mode) => f.write_str(&mode::show(*mode)),
             Value::Id(Some(name), _) if !style.numeric => Escaped(name.as_bytes()).fmt(f),
@@ -339,13 +338,15 @@ impl JsonUse {
     }
 }
 
-/// What the cells of all objects are made with: one clock, and each user and group looked up once.
+/// What the cells of all objects are made with: one clock, and each user, group and size looked up once.
 #[derive(Debug)]
 pub struct Context {
     /// In nanoseconds since 1970.
     pub now: i128,
     users: HashMap<u32, Option<String>>,
     groups: HashMap<u32, Option<String>>,
+    /// Most objects are of a few sizes, and to make a text of one takes longer than to find it.
+    sizes: HashMap<u64, String>,
 }
 
 impl Default for Context {
@@ -354,6 +355,7 @@ impl Default for Context {
             now: Timestamp::now().as_nanosecond(),
             users: HashMap::new(),
             groups: HashMap::new(),
+            sizes: HashMap::new(),
         }
     }
 }
@@ -366,6 +368,11 @@ impl Context {
             user.map(|user| user.name)
         };
         self.users.entry(uid).or_insert_with(look_up).clone()
+    }
+
+    fn size(&mut self, bytes: u64) -> &str {
+        let humanise = || humanised(bytes).to_string();
+        self.sizes.entry(bytes).or_insert_with(humanise)
     }
 
     fn group(&mut self, gid: u32) -> Option<String> {

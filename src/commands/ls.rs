@@ -230,16 +230,15 @@ impl Cells {
     }
 
     fn write(&self, out: &mut impl Write, columns: &[&Column]) -> io::Result<()> {
-        // Counted in columns of the terminal: a wide character takes two.
         let mut widths = vec![0; columns.len()];
         for (index, cell) in self.iter().enumerate() {
             let width = &mut widths[index % columns.len()];
-            *width = cell.width().max(*width);
+            *width = columns_of(cell).max(*width);
         }
         let last = columns.len() - 1;
         for (index, cell) in self.iter().enumerate() {
             let index = index % columns.len();
-            let padding = widths[index] - cell.width();
+            let padding = widths[index] - columns_of(cell);
             if columns[index].is_number {
                 write_spaces(out, padding)?;
             }
@@ -254,6 +253,14 @@ impl Cells {
             out.write_all(b"  ")?;
         }
         Ok(())
+    }
+}
+
+/// How many columns of a terminal a cell takes: a wide character takes two. No cell has control characters.
+fn columns_of(cell: &str) -> usize {
+    match cell.is_ascii() {
+        true => cell.len(),
+        false => cell.width(),
     }
 }
 

@@ -51,9 +51,13 @@ impl ShmName {
             b"." | b".." => Err(NameError::Dots),
             _ if bare.contains(&b'/') => Err(NameError::Slash),
             _ if bare.len() > NAME_MAX => Err(NameError::TooLong(bare.len())),
-            _ => CString::new([b"/", bare].concat())
-                .map(ShmName)
-                .map_err(|_| NameError::Nul),
+            _ => {
+                // With room for the NUL: where there are names, there are many.
+                let mut name = Vec::with_capacity(bare.len() + 2);
+                name.push(b'/');
+                name.extend_from_slice(bare);
+                CString::new(name).map(ShmName).map_err(|_| NameError::Nul)
+            }
         }
     }
 
