@@ -29,6 +29,8 @@ use line::{names, parse_name, parser};
 #[command(
     version,
     arg_required_else_help = false,
+    // As elsewhere the last of two counts, so that an alias can be overruled.
+    args_override_self = true,
     max_term_width = 100,
     subcommand_value_name = "VERB",
     subcommand_help_heading = "Verbs",

@@ -303,3 +303,30 @@ fn output_that_fails_is_an_error() {
         .fails(1)
         .says("standard output: File too large");
 }
+
+#[test]
+fn no_object_takes_the_place_of_a_closed_stream() {
+    // What is meant for the stream, such as the sentence for SIGBUS, would be written into it.
+    let name = Name::holding([0; 4]);
+    let script = "exec \"$0\" read-int --until 1 \"$1\" <&- >&- 2>&-";
+    let mut sh = Command::new("sh");
+    sh.args(["-c", script, env!("CARGO_BIN_EXE_shmtool")])
+        .arg(&name);
+    let mut waiter = sh.spawn().unwrap();
+    let fds = format!("/proc/{}/fd", waiter.id());
+    let object = || {
+        let fds = fs::read_dir(&fds).unwrap().map(|fd| fd.unwrap().path());
+        fds.filter(|fd| fs::read_link(fd).is_ok_and(|path| path == name.path()))
+            .map(|fd| fd.file_name().unwrap().to_str().unwrap().parse::<i32>())
+            .next()
+    };
+    let fd = loop {
+        match object() {
+            Some(fd) => break fd.unwrap(),
+            None => sleep(Duration::from_millis(5)),
+        }
+    };
+    waiter.kill().unwrap();
+    waiter.wait().unwrap();
+    assert!(fd > 2, "{fd}");
+}

@@ -406,3 +406,17 @@ fn waiting_uses_hardly_any_processor_time() {
         });
     });
 }
+
+#[test]
+fn what_was_waited_for_is_printed_though_it_has_changed_since() {
+    let name = Name::holding(1_i32.to_ne_bytes());
+    // The first look for a hole belongs to the wait, the second to the printing.
+    let inject = "inject=lseek:delay_enter=1000000:when=2";
+    let Some(mut read) = strace(&["-e", inject], ["read-int", "--until", "1"]) else {
+        return;
+    };
+    let waiter = spawn(read.arg(&name));
+    sleep(Duration::from_millis(500));
+    write(&name, "2");
+    finish(waiter).prints("1\n");
+}

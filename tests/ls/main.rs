@@ -1,6 +1,10 @@
 //! `ls`: what it promises. All of it in a private `/dev/shm`: it lists whatever is there.
 
+#[path = "../common/mod.rs"]
 mod common;
+
+mod options;
+mod processes;
 
 use common::*;
 use serde_json::{Value, json};

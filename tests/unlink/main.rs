@@ -1,6 +1,10 @@
 //! `unlink`: what it promises.
 
+#[path = "../common/mod.rs"]
 mod common;
+
+mod hostile;
+mod sweep;
 
 use common::*;
 use std::fs;
@@ -29,8 +33,12 @@ fn with_force_a_missing_object_is_no_error() {
 }
 
 #[test]
-fn no_name_is_wrong_usage() {
-    run(&mut shmtool(["unlink"])).fails(2);
+fn neither_a_name_nor_a_filter_is_wrong_usage() {
+    for args in [&["unlink"][..], &["unlink", "-a"], &["unlink", "-f", "-n"]] {
+        run(&mut shmtool(args)).fails(2).says(
+            "say what to remove: NAMEs, or a filter such as --older-than 4h; --glob '*' is all that nobody uses",
+        );
+    }
 }
 
 #[test]
