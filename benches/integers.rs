@@ -138,7 +138,8 @@ fn instructions(name: &str) {
             .args(args);
         let text = valgrind.stdout(Stdio::null()).output().ok()?.stderr;
         let text = String::from_utf8_lossy(&text).into_owned();
-        Some(text.split("Collected : ").nth(1)?.trim().to_owned())
+        let after = text.split("Collected :").nth(1)?;
+        after.split_whitespace().next().map(str::to_owned)
     };
     let path = format!("/dev/shm{name}");
     for (program, args) in [
