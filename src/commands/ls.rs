@@ -10,7 +10,7 @@ use crate::sys::dev_shm::{self, Space};
 use crate::sys::error::Error;
 use crate::sys::lease::Refusal;
 use crate::sys::name::ShmName;
-use crate::sys::proc::Holders;
+use crate::sys::proc::{DELETED, Holders};
 use crate::sys::stream;
 use anyhow::Context as _;
 use std::collections::HashSet;
@@ -138,7 +138,7 @@ fn unlinked(args: &LsArgs) -> anyhow::Result<Vec<Item>> {
             return None;
         }
         // A path without the kernel's remark is that of a file which is still there.
-        let name = held.path.strip_suffix(b" (deleted)")?;
+        let name = held.path.strip_suffix(DELETED)?;
         let name = name
             .strip_prefix(dev_shm::PATH.as_bytes())
             .unwrap_or(name)

@@ -1,17 +1,22 @@
 //! Which processes use the files of a file system: `/proc/PID/fd` and `/proc/PID/maps`, `proc(5)`.
 
+use nix::dir::Dir;
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::libc;
-use nix::sys::stat::{major, makedev, minor};
+use nix::sys::stat::{Mode, major, makedev, minor};
 use nix::unistd::getpid;
 use std::collections::HashMap;
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, OsStr};
 use std::fs::{self, File, Metadata};
-use std::io;
+use std::io::{self, Read};
 use std::mem::MaybeUninit;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+
+/// What the kernel adds to the path of a file that has no name any more.
+pub const DELETED: &[u8] = b" (deleted)";
 
 /// What a process may do with what it has open or mapped.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,11 +43,11 @@ pub struct Use {
 /// A file that is used.
 #[derive(Debug, Default)]
 pub struct Held {
-    /// As the kernel tells it: ` (deleted)` is added to one that is gone.
+    /// The path of one that has no name any more, with [`DELETED`] added to it; else it was not asked.
     pub path: Vec<u8>,
     /// As far as a mapping of it reaches, in bytes.
     pub extent: u64,
-    /// What `stat(2)` knows, if there was a way to ask.
+    /// What `stat(2)` knows of one that has no name any more, if there was a way to ask.
     pub metadata: Option<Metadata>,
     /// By whom.
     pub uses: Vec<Use>,
@@ -64,79 +69,95 @@ impl Holders {
     ///
     /// There is no `/proc`.
     pub fn of(device: u64) -> io::Result<Holders> {
-        let mut holders = Holders::default();
+        let mut scan = Scan {
+            device,
+            device_in_maps: format!("{:02x}:{:02x}", major(device), minor(device)),
+            holders: Holders::default(),
+            buffer: Vec::new(),
+        };
+        let own = getpid().as_raw();
         for entry in fs::read_dir("/proc")? {
             let name = entry?.file_name();
             let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
                 continue;
             };
-            if pid == getpid().as_raw() {
+            if pid == own {
                 continue;
             }
-            let directory = Path::new("/proc").join(&name);
-            let looked = holders
-                .look_at_maps(pid, &directory, device)
-                .and_then(|()| holders.look_at_descriptors(pid, &directory, device));
-            match looked {
+            match scan.maps(pid).and_then(|()| scan.descriptors(pid)) {
                 Ok(()) => {}
                 Err(error) if is_gone(&error) => {}
-                Err(_) => holders.denied += 1,
+                Err(_) => scan.holders.denied += 1,
             }
         }
-        Ok(holders)
+        Ok(scan.holders)
     }
+}
 
-    fn look_at_maps(&mut self, pid: i32, directory: &Path, device: u64) -> io::Result<()> {
-        let device = format!("{:02x}:{:02x}", major(device), minor(device));
-        let maps = fs::read(directory.join("maps"))?;
-        for line in maps.split(|&byte| byte == b'\n') {
-            let Some(mapped) = MapsLine::read(line).filter(|line| line.device == device.as_bytes())
-            else {
+/// A look at every process: there are many, so what is not needed is not asked.
+struct Scan {
+    device: u64,
+    device_in_maps: String,
+    holders: Holders,
+    buffer: Vec<u8>,
+}
+
+impl Scan {
+    fn maps(&mut self, pid: i32) -> io::Result<()> {
+        read_all(&format!("/proc/{pid}/maps"), &mut self.buffer)?;
+        for line in self.buffer.split(|&byte| byte == b'\n') {
+            let Some(mapped) = MapsLine::read(line, self.device_in_maps.as_bytes()) else {
                 continue;
             };
-            let held = self.held.entry(mapped.inode).or_default();
+            let held = self.holders.held.entry(mapped.inode).or_default();
             held.extent = held.extent.max(mapped.offset + (mapped.end - mapped.start));
-            if held.metadata.is_none() {
-                // Only who may trace every process may follow it (`CAP_CHECKPOINT_RESTORE`).
-                let link = format!("map_files/{:x}-{:x}", mapped.start, mapped.end);
-                held.metadata = fs::metadata(directory.join(link)).ok();
+            // What still has a name can be looked at by that.
+            if held.metadata.is_none() && mapped.path.ends_with(DELETED) {
+                // Only who may look into every process may follow it (`CAP_CHECKPOINT_RESTORE`).
+                let (start, end) = (mapped.start, mapped.end);
+                held.metadata =
+                    fs::metadata(format!("/proc/{pid}/map_files/{start:x}-{end:x}")).ok();
                 held.path = unescaped(mapped.path);
             }
-            let one = one_use(held, pid, directory);
-            add(&mut one.mapped, mapped.rights);
+            add(&mut one_use(held, pid).mapped, mapped.rights);
         }
         Ok(())
     }
 
-    fn look_at_descriptors(&mut self, pid: i32, directory: &Path, device: u64) -> io::Result<()> {
-        let directory_of_fds = directory.join("fd");
-        let fds = File::open(&directory_of_fds)?;
-        for entry in fs::read_dir(&directory_of_fds)? {
-            let name = entry?.file_name();
+    fn descriptors(&mut self, pid: i32) -> io::Result<()> {
+        let path = format!("/proc/{pid}/fd");
+        let mut directory = Dir::open(path.as_str(), OFlag::O_DIRECTORY, Mode::empty())?;
+        // Read to the end first: the iterator has the directory to itself.
+        let names: Vec<_> = directory
+            .iter()
+            .filter_map(|entry| entry.ok().map(|entry| entry.file_name().to_owned()))
+            .filter(|name| !name.to_bytes().starts_with(b"."))
+            .collect();
+        for name in names {
             // Closed meanwhile.
-            let Ok(file) = status(&fds, &name, 0) else {
+            let Ok(file) = status(directory.as_fd(), &name, 0) else {
                 continue;
             };
+            let device = makedev(file.stx_dev_major.into(), file.stx_dev_minor.into());
             let is_file = u32::from(file.stx_mode) & libc::S_IFMT == libc::S_IFREG;
-            if makedev(file.stx_dev_major.into(), file.stx_dev_minor.into()) != device || !is_file {
+            if device != self.device || !is_file {
                 continue;
-            }
-            let held = self.held.entry(file.stx_ino).or_default();
-            let link = directory_of_fds.join(&name);
-            if held.metadata.is_none() {
-                held.metadata = fs::metadata(&link).ok();
-                held.path = fs::read_link(&link).map_or_else(|_| Vec::new(), path_bytes);
             }
             // The link's own mode says what it was opened for.
-            let Ok(own) = status(&fds, &name, libc::AT_SYMLINK_NOFOLLOW) else {
+            let Ok(link) = status(directory.as_fd(), &name, libc::AT_SYMLINK_NOFOLLOW) else {
                 continue;
             };
+            let held = self.holders.held.entry(file.stx_ino).or_default();
+            if held.metadata.is_none() && file.stx_nlink == 0 {
+                let path = Path::new(&path).join(OsStr::from_bytes(name.to_bytes()));
+                held.metadata = fs::metadata(&path).ok();
+                held.path = fs::read_link(&path).map_or_else(|_| Vec::new(), path_bytes);
+            }
             let rights = Rights {
-                read: own.stx_mode & 0o400 != 0,
-                write: own.stx_mode & 0o200 != 0,
+                read: link.stx_mode & 0o400 != 0,
+                write: link.stx_mode & 0o200 != 0,
             };
-            let one = one_use(held, pid, directory);
-            add(&mut one.open, rights);
+            add(&mut one_use(held, pid).open, rights);
         }
         Ok(())
     }
@@ -148,38 +169,58 @@ struct MapsLine<'a> {
     end: u64,
     rights: Rights,
     offset: u64,
-    device: &'a [u8],
     inode: u64,
     path: &'a [u8],
 }
 
 impl<'a> MapsLine<'a> {
-    fn read(line: &'a [u8]) -> Option<MapsLine<'a>> {
+    /// Reads a line about a file on this device. Most are not, and are not read any further.
+    fn read(line: &'a [u8], device: &[u8]) -> Option<MapsLine<'a>> {
         let mut fields = line.splitn(6, |&byte| byte == b' ');
-        let hex = |field: &[u8]| u64::from_str_radix(str::from_utf8(field).ok()?, 16).ok();
-        let range = fields.next()?;
+        let (range, rights, offset) = (fields.next()?, fields.next()?, fields.next()?);
+        if fields.next()? != device {
+            return None;
+        }
+        let number =
+            |digits: &[u8], radix| u64::from_str_radix(str::from_utf8(digits).ok()?, radix).ok();
         let dash = range.iter().position(|&byte| byte == b'-')?;
-        let rights = fields.next()?;
         Some(MapsLine {
-            start: hex(&range[..dash])?,
-            end: hex(&range[dash + 1..])?,
+            start: number(&range[..dash], 16)?,
+            end: number(&range[dash + 1..], 16)?,
             rights: Rights {
                 read: rights.contains(&b'r'),
                 // What is stored into a private mapping goes into a copy.
                 write: rights.contains(&b'w') && rights.contains(&b's'),
             },
-            offset: hex(fields.next()?)?,
-            device: fields.next()?,
-            inode: str::from_utf8(fields.next()?).ok()?.parse().ok()?,
+            offset: number(offset, 16)?,
+            inode: number(fields.next()?, 10)?,
             path: fields.next().unwrap_or_default().trim_ascii_start(),
         })
     }
 }
 
-fn one_use<'a>(held: &'a mut Held, pid: i32, directory: &Path) -> &'a mut Use {
+/// Reads a file of `/proc`, which does not say how long it is.
+fn read_all(path: &str, buffer: &mut Vec<u8>) -> io::Result<()> {
+    const ROOM: usize = 64 << 10;
+    let mut file = File::open(path)?;
+    let mut length = 0;
+    loop {
+        buffer.resize(buffer.len().max(length + ROOM), 0);
+        match file.read(&mut buffer[length..])? {
+            0 => break,
+            count => length += count,
+        }
+    }
+    buffer.truncate(length);
+    Ok(())
+}
+
+fn one_use(held: &mut Held, pid: i32) -> &mut Use {
     // Processes come one after the other, so that if it is there it is the last.
     if held.uses.last().is_none_or(|last| last.pid != pid) {
-        let command = fs::read(directory.join("comm")).unwrap_or_default();
+        let mut command = Vec::new();
+        // One that is gone by now has no name any more.
+        let _ = read_all(&format!("/proc/{pid}/comm"), &mut command);
         held.uses.push(Use {
             pid,
             command: command.trim_ascii_end().to_owned(),
@@ -204,8 +245,7 @@ fn is_gone(error: &io::Error) -> bool {
 
 /// What `statx(2)` knows without asking a server: others may have files open on one that is gone, and an
 /// answer would never come. nix does not wrap it.
-fn status(directory: &File, name: &OsStr, flags: i32) -> io::Result<libc::statx> {
-    let name = CString::new(name.as_bytes())?;
+fn status(directory: BorrowedFd, name: &CStr, flags: i32) -> nix::Result<libc::statx> {
     let flags = flags | libc::AT_STATX_DONT_SYNC;
     let mask = libc::STATX_BASIC_STATS;
     let mut status = MaybeUninit::zeroed();
@@ -239,4 +279,42 @@ fn unescaped(path: &[u8]) -> Vec<u8> {
     }
     bytes.extend_from_slice(rest);
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_maps_is_read() {
+        let line =
+            b"7f00-9f00 rw-s 00001000 00:1a 1234                       /dev/shm/a b (deleted)";
+        let mapped = MapsLine::read(line, b"00:1a").unwrap();
+        assert_eq!(
+            (mapped.start, mapped.end, mapped.offset),
+            (0x7f00, 0x9f00, 0x1000)
+        );
+        assert_eq!(
+            (mapped.inode, mapped.path),
+            (1234, &b"/dev/shm/a b (deleted)"[..])
+        );
+        assert!(mapped.rights.read && mapped.rights.write);
+        let copied = MapsLine::read(b"7f00-9f00 rw-p 0 00:1a 1 /dev/shm/x", b"00:1a").unwrap();
+        assert!(!copied.rights.write);
+        for line in [
+            &line[..20],
+            b"",
+            b"x y z",
+            b"7f00 rw-s 0 00:1a 1",
+            b"7f00-9f00 rw-s 0 00:1b 1",
+        ] {
+            assert!(MapsLine::read(line, b"00:1a").is_none());
+        }
+    }
+
+    #[test]
+    fn a_newline_in_a_path_is_told_from_a_backslash() {
+        assert_eq!(unescaped(br"/a\012b\0\012"), b"/a\nb\\0\n");
+        assert_eq!(unescaped(b"/plain"), b"/plain");
+    }
 }
