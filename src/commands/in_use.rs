@@ -8,22 +8,21 @@ use nix::errno::Errno;
 use std::collections::BTreeMap;
 
 /// Asks, and counts the objects of which there is no answer.
+#[derive(Default)]
 pub struct Judge {
-    leases: Leases,
+    /// Once something is asked.
+    leases: Option<Leases>,
     unclear: BTreeMap<i32, usize>,
 }
 
 impl Judge {
-    pub fn new() -> nix::Result<Judge> {
-        Ok(Judge {
-            leases: Leases::new()?,
-            unclear: BTreeMap::new(),
-        })
-    }
-
     /// The lease of an object that nobody uses.
-    pub fn ask(&self, name: &ShmName) -> Result<Lease, Refusal> {
-        self.leases.ask(name)
+    pub fn ask(&mut self, name: &ShmName) -> Result<Lease, Refusal> {
+        let leases = match self.leases.take() {
+            Some(leases) => leases,
+            None => Leases::new().map_err(Refusal::Unclear)?,
+        };
+        self.leases.insert(leases).ask(name)
     }
 
     /// Counts an object that may be used, for all that is known.

@@ -110,7 +110,7 @@ fn linked(args: &LsArgs, report: &mut Report) -> anyhow::Result<Vec<Item>> {
 
 /// Leaves the objects that nobody uses. It is asked last, of what is left of all else.
 fn keep_unused(items: &mut Vec<Item>) -> anyhow::Result<()> {
-    let mut judge = Judge::new().context("cannot ignore a signal")?;
+    let mut judge = Judge::default();
     items.retain(|item| match judge.ask(&item.shm_name()) {
         Ok(_) => true,
         Err(Refusal::InUse | Refusal::Changed) => false,
@@ -144,9 +144,11 @@ fn unlinked(args: &LsArgs) -> anyhow::Result<Vec<Item>> {
             .unwrap_or(name)
             .to_owned();
         let item = Item::held(&name, inode, held);
-        let passes = item
-            .metadata()
-            .is_none_or(|metadata| filter.passes_metadata(metadata));
+        let passes = match item.metadata() {
+            Some(metadata) => filter.passes_metadata(metadata),
+            // Of what cannot be known nothing can be said.
+            None => !filter.needs_metadata(),
+        };
         let is_wanted = args.all || !name.starts_with(b"/sem.");
         (passes && is_wanted && filter.passes_bytes(&name)).then_some(item)
     });

@@ -37,17 +37,13 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 }
 
 /// Writes the name of an object on a line of its own, or with a NUL after it: as it is, but escaped where a
-/// person reads the lines.
+/// person reads it.
 fn write_name(out: &mut impl Write, name: &[u8], nul: bool, on_terminal: bool) -> io::Result<()> {
-    match (nul, on_terminal) {
-        (true, _) => [name, b"\0"]
-            .iter()
-            .try_for_each(|bytes| out.write_all(bytes)),
-        (false, true) => writeln!(out, "{}", Escaped(name)),
-        (false, false) => [name, b"\n"]
-            .iter()
-            .try_for_each(|bytes| out.write_all(bytes)),
+    match on_terminal {
+        true => write!(out, "{}", Escaped(name))?,
+        false => out.write_all(name)?,
     }
+    out.write_all(if nul { b"\0" } else { b"\n" })
 }
 
 /// The words that one or more integers of a [`Place`] lie in, mapped.

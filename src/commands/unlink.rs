@@ -41,15 +41,19 @@ pub fn run(args: &UnlinkArgs, report: &mut Report) -> anyhow::Result<()> {
         )
         .into());
     }
+    // Before anything goes: what goes is to be told.
+    let prints = args.verbose || args.dry_run;
+    let stdout = prints.then(stream::stdout).transpose().context(STDOUT)?;
     let mut sweep = Sweep {
         args,
         filter: args.filters.filter()?,
-        judge: Judge::new().context("cannot ignore a signal")?,
-        out: None,
+        judge: Judge::default(),
+        out: stdout.map(|stdout| (BufWriter::new(stdout), stdout.as_fd().is_terminal())),
         tally: Tally::default(),
     };
     if args.names.is_empty() {
         sweep.all(report)?;
+        sweep.flush()?;
         sweep.judge.tell_unclear();
         if args.verbose || io::stderr().is_terminal() {
             sweep.tell_totals();
@@ -66,7 +70,7 @@ struct Sweep<'a> {
     args: &'a UnlinkArgs,
     filter: Filter,
     judge: Judge,
-    /// Standard output, once something is printed, and whether a person reads it.
+    /// Standard output, if names are printed, and whether a person reads them.
     out: Option<(BufWriter<Output>, bool)>,
     tally: Tally,
 }
@@ -162,8 +166,14 @@ impl Sweep<'_> {
         let forced = self.args.force && !self.args.filters.unused;
         if self.filter.needs_metadata() || forced {
             match dev_shm::stat(name) {
-                Ok(metadata) if self.filter.passes_metadata(&metadata) => {}
-                Ok(_) => return Ok(None),
+                Ok(metadata) if !self.filter.passes_metadata(&metadata) => return Ok(None),
+                Ok(metadata) if forced && self.args.dry_run => {
+                    return Ok(Some(match dev_shm::may_unlink(metadata.uid()) {
+                        true => Fate::Removed(0),
+                        false => Fate::NotOurs,
+                    }));
+                }
+                Ok(_) => {}
                 Err(Error::NotFound(_) | Error::NotAnObject { .. }) => {
                     return Ok(Some(Fate::Changed));
                 }
@@ -184,14 +194,15 @@ impl Sweep<'_> {
             Err(Refusal::Changed) => return Ok(Fate::Changed),
             Err(Refusal::Unclear(errno)) => return Ok(unclear(name, errno)),
         };
-        let metadata = lease.metadata()?;
+        let metadata = lease.metadata();
         // Under the lease, for it may have been modified since, or be another object.
-        if !self.filter.passes_metadata(&metadata) {
+        if !self.filter.passes_metadata(metadata) {
             return Ok(Fate::Changed);
         }
         let done = match self.args.dry_run {
-            true => lease.still_holds(&metadata),
-            false => lease.unlink(&metadata)?,
+            true if !dev_shm::may_unlink(metadata.uid()) => return Ok(Fate::NotOurs),
+            true => lease.still_holds(),
+            false => lease.unlink()?,
         };
         Ok(match done {
             true if metadata.nlink() == 1 => Fate::Removed(metadata.blocks() * 512),
@@ -202,9 +213,6 @@ impl Sweep<'_> {
 
     /// What it gives back is not known: whoever uses it keeps it.
     fn remove_forced(&mut self, name: &ShmName) -> Result<Fate, Error> {
-        if self.args.dry_run {
-            return Ok(Fate::Removed(0));
-        }
         match Object::unlink(name) {
             Ok(()) => Ok(Fate::Removed(0)),
             Err(Error::NotFound(_) | Error::NotAnObject { .. }) => Ok(Fate::Changed),
@@ -214,24 +222,23 @@ impl Sweep<'_> {
     }
 
     fn print(&mut self, name: &ShmName) -> anyhow::Result<()> {
-        if !self.args.verbose && !self.args.dry_run {
+        let Some((out, on_terminal)) = &mut self.out else {
             return Ok(());
-        }
-        let (out, on_terminal) = match &mut self.out {
-            Some(out) => out,
-            None => {
-                let stdout = stream::stdout().context(STDOUT)?;
-                let on_terminal = stdout.as_fd().is_terminal();
-                self.out.insert((BufWriter::new(stdout), on_terminal))
-            }
         };
-        write_name(out, name.as_bytes(), false, *on_terminal).context(STDOUT)
+        write_name(out, name.as_bytes(), false, *on_terminal)
+            // What is gone is told at once: a signal may end us before the next.
+            .and_then(|()| match self.args.dry_run {
+                true => Ok(()),
+                false => out.flush(),
+            })
+            .context(STDOUT)
     }
 
-    fn flush(self) -> anyhow::Result<()> {
-        self.out
-            .map_or(Ok(()), |(mut out, _)| out.flush())
-            .context(STDOUT)
+    fn flush(&mut self) -> anyhow::Result<()> {
+        match &mut self.out {
+            Some((out, _)) => out.flush().context(STDOUT),
+            None => Ok(()),
+        }
     }
 
     fn tell_totals(&self) {

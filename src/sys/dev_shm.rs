@@ -2,10 +2,12 @@
 
 use super::error::{Error, Result};
 use super::name::ShmName;
+use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::statvfs::statvfs;
+use nix::unistd::{AccessFlags, faccessat, geteuid};
 use std::fs::{DirEntry, Metadata};
 use std::io;
-use std::os::unix::fs::{DirEntryExt, FileTypeExt};
+use std::os::unix::fs::{DirEntryExt, FileTypeExt, MetadataExt};
 
 /// Where Linux keeps shared memory objects.
 pub const PATH: &str = "/dev/shm";
@@ -98,6 +100,19 @@ fn checked(name: &ShmName, metadata: io::Result<Metadata>) -> Result<Metadata> {
     })?;
     check_type(name, &metadata)?;
     Ok(metadata)
+}
+
+/// Whether we may remove the name of an object of this owner: `unlink(2)` asks for the right to write to the
+/// directory, and if that is sticky, to be the owner of one of the two.
+pub fn may_unlink(owner: u32) -> bool {
+    let rights = AccessFlags::W_OK | AccessFlags::X_OK;
+    let us = geteuid();
+    let is_ours = |directory: Metadata| {
+        let is_sticky = directory.mode() & 0o1000 != 0;
+        !is_sticky || us.is_root() || [owner, directory.uid()].contains(&us.as_raw())
+    };
+    faccessat(AT_FDCWD, PATH, rights, AtFlags::AT_EACCESS).is_ok()
+        && std::fs::metadata(PATH).is_ok_and(is_ours)
 }
 
 /// Only a regular file is an object.

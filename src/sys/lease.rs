@@ -1,7 +1,10 @@
 //! Whether anybody uses an object, from the kernel: write leases, `F_SETLEASE` of `fcntl(2)`.
 //!
 //! A write lease is granted only while nobody else, in any process and any namespace, has the file open; a
-//! mapping keeps it open. That it is open as `O_PATH`, or has pages in a pipe, does not count.
+//! mapping keeps it open. That it is open as `O_PATH`, is mounted elsewhere (`mount --bind`), or has pages in a
+//! pipe, does not count.
+//!
+//! That holds for tmpfs. Elsewhere it may not: on overlayfs a mapping keeps another file open, below it.
 //!
 //! Whoever opens the file while the lease is held waits for us (or is told `EAGAIN`, if it will not wait).
 //! So a lease is held for microseconds, with all signals blocked: a process that is suspended in between
@@ -15,7 +18,8 @@ use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::mman::{shm_open, shm_unlink};
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, stat};
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use nix::unistd::{Uid, setfsuid};
 use std::fs::{File, Metadata};
 use std::os::fd::AsRawFd;
@@ -23,12 +27,16 @@ use std::os::unix::fs::MetadataExt;
 
 /// What asks for leases.
 #[derive(Debug)]
-pub struct Leases(());
+pub struct Leases {
+    /// The file system of the objects, if it is one where a lease tells the truth.
+    device: Option<u64>,
+}
 
 /// An object that nobody else uses, and that nobody can start to use as long as this lives.
 #[derive(Debug)]
 pub struct Lease {
     name: ShmName,
+    metadata: Metadata,
     /// Before the signals: it is closed, which gives the lease back, and then they are let in.
     file: File,
     _signals: BlockedSignals,
@@ -52,11 +60,15 @@ impl Leases {
     ///
     /// # Errors
     ///
-    /// Those of `sigaction(2)`.
+    /// Those of `sigaction(2)`, and of `statfs(2)` for `/dev/shm`.
     pub fn new() -> nix::Result<Leases> {
         // SAFETY: to ignore a signal runs no handler.
         unsafe { signal(Signal::SIGIO, SigHandler::SigIgn) }?;
-        Ok(Leases(()))
+        let is_tmpfs = statfs(dev_shm::PATH)?.filesystem_type() == TMPFS_MAGIC;
+        let device = stat(dev_shm::PATH)?.st_dev;
+        Ok(Leases {
+            device: is_tmpfs.then_some(device),
+        })
     }
 
     /// Asks for the lease of an object.
@@ -65,6 +77,7 @@ impl Leases {
     ///
     /// Why there is none.
     pub fn ask(&self, name: &ShmName) -> std::result::Result<Lease, Refusal> {
+        let device = self.device.ok_or(Refusal::Unclear(Errno::EOPNOTSUPP))?;
         let signals = BlockedSignals::new().map_err(Refusal::Unclear)?;
         // O_NONBLOCK: neither a FIFO that is planted right now nor another's lease makes us wait.
         let file = match shm_open(name.as_c_str(), OFlag::O_NONBLOCK, Mode::empty()) {
@@ -84,8 +97,16 @@ impl Leases {
             Err(Errno::EACCES) => as_owner(&file, set_lease).map_err(refused)?,
             result => result.map_err(refused)?,
         }
+        let Ok(metadata) = file.metadata() else {
+            return Err(Refusal::Unclear(Errno::last()));
+        };
+        // What is mounted over the object is none.
+        if !metadata.is_file() || metadata.dev() != device {
+            return Err(Refusal::Changed);
+        }
         Ok(Lease {
             name: name.clone(),
+            metadata,
             file,
             _signals: signals,
         })
@@ -93,24 +114,16 @@ impl Leases {
 }
 
 impl Lease {
-    /// What `fstat(2)` knows of the object that is leased.
-    ///
-    /// # Errors
-    ///
-    /// Those of `fstat(2)`, and that it is no object.
-    pub fn metadata(&self) -> Result<Metadata> {
-        let metadata = self
-            .file
-            .metadata()
-            .map_err(|error| Error::io(&self.name, "look at it", &error))?;
-        dev_shm::check_type(&self.name, &metadata)?;
-        Ok(metadata)
+    /// What `fstat(2)` knows of the object, since nobody else can use it.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
     }
 
     /// Whether the object's name still leads to it, and nobody waits to open it.
-    pub fn still_holds(&self, metadata: &Metadata) -> bool {
-        let is_same = |now: Metadata| (now.dev(), now.ino()) == (metadata.dev(), metadata.ino());
-        dev_shm::stat(&self.name).is_ok_and(is_same) && self.is_unbroken()
+    pub fn still_holds(&self) -> bool {
+        let own = (self.metadata.dev(), self.metadata.ino());
+        let is_own = |now: Metadata| (now.dev(), now.ino()) == own;
+        dev_shm::stat(&self.name).is_ok_and(is_own) && self.is_unbroken()
     }
 
     /// Removes the name, `shm_unlink(3)`, if all [still holds](Self::still_holds). Linux has no call that
@@ -121,8 +134,8 @@ impl Lease {
     /// # Errors
     ///
     /// Those of `unlink(2)`.
-    pub fn unlink(self, metadata: &Metadata) -> Result<bool> {
-        if !self.still_holds(metadata) {
+    pub fn unlink(&self) -> Result<bool> {
+        if !self.still_holds() {
             return Ok(false);
         }
         match shm_unlink(self.name.as_c_str()) {

@@ -5,7 +5,6 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::stat::{Mode, major, makedev, minor};
-use nix::unistd::getpid;
 use std::collections::HashMap;
 use std::ffi::{CStr, OsStr};
 use std::fs::{self, File, Metadata};
@@ -13,6 +12,7 @@ use std::io::{self, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// What the kernel adds to the path of a file that has no name any more.
@@ -75,16 +75,17 @@ impl Holders {
             holders: Holders::default(),
             buffer: Vec::new(),
         };
-        let own = getpid().as_raw();
+        // Not our process id: /proc may be that of another PID namespace.
+        let own = fs::read_link("/proc/self").unwrap_or_default();
         for entry in fs::read_dir("/proc")? {
             let name = entry?.file_name();
             let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
                 continue;
             };
-            if pid == own {
+            if Path::new(&name) == own {
                 continue;
             }
-            match scan.maps(pid).and_then(|()| scan.descriptors(pid)) {
+            match scan.process(pid) {
                 Ok(()) => {}
                 Err(error) if is_gone(&error) => {}
                 Err(_) => scan.holders.denied += 1,
@@ -103,8 +104,30 @@ struct Scan {
 }
 
 impl Scan {
-    fn maps(&mut self, pid: i32) -> io::Result<()> {
-        read_all(&format!("/proc/{pid}/maps"), &mut self.buffer)?;
+    fn process(&mut self, pid: i32) -> io::Result<()> {
+        let directory = format!("/proc/{pid}");
+        match self.maps(pid, &directory) {
+            Ok(true) => return self.descriptors(pid, &directory),
+            Ok(false) => {}
+            Err(error) if error.raw_os_error() == Some(Errno::ESRCH as i32) => {}
+            Err(error) => return Err(error),
+        }
+        // A thread of the kernel's own; or the first thread has ended, and the others go on.
+        for entry in fs::read_dir(format!("{directory}/task"))? {
+            let task = entry?.file_name();
+            if task.to_str() == Some(&pid.to_string()) {
+                continue;
+            }
+            let directory = format!("{directory}/task/{}", task.display());
+            self.maps(pid, &directory)?;
+            self.descriptors(pid, &directory)?;
+        }
+        Ok(())
+    }
+
+    /// Whether there are any.
+    fn maps(&mut self, pid: i32, directory: &str) -> io::Result<bool> {
+        read_all(&format!("{directory}/maps"), &mut self.buffer)?;
         for line in self.buffer.split(|&byte| byte == b'\n') {
             let Some(mapped) = MapsLine::read(line, self.device_in_maps.as_bytes()) else {
                 continue;
@@ -115,17 +138,17 @@ impl Scan {
             if held.metadata.is_none() && mapped.path.ends_with(DELETED) {
                 // Only who may look into every process may follow it (`CAP_CHECKPOINT_RESTORE`).
                 let (start, end) = (mapped.start, mapped.end);
-                held.metadata =
-                    fs::metadata(format!("/proc/{pid}/map_files/{start:x}-{end:x}")).ok();
+                let link = format!("/proc/{pid}/map_files/{start:x}-{end:x}");
+                held.metadata = metadata(Path::new(&link), self.device, mapped.inode);
                 held.path = unescaped(mapped.path);
             }
             add(&mut one_use(held, pid).mapped, mapped.rights);
         }
-        Ok(())
+        Ok(!self.buffer.is_empty())
     }
 
-    fn descriptors(&mut self, pid: i32) -> io::Result<()> {
-        let path = format!("/proc/{pid}/fd");
+    fn descriptors(&mut self, pid: i32, directory: &str) -> io::Result<()> {
+        let path = format!("{directory}/fd");
         let mut directory = Dir::open(path.as_str(), OFlag::O_DIRECTORY, Mode::empty())?;
         // Read to the end first: the iterator has the directory to itself.
         let names: Vec<_> = directory
@@ -150,7 +173,7 @@ impl Scan {
             let held = self.holders.held.entry(file.stx_ino).or_default();
             if held.metadata.is_none() && file.stx_nlink == 0 {
                 let path = Path::new(&path).join(OsStr::from_bytes(name.to_bytes()));
-                held.metadata = fs::metadata(&path).ok();
+                held.metadata = metadata(&path, self.device, file.stx_ino);
                 held.path = fs::read_link(&path).map_or_else(|_| Vec::new(), path_bytes);
             }
             let rights = Rights {
@@ -161,6 +184,12 @@ impl Scan {
         }
         Ok(())
     }
+}
+
+/// What `stat(2)` knows of the file at the end of a link, if it is still the one that was seen there.
+fn metadata(link: &Path, device: u64, inode: u64) -> Option<Metadata> {
+    let is_same = |now: &Metadata| (now.dev(), now.ino()) == (device, inode);
+    fs::metadata(link).ok().filter(is_same)
 }
 
 /// One line of `/proc/PID/maps`.

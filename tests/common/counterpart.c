@@ -4,12 +4,14 @@
  *   counterpart read NAME                 prints the int
  *   counterpart hold NAME                 maps the object, then prints its int for every line of input
  *   counterpart assign NAME               maps the object, then stores each line of input and prints it
+ *   counterpart leaderless NAME           the same as hold, by its second thread: the first has ended
  *   counterpart add NAME COUNT            adds 1 to the int, COUNT times
  *   counterpart store TYPE NAME OFFSET VALUE
  *   counterpart load TYPE NAME OFFSET     the same for every type, at an offset
  */
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +45,16 @@ static void *map(const char *name, int flags, size_t size)
     return address;
 }
 
+static void *answer(void *p)
+{
+    char line[64];
+    while (fgets(line, sizeof line, stdin)) {
+        printf("%d\n", *(volatile int *)p);
+        fflush(stdout);
+    }
+    exit(0);
+}
+
 #define EACH_TYPE(DO)                                                                             \
     DO(i8, int8_t, PRId8, strtoll) DO(u8, uint8_t, PRIu8, strtoull)                                \
     DO(i16, int16_t, PRId16, strtoll) DO(u16, uint16_t, PRIu16, strtoull)                          \
@@ -62,13 +74,13 @@ int main(int argc, char **argv)
         return 0;
     }
     if (argc == 3 && strcmp(argv[1], "hold") == 0) {
-        volatile int *p = map(argv[2], O_RDONLY, 0);
-        char line[64];
-        while (fgets(line, sizeof line, stdin)) {
-            printf("%d\n", *p);
-            fflush(stdout);
-        }
-        return 0;
+        answer(map(argv[2], O_RDONLY, 0));
+    }
+    if (argc == 3 && strcmp(argv[1], "leaderless") == 0) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, answer, map(argv[2], O_RDONLY, 0)) != 0)
+            return 1;
+        pthread_exit(NULL);
     }
     if (argc == 3 && strcmp(argv[1], "assign") == 0) {
         volatile int *p = map(argv[2], O_RDWR, 0);

@@ -290,7 +290,7 @@ pub fn c_program() -> Option<&'static Path> {
             let mut cc = Command::new("cc");
             cc.args(["-O1", "-Wall", "-Werror", "-o"])
                 .arg(&own)
-                .args([source, "-lrt"]);
+                .args([source, "-lrt", "-pthread"]);
             match cc.status() {
                 Err(_) => missing("cc").then_some(program),
                 Ok(status) => {

@@ -154,3 +154,30 @@ fn a_process_cannot_call_itself_what_a_terminal_acts_on() {
         },
     );
 }
+
+#[test]
+fn a_process_whose_first_thread_has_ended_is_shown() {
+    let test = "processes::a_process_whose_first_thread_has_ended_is_shown";
+    let Some(c) = c_program() else { return };
+    in_private_shm(test, "size=4m", || {
+        fs::write("/dev/shm/x", [0; 4]).unwrap();
+        let (_holder, pid) = holder(c, "leaderless", "/x");
+        let rows = table(&["-o", "processes"]);
+        assert_eq!(rows[1].join(" "), format!("{pid} counterpart (mapped r)"));
+        fs::remove_file("/dev/shm/x").unwrap();
+        assert_eq!(table(&["--unlinked"]).len(), 2);
+    });
+}
+
+#[test]
+fn what_cannot_be_known_passes_no_filter_that_asks_for_it() {
+    let test = "processes::what_cannot_be_known_passes_no_filter_that_asks_for_it";
+    let Some(c) = c_program() else { return };
+    in_private_shm(test, "size=4m", || {
+        fs::write("/dev/shm/gone", [0; 4]).unwrap();
+        let (_holder, _) = holder(c, "hold", "/gone");
+        fs::remove_file("/dev/shm/gone").unwrap();
+        assert_eq!(table(&["--unlinked", "--older-than", "1h"]).len(), 1);
+        assert_eq!(table(&["--unlinked", "--owner", "4000000000"]).len(), 1);
+    });
+}

@@ -47,6 +47,8 @@ fn a_terminal_gets_no_raw_bytes() {
         run(&mut shmtool(["unlink", "-n", "--unused"])).prints(b"/evil\x1b[2J\n\xff\n");
         let terminal = on_terminal(&mut shmtool(["unlink", "-n", "--unused"]));
         assert_eq!(str::from_utf8(&terminal), Ok("/evil\\u{1b}[2J\\n\\xff\n"));
+        let terminal = on_terminal(&mut shmtool(["ls", "-q0"]));
+        assert_eq!(str::from_utf8(&terminal), Ok("/evil\\u{1b}[2J\\n\\xff\0"));
         let _used = fs::File::open(Path::new("/dev/shm").join(name)).unwrap();
         run(shmtool(["unlink", "--unused"]).arg(name))
             .fails(5)

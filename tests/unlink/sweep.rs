@@ -480,6 +480,11 @@ fn others_objects_are_left_in_peace() {
             "shmtool: removed 1 object with 0B; left 2 of other users\n"
         );
         run(as_nobody(&mut shmtool(["unlink", "--glob", "*"]))).prints("");
+        let forced = run(as_nobody(&mut shmtool(["unlink", "-fnv", "--glob", "*"])));
+        assert_eq!(
+            forced.stderr,
+            "shmtool: would remove 0 objects; left 2 of other users\n"
+        );
         let forced = run(as_nobody(&mut shmtool(["unlink", "-f", "--glob", "*"])));
         forced.prints("");
         assert_eq!(there(), ["closed", "readable"]);
@@ -606,6 +611,79 @@ fn a_result_that_cannot_be_printed_is_an_error() {
             make(&["x"]);
             output_fails(&mut shmtool(["unlink", "-n", "--unused"]));
             assert_eq!(there(), ["x"]);
+        },
+    );
+}
+
+#[test]
+fn nothing_goes_that_could_not_be_told() {
+    in_private_shm(
+        "sweep::nothing_goes_that_could_not_be_told",
+        "size=4m",
+        || {
+            make(&["x"]);
+            let mut sh = Command::new("sh");
+            let script = "exec \"$0\" unlink -v --unused >&-";
+            run(sh.args(["-c", script, env!("CARGO_BIN_EXE_shmtool")]))
+                .fails(1)
+                .says("standard output: Bad file descriptor");
+            assert_eq!(there(), ["x"]);
+            let full = File::options().write(true).open("/dev/full").unwrap();
+            make(&["y"]);
+            let mut verbose = shmtool(["unlink", "-v", "--unused"]);
+            let child = verbose.stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+            finish(child)
+                .fails(1)
+                .says("standard output: No space left on device");
+            assert_eq!(there(), ["y"]);
+        },
+    );
+}
+
+#[test]
+fn names_come_before_what_it_came_to() {
+    in_private_shm(
+        "sweep::names_come_before_what_it_came_to",
+        "size=4m",
+        || {
+            make(&["x", "y"]);
+            let mut sh = Command::new("sh");
+            let script = "\"$0\" unlink -v --unused 2>&1";
+            let swept = run(sh.args(["-c", script, env!("CARGO_BIN_EXE_shmtool")]));
+            swept.prints("/x\n/y\nshmtool: removed 2 objects with 8KiB\n");
+        },
+    );
+}
+
+#[test]
+fn on_another_file_system_the_kernel_s_answer_is_not_trusted() {
+    // On overlayfs a mapping keeps the file below open, and a lease is granted all the same.
+    in_private_shm(
+        "sweep::on_another_file_system_the_kernel_s_answer_is_not_trusted",
+        "size=4m",
+        || {
+            for directory in ["lower", "upper", "work"] {
+                fs::create_dir(format!("/dev/shm/{directory}")).unwrap();
+            }
+            let mut mount = Command::new("mount");
+            let directories =
+                "lowerdir=/dev/shm/lower,upperdir=/dev/shm/upper,workdir=/dev/shm/work";
+            mount.args(["-t", "overlay", "-o", directories, "overlay", "/dev/shm"]);
+            if !mount
+                .stderr(Stdio::null())
+                .status()
+                .is_ok_and(|status| status.success())
+            {
+                return;
+            }
+            make(&["mapped"]);
+            let _mapping = map(&open("mapped"), Access::Read);
+            let swept = unlink(&["--unused"]);
+            assert_eq!(
+                swept.stderr,
+                "shmtool: 1 object taken for used, because the kernel does not say: Operation not supported\n"
+            );
+            assert_eq!(there(), ["mapped"]);
         },
     );
 }
