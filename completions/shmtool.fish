@@ -30,8 +30,8 @@ complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "cat" -d 'Print file
 complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "create" -d 'Make shared memory objects that hold zeros'
 complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "write-int" -d 'Store integers in a shared memory object, or change one in a single step'
 complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "read-int" -d 'Print the integers that a shared memory object holds, or wait for one'
-complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "ls" -d 'List shared memory objects'
-complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "unlink" -d 'Remove the names of shared memory objects'
+complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "ls" -d 'List shared memory objects, and who uses them'
+complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "unlink" -d 'Remove the names of shared memory objects, or sweep away what nobody uses'
 complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l offset -d 'Leave out this many bytes at the start of each operand; past its end nothing is printed' -r
 complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l length -d 'Print at most this many bytes of each operand' -r
@@ -101,6 +101,6 @@ complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_see
 complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "create" -d 'Make shared memory objects that hold zeros'
 complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "write-int" -d 'Store integers in a shared memory object, or change one in a single step'
 complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "read-int" -d 'Print the integers that a shared memory object holds, or wait for one'
-complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "ls" -d 'List shared memory objects'
-complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "unlink" -d 'Remove the names of shared memory objects'
+complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "ls" -d 'List shared memory objects, and who uses them'
+complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "unlink" -d 'Remove the names of shared memory objects, or sweep away what nobody uses'
 complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -93,21 +93,39 @@ pub enum Command {
     /// value only for a moment may be missed.
     ReadInt(ReadIntArgs),
 
-    /// List shared memory objects
+    /// List shared memory objects, and who uses them
     ///
     /// Shows each object's name, its size, the memory it really takes, who may read and write it (as ls -l), its owner,
-    /// and its age: the time since it was last modified, or its mode, owner or name last changed.
+    /// and its age: the time since it was last modified, or its mode, owner or name last changed. What is not known is
+    /// a question mark. On a terminal the totals come last.
+    ///
+    /// Whether an object is in use is asked of the kernel (see unlink); who uses it, of /proc, which shows the processes
+    /// that you may inspect, and none of other containers.
     ///
     /// As JSON, "objects" is a list of what is known of each: "name"; "name_bytes", its bytes, only if they are not
-    /// UTF-8; "type", which is "memory" or "semaphore"; "size" and "used", in bytes; "mode", in octal; "uid", "owner",
-    /// "gid" and "group"; "inode" and "links"; "modified" and "changed", as RFC 3339 has it. A user or group without a
-    /// name is null. "filesystem" has the "size", "used" and "free" bytes of /dev/shm.
+    /// UTF-8; "type", which is "memory" or "semaphore"; "size" and "used", in bytes; "mode", in octal; "owner", "uid",
+    /// "group" and "gid"; "inode" and "links"; "modified" and "changed", as RFC 3339 has it; "age", in whole seconds;
+    /// and with -p "processes", a list of "pid", "command", and "mapped" and "open", which are "r", "w", "rw", "-" or
+    /// null. A user or group without a name is null, and so is what is not known. "filesystem" has the "size", "used"
+    /// and "free" bytes of /dev/shm.
     Ls(LsArgs),
 
-    /// Remove the names of shared memory objects
+    /// Remove the names of shared memory objects, or sweep away what nobody uses
     ///
     /// The name is gone at once. Programs that use the object keep it, and its memory is freed when the last of them
     /// lets go.
+    ///
+    /// With filters and no NAME, every object that passes them all is removed, if nobody uses it: no process in any
+    /// container has it open or mapped. With both, the NAMEs that pass; one that does not is status 5. In a sweep, what
+    /// belongs to other users is left, and is no error. On a terminal, or with -v, it ends with what it came to.
+    ///
+    /// A script's counter is used by nobody between two commands: that is what --older-than is for.
+    ///
+    /// The kernel is asked with a lease (fcntl(2)), which it grants only to who is alone. Where it gives no clear answer
+    /// the object counts as used, and that is said. Not seen as use: a file that is bind-mounted elsewhere, is open as
+    /// O_PATH, or has pages in a pipe. For the microseconds of a lease, who opens the object waits; a program that opens
+    /// it with O_NONBLOCK, as musl's shm_open does, may get EAGAIN. If others remove the name and make it anew just
+    /// between the last check and the removal, the new object goes.
     Unlink(UnlinkArgs),
 }
 
