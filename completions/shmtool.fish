@@ -69,33 +69,33 @@ complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l until -d 'W
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l timeout -d 'Give up after this time (status 124): 250ms, 30s, 10m, 4h, 2d, 1h30m, or seconds as 0.5; 0 looks just once' -r
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -s x -l hex -d 'Print the bits of the type\'s width, as 0x0000002a'
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s g -l glob -d 'Whose name matches: * is any text, ? is any one byte, [a-z] one of these, {a,b} one or the other. If there are several, any of them' -r
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l owner -d 'Which belong to this user, by name or number' -r
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l older-than -d 'Which were not modified, and did not have their mode, owner or names changed, for this time: 250ms, 30s, 10m, 4h, 2d, 1h30m, or seconds. What a program stores in mapped memory does not always count as a modification; what write-int stores does' -r
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l sort -d 'Order by this: name, or size, used (the largest first), age (the oldest first)' -r -f -a "name\t''
 size\t''
 used\t''
 age\t''"
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s o -l output -d 'Show these columns, with commas between them: name (the NAME), type (memory or semaphore), size (the size in bytes), used (the memory it really takes, in bytes), mode (who may read and write it), owner (the user who owns it), uid (the owner\'s number), group (its group), gid (the group\'s number), inode (its number in the file system), links (how many names it has), modified (when it was last written to), changed (when its mode, owner or names last changed), age (the time since the later of the two, in seconds), processes (who has it mapped or open)' -r
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s g -l glob -d 'Whose name matches: * is any text, ? is any one byte, [a-z] one of these, {a,b} one or the other; or, with !PATTERN, whose name does not match. If there are several, any of those without !, and none of those with it' -r
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l owner -d 'Which belong to this user, by name or number' -r
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l older-than -d 'Which were not modified, and did not have their mode, owner or names changed, for this time: 250ms, 30s, 10m, 4h, 2d, 1h30m, or seconds. What a program stores in mapped memory does not always count as a modification; what write-int stores does' -r
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s a -l all -d 'List named semaphores too, which are kept in the same place as sem.NAME'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s p -l processes -d 'Show who has each object mapped or open: process id, command, and how (r: read, w: write). Only processes that you may inspect, in your own container'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l unlinked -d 'List the objects whose names are gone but which some process still holds, and by whom: memory that df shows and no name explains'
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l unused -d 'Which no process, in any container, has open or mapped. A script\'s counter is used by nobody between two commands'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s r -l reverse -d 'Reverse the order'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s b -l bytes -d 'Show sizes in bytes, not as 4KiB'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s n -l numeric -d 'Show users and groups as numbers'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s q -l names -d 'Print names alone, one a line, for scripts'
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s 0 -l null -d 'With -q, end each name with a NUL byte and not a newline, for xargs -0'
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s 0 -l null -d 'With -q, end each name with a NUL byte and not a newline, for xargs -r0'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s J -l json -d 'Print everything that is known, as JSON; the processes too with -p'
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l unused -d 'Which no process, in any container, has open or mapped. Only the owner of an object and root may ask. A script\'s counter is used by nobody between two commands'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s g -l glob -d 'Whose name matches: * is any text, ? is any one byte, [a-z] one of these, {a,b} one or the other. If there are several, any of them' -r
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s g -l glob -d 'Whose name matches: * is any text, ? is any one byte, [a-z] one of these, {a,b} one or the other; or, with !PATTERN, whose name does not match. If there are several, any of those without !, and none of those with it' -r
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l owner -d 'Which belong to this user, by name or number' -r
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l older-than -d 'Which were not modified, and did not have their mode, owner or names changed, for this time: 250ms, 30s, 10m, 4h, 2d, 1h30m, or seconds. What a program stores in mapped memory does not always count as a modification; what write-int stores does' -r
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s a -l all -d 'Remove named semaphores too, which are kept in the same place as sem.NAME'
-complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s f -l force -d 'Without NAMEs, take objects that are in use too. A NAME that does not exist is no error'
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s f -l force -d 'Without NAMEs and without --unused, take objects that are in use too. A NAME that does not exist is no error'
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s n -l dry-run -d 'Remove nothing, and print the names of what would go'
-complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s v -l verbose -d 'Print the names of what goes, and at the end what it came to'
-complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l unused -d 'Which no process, in any container, has open or mapped. A script\'s counter is used by nobody between two commands'
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s v -l verbose -d 'Print the names of what goes, and at the end of a sweep what it came to'
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l unused -d 'Which no process, in any container, has open or mapped. Only the owner of an object and root may ask. A script\'s counter is used by nobody between two commands'
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "cat" -d 'Print files, or shared memory objects, through a memory mapping'
 complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "create" -d 'Make shared memory objects that hold zeros'

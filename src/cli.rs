@@ -2,14 +2,13 @@
 
 use crate::columns::{COLUMNS, Column};
 use crate::condition::{Condition, Test};
-use crate::filter::{self, Filter};
+use crate::filter::{self, Filter, Pattern};
 use crate::sys::int::{Int, IntType};
 use crate::sys::name::ShmName;
 use crate::value::Value;
 use crate::{duration, mode, size};
 use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use globset::Glob;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -37,7 +36,7 @@ use line::{names, parse_name, parser};
     after_help = "\
 A NAME is /counter, or counter for short. Results go to standard output, problems to standard error.
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 no such object, 4 the object exists already,
-5 not as expected (write-int --if), 124 timed out."
+5 not as expected, nothing changed (write-int --if, a NAME that the filters left), 124 timed out."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -116,8 +115,11 @@ pub enum Command {
     /// lets go.
     ///
     /// With filters and no NAME, every object that passes them all is removed, if nobody uses it: no process in any
-    /// container has it open or mapped. With both, the NAMEs that pass; one that does not is status 5. In a sweep, what
-    /// belongs to other users is left, and is no error. On a terminal, or with -v, it ends with what it came to.
+    /// container has it open or mapped. What is in use, or belongs to other users, is left, and that is no error. On a
+    /// terminal, or with -v, a sweep ends with what it came to.
+    ///
+    /// A NAME is removed even if it is in use, unless --unused is said. With NAMEs and filters, the NAMEs that pass are
+    /// removed; one that does not pass is left, and the status is 5.
     ///
     /// A script's counter is used by nobody between two commands: that is what --older-than is for.
     ///
@@ -433,10 +435,10 @@ impl Place {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Filters: the objects that pass them all")]
 pub struct FilterArgs {
-    /// Whose name matches: * is any text, ? is any one byte, [a-z] one of these, {a,b} one or the other. If there are
-    /// several, any of them
+    /// Whose name matches: * is any text, ? is any one byte, [a-z] one of these, {a,b} one or the other; or, with
+    /// !PATTERN, whose name does not match. If there are several, any of those without !, and none of those with it
     #[arg(short, long = "glob", value_name = "PATTERN", value_parser = parser(filter::parse_pattern))]
-    pub globs: Vec<Glob>,
+    pub globs: Vec<Pattern>,
 
     /// Which belong to this user, by name or number
     #[arg(long, value_name = "USER|UID", value_parser = parser(filter::parse_owner))]
@@ -449,8 +451,8 @@ pub struct FilterArgs {
     #[arg(value_parser = parser(duration::parse))]
     pub older_than: Option<Duration>,
 
-    /// Which no process, in any container, has open or mapped. A script's counter is used by nobody between two
-    /// commands
+    /// Which no process, in any container, has open or mapped. Only the owner of an object and root may ask. A script's
+    /// counter is used by nobody between two commands
     #[arg(long)]
     pub unused: bool,
 }
@@ -494,50 +496,46 @@ pub struct LsArgs {
     #[arg(long, conflicts_with_all = ["names", "unused"])]
     pub unlinked: bool,
 
-    #[command(flatten)]
-    pub filters: FilterArgs,
-
     /// Order by this: name, or size, used (the largest first), age (the oldest first)
     #[arg(long, value_name = "KEY", value_enum, default_value_t = SortKey::Name, hide_possible_values = true)]
-    #[arg(hide_default_value = true, help_heading = "Options")]
+    #[arg(hide_default_value = true)]
     pub sort: SortKey,
 
     /// Reverse the order
-    #[arg(short, long, help_heading = "Options")]
+    #[arg(short, long)]
     pub reverse: bool,
 
     /// Show sizes in bytes, not as 4KiB
-    #[arg(short, long, help_heading = "Options")]
+    #[arg(short, long)]
     pub bytes: bool,
 
     /// Show users and groups as numbers
-    #[arg(short, long, help_heading = "Options")]
+    #[arg(short, long)]
     pub numeric: bool,
 
     /// Print names alone, one a line, for scripts
-    #[arg(short = 'q', long = "names", conflicts_with_all = ["json", "output"], help_heading = "Options")]
+    #[arg(short = 'q', long = "names", conflicts_with_all = ["json", "output"])]
     pub only_names: bool,
 
-    /// With -q, end each name with a NUL byte and not a newline, for xargs -0
-    #[arg(
-        short = '0',
-        long = "null",
-        requires = "only_names",
-        help_heading = "Options"
-    )]
+    /// With -q, end each name with a NUL byte and not a newline, for xargs -r0
+    #[arg(short = '0', long = "null", requires = "only_names")]
     pub nul: bool,
 
-    #[arg(short, long, value_name = "LIST", value_delimiter = ',', help = columns_help(), help_heading = "Options")]
+    #[arg(short, long, value_name = "LIST", value_delimiter = ',', help = columns_help())]
     #[arg(value_parser = parser(Column::of), conflicts_with = "json")]
     pub output: Vec<&'static Column>,
 
     /// Print everything that is known, as JSON; the processes too with -p
-    #[arg(short = 'J', long, help_heading = "Options")]
+    #[arg(short = 'J', long)]
     pub json: bool,
 
     /// Objects to list; without, all
     #[arg(value_name = "NAME", value_parser = names())]
     pub names: Vec<ShmName>,
+
+    // Last, for the heading that it has in the help.
+    #[command(flatten)]
+    pub filters: FilterArgs,
 }
 
 fn columns_help() -> String {
@@ -551,9 +549,8 @@ fn columns_help() -> String {
 impl LsArgs {
     /// Whether anything shows who uses the objects.
     pub fn wants_processes(&self) -> bool {
-        self.processes
-            || self.unlinked
-            || self.output.iter().any(|column| column.key == "processes")
+        let chosen = || self.output.iter().any(|column| column.key == "processes");
+        !self.only_names && (self.processes || self.unlinked || chosen())
     }
 }
 
@@ -572,7 +569,7 @@ pub struct UnlinkArgs {
     #[arg(short, long)]
     pub all: bool,
 
-    /// Without NAMEs, take objects that are in use too. A NAME that does not exist is no error
+    /// Without NAMEs and without --unused, take objects that are in use too. A NAME that does not exist is no error
     #[arg(short, long)]
     pub force: bool,
 
@@ -580,16 +577,17 @@ pub struct UnlinkArgs {
     #[arg(short = 'n', long)]
     pub dry_run: bool,
 
-    /// Print the names of what goes, and at the end what it came to
+    /// Print the names of what goes, and at the end of a sweep what it came to
     #[arg(short, long)]
     pub verbose: bool,
-
-    #[command(flatten)]
-    pub filters: FilterArgs,
 
     /// Objects to remove
     #[arg(value_name = "NAME", value_parser = names())]
     pub names: Vec<ShmName>,
+
+    // Last, for the heading that it has in the help.
+    #[command(flatten)]
+    pub filters: FilterArgs,
 }
 
 impl ValueEnum for IntType {

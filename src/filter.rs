@@ -14,6 +14,7 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub struct Filter {
     names: Option<GlobSet>,
+    other_names: GlobSet,
     owner: Option<u32>,
     /// The object was last changed at this time, or before: nanoseconds since 1970.
     last_change: Option<i128>,
@@ -26,21 +27,25 @@ impl Filter {
     ///
     /// The patterns are too large, all together.
     pub fn new(
-        patterns: &[Glob],
+        patterns: &[Pattern],
         owner: Option<u32>,
         older_than: Option<Duration>,
     ) -> Result<Filter, globset::Error> {
-        let mut names = GlobSetBuilder::new();
+        let (mut names, mut other_names) = (GlobSetBuilder::new(), GlobSetBuilder::new());
         for pattern in patterns {
-            names.add(pattern.clone());
+            match pattern.excludes {
+                true => other_names.add(pattern.glob.clone()),
+                false => names.add(pattern.glob.clone()),
+            };
         }
         let now = Timestamp::now().as_nanosecond();
         let age = |duration: Duration| i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX);
         Ok(Filter {
-            names: match patterns {
-                [] => None,
-                _ => Some(names.build()?),
+            names: match patterns.iter().all(|pattern| pattern.excludes) {
+                true => None,
+                false => Some(names.build()?),
             },
+            other_names: other_names.build()?,
             owner,
             last_change: older_than.map(|duration| now.saturating_sub(age(duration))),
         })
@@ -54,7 +59,8 @@ impl Filter {
     /// The same for the name, with its slash, of what is no object any more.
     pub fn passes_bytes(&self, name: &[u8]) -> bool {
         let bare = OsStr::from_bytes(name.strip_prefix(b"/").unwrap_or(name));
-        self.names.as_ref().is_none_or(|names| names.is_match(bare))
+        let names = self.names.as_ref();
+        names.is_none_or(|names| names.is_match(bare)) && !self.other_names.is_match(bare)
     }
 
     /// Whether there is more to look at than the name.
@@ -94,16 +100,28 @@ pub fn changed(metadata: &Metadata) -> i128 {
     time(metadata.mtime(), metadata.mtime_nsec()).max(time(metadata.ctime(), metadata.ctime_nsec()))
 }
 
-/// Reads a PATTERN for names; the slash before it may be left out, as that of a NAME.
+/// What names look like that are meant, or that are not.
+#[derive(Debug, Clone)]
+pub struct Pattern {
+    glob: Glob,
+    excludes: bool,
+}
+
+/// Reads a PATTERN for names, or `!PATTERN`; the slash before it may be left out, as that of a NAME.
 ///
 /// # Errors
 ///
 /// A bracket or brace that is not closed.
-pub fn parse_pattern(text: &str) -> Result<Glob, String> {
-    GlobBuilder::new(text.strip_prefix('/').unwrap_or(text))
+pub fn parse_pattern(text: &str) -> Result<Pattern, String> {
+    let (excludes, text) = match text.strip_prefix('!') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let glob = GlobBuilder::new(text.strip_prefix('/').unwrap_or(text))
         .backslash_escape(true)
         .build()
-        .map_err(|error| format!("not a PATTERN: {}", error.kind()))
+        .map_err(|error| format!("not a PATTERN: {}", error.kind()))?;
+    Ok(Pattern { glob, excludes })
 }
 
 /// Reads USER or UID. A name of digits comes before the number, as for `chown(1)`.
@@ -123,8 +141,9 @@ pub fn parse_owner(text: &str) -> Result<u32, &'static str> {
 mod tests {
     use super::*;
 
-    fn matches(pattern: &str, name: &[u8]) -> bool {
-        let filter = Filter::new(&[parse_pattern(pattern).unwrap()], None, None).unwrap();
+    fn matches(patterns: &str, name: &[u8]) -> bool {
+        let patterns = patterns.split(' ').map(|one| parse_pattern(one).unwrap());
+        let filter = Filter::new(&patterns.collect::<Vec<_>>(), None, None).unwrap();
         filter.passes_name(&ShmName::new(OsStr::from_bytes(name)).unwrap())
     }
 
@@ -141,6 +160,9 @@ mod tests {
             (r"a\*", b"a*"),
             ("**", b"x"),
             ("größe*", "größe 数".as_bytes()),
+            ("!job-*", b"task"),
+            ("a* b* !*-kept", b"b-1"),
+            (r"\!x", b"!x"),
         ] {
             assert!(matches(pattern, name), "{pattern}");
         }
@@ -150,6 +172,9 @@ mod tests {
             ("Job-*", b"job-1"),
             (r"a\*", b"ab"),
             ("//job", b"job"),
+            ("!job-*", b"job-1"),
+            ("a* b* !*-kept", b"b-kept"),
+            ("a* !b*", b"c"),
             ("", b"job"),
         ] {
             assert!(!matches(pattern, name), "{pattern}");

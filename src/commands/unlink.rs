@@ -114,7 +114,10 @@ impl Sweep<'_> {
                 Fate::NotOurs => Some("only its owner may ask whether it is in use"),
                 Fate::Unclear(_) => Some("the kernel does not say whether it is in use"),
             },
-            None if self.args.dry_run => None,
+            None if self.args.dry_run => match dev_shm::may_unlink(metadata.uid()) {
+                true => None,
+                false => return Err(Error::NotOwner(name.clone()).into()),
+            },
             None => match Object::unlink(name) {
                 Err(Error::NotFound(_)) if self.args.force => return Ok(()),
                 result => result.map(|()| None)?,

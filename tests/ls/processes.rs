@@ -120,8 +120,9 @@ fn processes_that_may_not_be_inspected_are_counted() {
                 return;
             }
             fs::write("/dev/shm/x", "").unwrap();
-            let listed = run(as_nobody(&mut shmtool(["ls", "-p", "-q"])));
-            assert_eq!(&listed.stdout[..], b"/x\n");
+            let listed = run(as_nobody(&mut shmtool(["ls", "-p", "-o", "name"])));
+            assert_eq!(&listed.stdout[..], b"NAME\n/x\n");
+            run(as_nobody(&mut shmtool(["ls", "-p", "-q"]))).prints("/x\n");
             let stderr = listed.stderr;
             assert!(
                 stderr.starts_with("shmtool: ")

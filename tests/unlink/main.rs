@@ -48,6 +48,9 @@ fn another_user_s_object_stays() {
         run(as_nobody(shmtool(["unlink"]).arg(&name)))
             .fails(1)
             .says(format!("{name}: only its owner may remove it"));
+        run(as_nobody(shmtool(["unlink", "-n"]).arg(&name)))
+            .fails(1)
+            .says(format!("{name}: only its owner may remove it"));
         assert!(name.path().exists());
     }
 }

@@ -188,6 +188,8 @@ fn what_the_filters_mean_is_the_same_for_ls_and_unlink() {
                 &["--glob", "/job-?", "-g", "task*"],
                 &["-g", "[a-j]*"],
                 &["-a", "-g", "sem*"],
+                &["-g", "!job*"],
+                &["-g", "*-1", "-g", "!new*"],
                 &["--owner", &me],
                 &["--owner", "nobody"],
                 &["--older-than", "1s"],
