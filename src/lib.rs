@@ -17,6 +17,7 @@ pub mod duration;
 pub mod escape;
 pub mod exit;
 pub mod filter;
+pub mod item;
 pub mod mode;
 pub mod progress;
 pub mod size;

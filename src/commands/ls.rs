@@ -3,9 +3,10 @@
 use super::in_use::{Judge, objects};
 use super::{STDOUT, write_name};
 use crate::cli::{LsArgs, SortKey};
-use crate::columns::{COLUMNS, Column, Context, Item, Style, humanised};
+use crate::columns::{COLUMNS, Column, Context, Style, humanised};
 use crate::exit::{Report, tell};
 use crate::filter::changed;
+use crate::item::Item;
 use crate::sys::dev_shm::{self, Space};
 use crate::sys::error::Error;
 use crate::sys::lease::Refusal;

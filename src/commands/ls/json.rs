@@ -1,6 +1,7 @@
 //! Everything that is known, as the manual page documents it.
 
-use crate::columns::{Context, Item, Json};
+use crate::columns::{Context, Json};
+use crate::item::Item;
 use crate::sys::dev_shm::Space;
 use serde::{Serialize, Serializer};
 use std::cell::RefCell;

@@ -1,0 +1,65 @@
+//! The options of `cat`.
+
+use super::line::{UsageError, parse_name, parser};
+use crate::size;
+use crate::sys::name::ShmName;
+use clap::Args;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub struct CatArgs {
+    /// Print shared memory objects: the operands are their NAMEs
+    #[arg(long)]
+    pub shm: bool,
+
+    /// Leave out this many bytes at the start of each operand; past its end nothing is printed
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "0",
+        hide_default_value = true,
+        allow_hyphen_values = true
+    )]
+    #[arg(value_parser = parser(size::parse))]
+    pub offset: u64,
+
+    /// Print at most this many bytes of each operand
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true, value_parser = parser(size::parse))]
+    pub length: Option<u64>,
+
+    /// Show on standard error how far it is, how fast, and the time left; only on a terminal
+    #[arg(long)]
+    pub progress: bool,
+
+    /// Files to print; - or none is standard input. With --shm, NAMEs of objects, at least one
+    #[arg(value_name = "FILE", value_hint = clap::ValueHint::AnyPath, required_if_eq("shm", "true"))]
+    pub operands: Vec<OsString>,
+}
+
+/// One thing to print.
+#[derive(Debug)]
+pub enum Input {
+    Stdin,
+    File(PathBuf),
+    Object(ShmName),
+}
+
+impl CatArgs {
+    /// The operands, and what they mean with `--shm` or without it.
+    ///
+    /// # Errors
+    ///
+    /// With `--shm`, an operand that is no NAME.
+    pub fn inputs(&self) -> Result<Vec<Input>, UsageError> {
+        if self.operands.is_empty() {
+            return Ok(vec![Input::Stdin]);
+        }
+        let meaning = |operand: &OsString| match operand {
+            _ if self.shm => parse_name(operand).map(Input::Object),
+            _ if operand == "-" => Ok(Input::Stdin),
+            _ => Ok(Input::File(operand.into())),
+        };
+        self.operands.iter().map(meaning).collect()
+    }
+}

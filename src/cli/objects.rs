@@ -1,0 +1,197 @@
+//! The options of the verbs about whole objects: `create`, `ls` and `unlink`.
+
+use super::line::{UsageError, names, parser};
+use crate::columns::{COLUMNS, Column};
+use crate::filter::{self, Filter, Pattern};
+use crate::sys::name::ShmName;
+use crate::{duration, mode, size};
+use clap::{Args, ValueEnum};
+use std::time::Duration;
+
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    /// How many bytes: 4096, 0x1000, 4K or 4KiB (4096), 4KB (4000); likewise M, G, T
+    #[arg(
+        short,
+        long,
+        value_name = "SIZE",
+        default_value = "0",
+        allow_hyphen_values = true
+    )]
+    #[arg(value_parser = parser(size::parse))]
+    pub size: u64,
+
+    /// Who may read (4) and write (2) it, as for chmod: a digit each for its owner, its group and others
+    #[arg(
+        short,
+        long,
+        value_name = "MODE",
+        default_value = "0600",
+        allow_hyphen_values = true
+    )]
+    #[arg(value_parser = parser(mode::parse))]
+    pub mode: u32,
+
+    /// Objects to make
+    #[arg(value_name = "NAME", required = true, value_parser = names())]
+    pub names: Vec<ShmName>,
+}
+
+// Which objects are meant. (As a doc comment this would describe the verb.)
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Filters: the objects that pass them all")]
+pub struct FilterArgs {
+    /// Whose name matches: * is any text, ? is any one byte, [a-z] one of these, {a,b} one or the other; or, with
+    /// !PATTERN, whose name does not match. If there are several, any of those without !, and none of those with it
+    #[arg(short, long = "glob", value_name = "PATTERN", value_parser = parser(filter::parse_pattern))]
+    pub globs: Vec<Pattern>,
+
+    /// Which belong to this user, by name or number
+    #[arg(long, value_name = "USER|UID", value_parser = parser(filter::parse_owner))]
+    pub owner: Option<u32>,
+
+    /// Which were not modified, and did not have their mode, owner or names changed, for this time: 250ms, 30s, 10m,
+    /// 4h, 2d, 1h30m, or seconds. What a program stores in mapped memory does not always count as a modification; what
+    /// write-int stores does
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    #[arg(value_parser = parser(duration::parse))]
+    pub older_than: Option<Duration>,
+
+    /// Which no process, in any container, has open or mapped. Only the owner of an object and root may ask. A script's
+    /// counter is used by nobody between two commands
+    #[arg(long)]
+    pub unused: bool,
+}
+
+impl FilterArgs {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        let Self {
+            globs,
+            owner,
+            older_than,
+            unused,
+        } = self;
+        globs.is_empty() && owner.is_none() && older_than.is_none() && !unused
+    }
+
+    /// What there is to look at, but for the use.
+    ///
+    /// # Errors
+    ///
+    /// The PATTERNs are too large.
+    pub fn filter(&self) -> Result<Filter, UsageError> {
+        Filter::new(&self.globs, self.owner, self.older_than)
+            .map_err(|error| UsageError(error.to_string()))
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct LsArgs {
+    /// List named semaphores too, which are kept in the same place as sem.NAME
+    #[arg(short, long)]
+    pub all: bool,
+
+    /// Show who has each object mapped or open: process id, command, and how (r: read, w: write). Only processes that
+    /// you may inspect, in your own container
+    #[arg(short, long)]
+    pub processes: bool,
+
+    /// List the objects whose names are gone but which some process still holds, and by whom: memory that df shows and
+    /// no name explains
+    #[arg(long, conflicts_with_all = ["names", "unused"])]
+    pub unlinked: bool,
+
+    /// Order by this: name, or size, used (the largest first), age (the oldest first)
+    #[arg(long, value_name = "KEY", value_enum, default_value_t = SortKey::Name, hide_possible_values = true)]
+    #[arg(hide_default_value = true)]
+    pub sort: SortKey,
+
+    /// Reverse the order
+    #[arg(short, long)]
+    pub reverse: bool,
+
+    /// Show sizes in bytes, not as 4KiB
+    #[arg(short, long)]
+    pub bytes: bool,
+
+    /// Show users and groups as numbers
+    #[arg(short, long)]
+    pub numeric: bool,
+
+    /// Print names alone, one a line, for scripts
+    #[arg(short = 'q', long = "names", conflicts_with_all = ["json", "output"])]
+    pub only_names: bool,
+
+    /// With -q, end each name with a NUL byte and not a newline, for xargs -r0
+    #[arg(short = '0', long = "null", requires = "only_names")]
+    pub nul: bool,
+
+    #[arg(short, long, value_name = "LIST", value_delimiter = ',', help = columns_help())]
+    #[arg(value_parser = parser(Column::of), conflicts_with = "json")]
+    pub output: Vec<&'static Column>,
+
+    /// Print everything that is known, as JSON; the processes too with -p
+    #[arg(short = 'J', long)]
+    pub json: bool,
+
+    /// Objects to list; without, all
+    #[arg(value_name = "NAME", value_parser = names())]
+    pub names: Vec<ShmName>,
+
+    // Last, for the heading that it has in the help.
+    #[command(flatten)]
+    pub filters: FilterArgs,
+}
+
+fn columns_help() -> String {
+    let columns = COLUMNS
+        .iter()
+        .map(|column| format!("{} ({})", column.key, column.help));
+    let columns = columns.collect::<Vec<_>>().join(", ");
+    format!("Show these columns, with commas between them: {columns}")
+}
+
+impl LsArgs {
+    /// Whether anything shows who uses the objects.
+    pub fn wants_processes(&self) -> bool {
+        let chosen = || self.output.iter().any(|column| column.key == "processes");
+        !self.only_names && (self.processes || self.unlinked || chosen())
+    }
+}
+
+/// What objects are ordered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SortKey {
+    Name,
+    Size,
+    Used,
+    Age,
+}
+
+#[derive(Debug, Args)]
+pub struct UnlinkArgs {
+    /// Remove named semaphores too, which are kept in the same place as sem.NAME
+    #[arg(short, long)]
+    pub all: bool,
+
+    /// Without NAMEs and without --unused, take objects that are in use too. A NAME that does not exist is no error
+    #[arg(short, long)]
+    pub force: bool,
+
+    /// Remove nothing, and print the names of what would go
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+
+    /// Print the names of what goes, and at the end of a sweep what it came to
+    #[arg(short, long)]
+    pub verbose: bool,
+
+    /// Objects to remove
+    #[arg(value_name = "NAME", value_parser = names())]
+    pub names: Vec<ShmName>,
+
+    // Last, for the heading that it has in the help.
+    #[command(flatten)]
+    pub filters: FilterArgs,
+}
