@@ -502,23 +502,78 @@ fn root_without_the_privilege_asks_as_the_owner() {
             if !is_root() {
                 return;
             }
-            make(&["free", "used"]);
-            for name in ["free", "used"] {
+            make(&["a-free", "b-own", "used"]);
+            for name in ["a-free", "used"] {
                 chown(format!("/dev/shm/{name}"), Some(65534), Some(65534)).unwrap();
             }
             let _used = open("used");
             let mut setpriv = Command::new("setpriv");
             setpriv.args(["--bounding-set", "-lease", "--inh-caps", "-lease"]);
+            setpriv.arg(env!("CARGO_BIN_EXE_shmtool"));
+            // In this order: after the owner's rights it has its own again.
             setpriv
-                .arg(env!("CARGO_BIN_EXE_shmtool"))
-                .args(["unlink", "--unused"]);
-            if setpriv
-                .stdin(Stdio::null())
-                .output()
-                .is_ok_and(|output| output.status.success())
-            {
+                .args(["unlink", "-v", "--unused"])
+                .stdin(Stdio::null());
+            if setpriv.output().is_ok_and(|output| output.status.success()) {
                 assert_eq!(there(), ["used"]);
             }
+        },
+    );
+}
+
+#[test]
+fn what_is_modified_after_it_was_chosen_stays() {
+    in_private_shm(
+        "sweep::what_is_modified_after_it_was_chosen_stays",
+        "size=4m",
+        || {
+            make(&["x"]);
+            sleep(Duration::from_millis(1100));
+            let inject = "inject=statx:delay_exit=1000000:when=1";
+            let args = ["unlink", "-v", "--older-than", "1s"];
+            let Some(mut strace) = strace(&["-e", inject], args) else {
+                return;
+            };
+            let sweep = strace
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            sleep(Duration::from_millis(500));
+            run(&mut shmtool(["write-int", "-t", "u8", "x", "7"])).prints("");
+            let ended = finish(sweep);
+            assert_eq!(
+                ended.stderr,
+                "shmtool: removed 0 objects with 0B; left 1 changed meanwhile\n"
+            );
+            assert_eq!(there(), ["x"]);
+        },
+    );
+}
+
+#[test]
+fn no_signal_comes_between_a_lease_and_its_end() {
+    in_private_shm(
+        "sweep::no_signal_comes_between_a_lease_and_its_end",
+        "size=4m",
+        || {
+            make(&["x", "y"]);
+            let inject = "inject=statx:delay_enter=1000000:when=2";
+            let Some(mut strace) = strace(&["-e", inject], ["unlink", "-v", "--unused"]) else {
+                return;
+            };
+            let mut strace = strace.stdout(Stdio::piped()).spawn().unwrap();
+            sleep(Duration::from_millis(500));
+            let children = format!("/proc/{0}/task/{0}/children", strace.id());
+            let child = fs::read_to_string(children)
+                .unwrap()
+                .trim()
+                .parse()
+                .unwrap();
+            kill(Pid::from_raw(child), Signal::SIGTERM).unwrap();
+            strace.wait().unwrap();
+            // What was begun is done, and nothing more.
+            assert_eq!(there(), ["y"]);
         },
     );
 }
