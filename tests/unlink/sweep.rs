@@ -506,6 +506,7 @@ fn root_without_the_privilege_asks_as_the_owner() {
             for name in ["a-free", "used"] {
                 chown(format!("/dev/shm/{name}"), Some(65534), Some(65534)).unwrap();
             }
+            fs::set_permissions("/dev/shm/b-own", fs::Permissions::from_mode(0o600)).unwrap();
             let _used = open("used");
             let mut setpriv = Command::new("setpriv");
             setpriv.args(["--bounding-set", "-lease", "--inh-caps", "-lease"]);
