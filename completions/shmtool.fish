@@ -27,7 +27,7 @@ end
 complete -c shmtool -n "__fish_shmtool_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c shmtool -n "__fish_shmtool_needs_command" -s V -l version -d 'Print version'
 complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "cat" -d 'Print files, or shared memory objects, through a memory mapping'
-complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "create" -d 'Make shared memory objects that hold zeros'
+complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "create" -d 'Make shared memory objects, whole or not at all'
 complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "write-int" -d 'Store integers in a shared memory object, or change one in a single step'
 complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "read-int" -d 'Print the integers that a shared memory object holds, or wait for one'
 complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "ls" -d 'List shared memory objects, and who uses them'
@@ -38,8 +38,14 @@ complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l length -d 'Print
 complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l shm -d 'Print shared memory objects: the operands are their NAMEs'
 complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l progress -d 'Show on standard error how far it is, how fast, and the time left; only on a terminal'
 complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c shmtool -n "__fish_shmtool_using_subcommand create" -s s -l size -d 'How many bytes: 4096, 0x1000, 4K or 4KiB (4096), 4KB (4000); likewise M, G, T' -r
+complete -c shmtool -n "__fish_shmtool_using_subcommand create" -s s -l size -d 'How many bytes: 4096, 0x1000, 4K or 4KiB (4096), 4KB (4000); likewise M, G, T. Without, 0, or as many as FILE has' -r
 complete -c shmtool -n "__fish_shmtool_using_subcommand create" -s m -l mode -d 'Who may read (4) and write (2) it, as for chmod: a digit each for its owner, its group and others' -r
+complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l from -d 'Fill it with the bytes of FILE; - is standard input. If SIZE is larger, zeros come after them; if it is smaller, that is an error' -r -F
+complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l sparse -d 'Do not set the memory aside at once: what is never written takes none, and where none is left later, whoever writes gets a bus error'
+complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l progress -d 'Show on standard error how far it is with FILE, how fast, and the time left; only on a terminal'
+complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l exist-ok -d 'Leave an object that exists as it is. One that is smaller than SIZE is an error'
+complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l resize -d 'Give an object that exists this SIZE, and keep what it holds. One that somebody uses is not made smaller'
+complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l replace -d 'Let the new object take the name of one that exists, in one step. Who has the old one open or mapped keeps it'
 complete -c shmtool -n "__fish_shmtool_using_subcommand create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -s t -l type -d 'The integer\'s type: i8, i16, i32, i64 (signed) or u8, u16, u32, u64 (not signed), by its width in bits; i32 is C\'s int' -r -f -a "i8\t''
 i16\t''
@@ -98,7 +104,7 @@ complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s v -l verbose 
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l unused -d 'Which no process, in any container, has open or mapped. Only the owner of an object and root may ask. A script\'s counter is used by nobody between two commands'
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "cat" -d 'Print files, or shared memory objects, through a memory mapping'
-complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "create" -d 'Make shared memory objects that hold zeros'
+complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "create" -d 'Make shared memory objects, whole or not at all'
 complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "write-int" -d 'Store integers in a shared memory object, or change one in a single step'
 complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "read-int" -d 'Print the integers that a shared memory object holds, or wait for one'
 complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "ls" -d 'List shared memory objects, and who uses them'

@@ -53,10 +53,11 @@ pub enum Command {
     /// is an error. Holes in a file are printed as zeros, and printing them takes no memory in a shared memory object.
     Cat(CatArgs),
 
-    /// Make shared memory objects that hold zeros
+    /// Make shared memory objects, whole or not at all
     ///
-    /// The memory is set aside at once, so that a machine which has too little of it says so now, and not a program
-    /// later. Other programs see no object or the whole one. An object that exists already is left as it is (status 4).
+    /// They hold zeros, or the bytes of a file. The memory is set aside at once, so that a machine which has too little
+    /// of it says so now, and not a program later. Other programs see no object or the whole one. An object that exists
+    /// already is left as it is, and is an error (status 4), unless an option says what to do with it.
     Create(CreateArgs),
 
     /// Store integers in a shared memory object, or change one in a single step

@@ -5,15 +5,15 @@ use std::io::{self, IsTerminal};
 
 /// A bar on standard error, for a `total` of bytes if that is known, with the rate and the time left.
 ///
-/// There is none unless standard error is a terminal, nor while results go to a terminal: they would be
-/// written over each other. It goes when it is dropped.
+/// There is none unless standard error is a terminal. It goes when it is dropped.
 #[derive(Debug)]
 pub struct Progress(ProgressBar);
 
 impl Progress {
-    /// Shows a bar, where one can be seen.
-    pub fn show(label: &str, total: Option<u64>) -> Option<Progress> {
-        if !io::stderr().is_terminal() || io::stdout().is_terminal() {
+    /// Shows a bar, where one can be seen; not where `results` go to the terminal meanwhile, for they would
+    /// be written over each other.
+    pub fn show(label: &str, total: Option<u64>, results: bool) -> Option<Progress> {
+        if !io::stderr().is_terminal() || results {
             return None;
         }
         let (bar, template) = match total {

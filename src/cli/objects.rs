@@ -6,20 +6,15 @@ use crate::filter::{self, Filter, Pattern};
 use crate::sys::name::ShmName;
 use crate::{duration, mode, size};
 use clap::{Args, ValueEnum};
+use std::ffi::OsString;
 use std::time::Duration;
 
 #[derive(Debug, Args)]
 pub struct CreateArgs {
-    /// How many bytes: 4096, 0x1000, 4K or 4KiB (4096), 4KB (4000); likewise M, G, T
-    #[arg(
-        short,
-        long,
-        value_name = "SIZE",
-        default_value = "0",
-        allow_hyphen_values = true
-    )]
+    /// How many bytes: 4096, 0x1000, 4K or 4KiB (4096), 4KB (4000); likewise M, G, T. Without, 0, or as many as FILE has
+    #[arg(short, long, value_name = "SIZE", allow_hyphen_values = true)]
     #[arg(value_parser = parser(size::parse))]
-    pub size: u64,
+    pub size: Option<u64>,
 
     /// Who may read (4) and write (2) it, as for chmod: a digit each for its owner, its group and others
     #[arg(
@@ -31,6 +26,32 @@ pub struct CreateArgs {
     )]
     #[arg(value_parser = parser(mode::parse))]
     pub mode: u32,
+
+    /// Fill it with the bytes of FILE; - is standard input. If SIZE is larger, zeros come after them; if it is smaller,
+    /// that is an error
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, allow_hyphen_values = true)]
+    pub from: Option<OsString>,
+
+    /// Do not set the memory aside at once: what is never written takes none, and where none is left later, whoever
+    /// writes gets a bus error
+    #[arg(long)]
+    pub sparse: bool,
+
+    /// Show on standard error how far it is with FILE, how fast, and the time left; only on a terminal
+    #[arg(long)]
+    pub progress: bool,
+
+    /// Leave an object that exists as it is. One that is smaller than SIZE is an error
+    #[arg(long, conflicts_with_all = ["resize", "replace"])]
+    pub exist_ok: bool,
+
+    /// Give an object that exists this SIZE, and keep what it holds. One that somebody uses is not made smaller
+    #[arg(long, requires = "size", conflicts_with_all = ["replace", "from"])]
+    pub resize: bool,
+
+    /// Let the new object take the name of one that exists, in one step. Who has the old one open or mapped keeps it
+    #[arg(long)]
+    pub replace: bool,
 
     /// Objects to make
     #[arg(value_name = "NAME", required = true, value_parser = names())]

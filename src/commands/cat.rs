@@ -1,6 +1,6 @@
 //! `cat`: print files through one memory mapping each.
 
-use super::STDOUT;
+use super::{STDOUT, has_size};
 use crate::cli::{CatArgs, Input};
 use crate::escape;
 use crate::exit::Report;
@@ -15,10 +15,9 @@ use nix::errno::Errno;
 use sink::Sink;
 use std::cell::OnceCell;
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom};
+use std::io::{self, IsTerminal, Seek, SeekFrom};
 use std::num::NonZero;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileExt;
 
 mod sink;
 
@@ -94,7 +93,7 @@ fn print(input: &Input, part: Part, progress: bool, printer: &mut Printer) -> an
         }
     };
     if progress {
-        printer.sink.progress = Progress::show(&label, part.of(&file));
+        printer.sink.progress = Progress::show(&label, part.of(&file), io::stdout().is_terminal());
     }
     let printed = printer.print(file, part);
     printer.sink.progress = None;
@@ -289,11 +288,6 @@ impl Printer {
         let length = length.min(self.buffer.len() as u64) as usize;
         Ok(stream::read_into(file.as_fd(), &mut self.buffer, length).map_err(io::Error::from)?)
     }
-}
-
-/// Whether there really is a last byte where the size says so: some file systems make sizes up.
-fn has_size(file: &File, size: u64) -> bool {
-    size > 0 && file.read_at(&mut [0], size - 1).is_ok_and(|read| read == 1)
 }
 
 /// One mapping of the whole file, or none where the kernel makes none.

@@ -1,18 +1,101 @@
-//! `create`: make objects.
+//! `create`: make objects, whole or not at all.
 
-use crate::cli::CreateArgs;
+use crate::cli::{CreateArgs, UsageError};
 use crate::exit::Report;
-use crate::sys::object::Object;
+use crate::sys::dev_shm;
+use crate::sys::draft::Draft;
+use crate::sys::error::Error;
+use crate::sys::lease::{Leases, Refusal};
+use crate::sys::name::ShmName;
+use crate::sys::object::{Access, Object};
+use anyhow::anyhow;
+use nix::errno::Errno;
 
-/// Makes each object whole, or says why not.
+mod fill;
+
+/// Makes each object, or says why not.
 ///
 /// # Errors
 ///
-/// None: those of the objects go to the report.
+/// Standard input for several NAMEs; those of the objects go to the report.
 pub fn run(args: &CreateArgs, report: &mut Report) -> anyhow::Result<()> {
+    let is_stdin = args.from.as_ref().is_some_and(|from| from == "-");
+    if is_stdin && args.names.len() > 1 {
+        return Err(UsageError::new("--from - is read once, and so is for one NAME").into());
+    }
     for name in &args.names {
-        let made = Object::create(name, args.size, args.mode, |_| Ok(()));
-        report.note(made.map_err(Into::into));
+        report.note(make(args, name));
     }
     Ok(())
+}
+
+fn make(args: &CreateArgs, name: &ShmName) -> anyhow::Result<()> {
+    // Each turn means that somebody else made or removed the object meanwhile.
+    loop {
+        // Asked first, so that a name that is taken is not reported as a lack of memory, and not after all
+        // of a file was copied.
+        match dev_shm::stat(name) {
+            Ok(_) if args.replace => {}
+            Ok(metadata) if args.exist_ok => return check_size(args, name, metadata.len()),
+            Ok(_) if args.resize => match resize(args, name) {
+                Err(Error::NotFound(_)) => continue,
+                result => return Ok(result?),
+            },
+            Ok(_) => return Err(Error::Exists(name.clone()).into()),
+            Err(Error::NotFound(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut draft = Draft::new(name)?;
+        fill::fill(draft.object(), args)?;
+        if args.replace {
+            return Ok(draft.replace(args.mode)?);
+        }
+        match draft.publish(args.mode) {
+            // What was read from standard input cannot be read again.
+            Err(Error::Exists(_)) if args.resize || (args.exist_ok && args.from.is_none()) => {}
+            result => return Ok(result?),
+        }
+    }
+}
+
+fn check_size(args: &CreateArgs, name: &ShmName, size: u64) -> anyhow::Result<()> {
+    match args.size {
+        Some(asked) if size < asked => Err(anyhow!(
+            "{name}: it exists, and has {size} bytes, not {asked}"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Gives an object that exists its new size.
+fn resize(args: &CreateArgs, name: &ShmName) -> Result<(), Error> {
+    let object = Object::open(name, Access::ReadWrite)?;
+    let (old, new) = (object.metadata()?.len(), args.size.unwrap_or(0));
+    if new < old {
+        drop(object);
+        return shrink(name, new);
+    }
+    match args.sparse {
+        true if new > old => object.truncate(new),
+        true => Ok(()),
+        false => object.grow(new),
+    }
+}
+
+/// Makes an object smaller that nobody uses: who maps what is beyond its new end would get a bus error.
+fn shrink(name: &ShmName, size: u64) -> Result<(), Error> {
+    let refusal = match Leases::new().map(|leases| leases.ask_to_change(name)) {
+        Ok(Ok(lease)) => return lease.truncate(size),
+        Ok(Err(refusal)) => refusal,
+        Err(errno) => Refusal::Unclear(errno),
+    };
+    Err(match refusal {
+        Refusal::InUse | Refusal::Changed => Error::InUse(name.clone()),
+        Refusal::Unclear(Errno::EACCES) => Error::Denied(name.clone()),
+        Refusal::Unclear(errno) => Error::Os {
+            name: name.clone(),
+            action: "find out whether somebody uses it",
+            errno,
+        },
+    })
 }

@@ -2,6 +2,7 @@
 
 use super::{first, map_integers, print, too_small};
 use crate::cli::{Change, Place, Update, WriteIntArgs};
+use crate::sys::draft::Draft;
 use crate::sys::error::{Error, Result};
 use crate::sys::futex;
 use crate::sys::int::Int;
@@ -118,11 +119,12 @@ fn open_or_make<F: FnOnce(&Mapping)>(
             result => return Ok(Some(result?)),
         }
         let fill = fill()?;
-        let fill = |object: &Object| -> Result<()> {
-            fill(&map_integers(object, place, count, Access::ReadWrite)?);
-            Ok(())
-        };
-        match Object::create(name, place.end(count), MODE, fill) {
+        let mut draft = Draft::new(name)?;
+        let (object, size) = (draft.object(), place.end(count));
+        object.truncate(size)?;
+        object.reserve(0, size)?;
+        fill(&map_integers(object, place, count, Access::ReadWrite)?);
+        match draft.publish(MODE) {
             Err(Error::Exists(_)) => {}
             result => return Ok(result.map(|()| None)?),
         }

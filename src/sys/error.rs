@@ -27,6 +27,11 @@ pub enum Error {
     /// `EPERM`: the directory is sticky, and the object another user's (`unlink(2)`).
     #[error("{0}: only its owner may remove it")]
     NotOwner(ShmName),
+    /// It is not made smaller: who maps it would get a bus error (`mmap(2)`).
+    #[error(
+        "{0}: somebody uses it, and who maps what is cut off would get a bus error: left as it is"
+    )]
+    InUse(ShmName),
     /// `EAGAIN` for too long: somebody holds a lease (`F_SETLEASE`, `fcntl(2)`).
     #[error("{0}: somebody holds a lease on it and did not let go in time")]
     Leased(ShmName),
@@ -34,7 +39,7 @@ pub enum Error {
     #[error("{0}: another process truncated it meanwhile")]
     Truncated(ShmName),
     /// `ENOSPC`: the file system of the objects is full.
-    #[error("{name}: {asked} bytes do not fit into /dev/shm, where {free} bytes are free")]
+    #[error("{name}: {asked} bytes do not fit into /dev/shm, where {free} bytes are free{}", advice(*limit))]
     NoSpace {
         /// The object that was to have the memory.
         name: ShmName,
@@ -42,6 +47,8 @@ pub enum Error {
         asked: u64,
         /// The bytes that are free.
         free: u64,
+        /// The bytes that there may be at all; 0 is no limit.
+        limit: u64,
     },
     /// Any other failure of a system call.
     #[error("{name}: cannot {action}: {}", words(*errno))]
@@ -53,6 +60,16 @@ pub enum Error {
         /// Why not.
         errno: Errno,
     },
+}
+
+/// How to get more, where there is as little as containers get if nothing else is said, or less.
+fn advice(limit: u64) -> &'static str {
+    match limit {
+        1..=0x400_0000 => {
+            "; a container gets more with --shm-size=1g, a machine with mount -o remount,size=1g /dev/shm"
+        }
+        _ => "",
+    }
 }
 
 /// The system's words for an error, `strerror(3)`, without the number that the standard library adds.

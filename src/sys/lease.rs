@@ -13,6 +13,7 @@
 use super::dev_shm;
 use super::error::{Error, Result};
 use super::name::ShmName;
+use super::object::offset;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
@@ -20,7 +21,7 @@ use nix::sys::mman::{shm_open, shm_unlink};
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal};
 use nix::sys::stat::{Mode, stat};
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
-use nix::unistd::{Uid, setfsuid};
+use nix::unistd::{Uid, ftruncate, setfsuid};
 use std::fs::{File, Metadata};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
@@ -77,10 +78,23 @@ impl Leases {
     ///
     /// Why there is none.
     pub fn ask(&self, name: &ShmName) -> std::result::Result<Lease, Refusal> {
+        self.ask_for(name, OFlag::O_RDONLY)
+    }
+
+    /// The same, for an object that is to be changed under the lease.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub fn ask_to_change(&self, name: &ShmName) -> std::result::Result<Lease, Refusal> {
+        self.ask_for(name, OFlag::O_RDWR)
+    }
+
+    fn ask_for(&self, name: &ShmName, access: OFlag) -> std::result::Result<Lease, Refusal> {
         let device = self.device.ok_or(Refusal::Unclear(Errno::EOPNOTSUPP))?;
         let signals = BlockedSignals::new().map_err(Refusal::Unclear)?;
         // O_NONBLOCK: neither a FIFO that is planted right now nor another's lease makes us wait.
-        let file = match shm_open(name.as_c_str(), OFlag::O_NONBLOCK, Mode::empty()) {
+        let file = match shm_open(name.as_c_str(), access | OFlag::O_NONBLOCK, Mode::empty()) {
             Ok(fd) => File::from(fd),
             Err(Errno::EAGAIN) => return Err(Refusal::InUse),
             // ELOOP: a link has its name now. ENXIO: a socket.
@@ -124,6 +138,17 @@ impl Lease {
         let own = (self.metadata.dev(), self.metadata.ino());
         let is_own = |now: Metadata| (now.dev(), now.ino()) == own;
         dev_shm::stat(&self.name).is_ok_and(is_own) && self.is_unbroken()
+    }
+
+    /// Sets the size in bytes, `ftruncate(2)`, of an object that was leased to be changed.
+    ///
+    /// # Errors
+    ///
+    /// Those of `ftruncate(2)`.
+    pub fn truncate(&self, size: u64) -> Result<()> {
+        offset(size)
+            .and_then(|size| ftruncate(&self.file, size))
+            .map_err(|errno| Error::os(&self.name, "set its size", errno))
     }
 
     /// Removes the name, `shm_unlink(3)`, if all [still holds](Self::still_holds). Linux has no call that

@@ -9,11 +9,13 @@
 
 use super::object::Access;
 use nix::errno::Errno;
+use nix::libc;
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
 use nix::unistd::{SysconfVar, sysconf};
 use std::ffi::c_void;
+use std::fs::File;
 use std::num::NonZero;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::NonNull;
 
 /// Mapped memory. It stays mapped until it is dropped, whatever happens to the file.
@@ -134,6 +136,29 @@ impl Mapping {
         );
         // SAFETY: by the assertion the address is within the mapping, or one past its end.
         unsafe { self.base.byte_add(self.lead + offset) }
+    }
+
+    /// Writes some of `length` bytes from `offset` on to a place in a file, `pwrite(2)`, and says how many.
+    ///
+    /// The bytes may change or vanish meanwhile: only the kernel looks at them.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` when the bytes are gone, or cannot be read; else those of `pwrite(2)`.
+    pub(super) fn write_to(
+        &self,
+        file: &File,
+        at: u64,
+        offset: usize,
+        length: usize,
+    ) -> nix::Result<usize> {
+        let at = at.try_into().map_err(|_| Errno::EFBIG)?;
+        let address = self.address(offset, length).as_ptr();
+        // SAFETY: the range is mapped for as long as `self` is borrowed. If the file behind it is truncated,
+        // the kernel says EFAULT. nix takes a slice, which must not be made over it.
+        let count = unsafe { libc::pwrite(file.as_raw_fd(), address, length, at) };
+        // Not negative: that would have been an error.
+        Errno::result(count).map(|count| count as usize)
     }
 
     /// Gets the pages of a range ready to be read, all at once: one call is cheaper than a fault for each.

@@ -8,6 +8,7 @@
 
 pub mod atomic;
 pub mod dev_shm;
+pub mod draft;
 pub mod error;
 pub mod futex;
 pub mod hole;

@@ -1,23 +1,21 @@
 //! One shared memory object: `shm_open(3)`, `ftruncate(2)`, `fstat(2)`, `shm_unlink(3)`.
 
-use super::dev_shm;
+use super::dev_shm::{self, Space};
 use super::error::{Error, Result};
 use super::hole;
 use super::int::{Int, IntType};
+use super::mapping::Mapping;
 use super::name::ShmName;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, FallocateFlags, OFlag, fallocate, open};
+use nix::fcntl::{FallocateFlags, OFlag, fallocate};
 use nix::sys::mman::{shm_open, shm_unlink};
 use nix::sys::stat::{Mode, fchmod, futimens};
 use nix::sys::time::TimeSpec;
-use nix::unistd::{Uid, ftruncate, geteuid, linkat};
-use std::ffi::CString;
+use nix::unistd::{Uid, ftruncate, geteuid};
 use std::fs::{File, Metadata};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::ErrorKind;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -61,10 +59,7 @@ impl Object {
         loop {
             match shm_open(name.as_c_str(), flags, Mode::empty()) {
                 Ok(fd) => {
-                    let object = Object {
-                        name: name.clone(),
-                        file: File::from(fd),
-                    };
+                    let object = Object::new(name, fd);
                     dev_shm::check_type(name, &object.metadata()?)?;
                     return Ok(object);
                 }
@@ -80,48 +75,10 @@ impl Object {
         }
     }
 
-    /// Makes an object of `size` zero bytes and the permissions `mode`, whatever the umask. `fill` may
-    /// store into it before anybody else sees it.
-    ///
-    /// Its memory is reserved, and it gets its name last, when it is whole. That is why it is not
-    /// `shm_open(O_CREAT | O_EXCL)`, which names an object that is empty still.
-    ///
-    /// # Errors
-    ///
-    /// The name is taken, `/dev/shm` cannot hold that much, or `fill` failed. Then nothing is left behind.
-    pub fn create(
-        name: &ShmName,
-        size: u64,
-        mode: u32,
-        fill: impl FnOnce(&Object) -> Result<()>,
-    ) -> Result<()> {
-        // Asked first, so that a name that is taken is not reported as a lack of memory.
-        match dev_shm::stat(name) {
-            Ok(_) => return Err(Error::Exists(name.clone())),
-            Err(Error::NotFound(_)) => {}
-            Err(error) => return Err(error),
-        }
-        let complete = |object: &Object| {
-            object.truncate(size)?;
-            object.reserve(0, size)?;
-            fill(object)?;
-            // Last, so that the mode is never wider than the owner's before the object is whole.
-            fchmod(&object.file, Mode::from_bits_truncate(mode))
-                .map_err(|errno| Error::os(name, "set its mode", errno))
-        };
-        let unnamed = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
-        match open(dev_shm::PATH, unnamed, Mode::S_IRUSR | Mode::S_IWUSR) {
-            Ok(fd) => {
-                let object = Object {
-                    name: name.clone(),
-                    file: File::from(fd),
-                };
-                complete(&object)?;
-                link(name, |path| link_unnamed(object.as_fd(), path))
-            }
-            // A file system without O_TMPFILE (open(2) names both).
-            Err(Errno::EOPNOTSUPP | Errno::EISDIR) => create_by_another_name(name, complete),
-            Err(errno) => Err(Error::os(name, "make it", errno)),
+    pub(super) fn new(name: &ShmName, fd: OwnedFd) -> Object {
+        Object {
+            name: name.clone(),
+            file: File::from(fd),
         }
     }
 
@@ -159,16 +116,48 @@ impl Object {
         if length == 0 {
             return Ok(());
         }
-        retry(|| fallocate(&self.file, flags, offset(start)?, offset(length)?)).map_err(|errno| {
-            match (errno, dev_shm::space()) {
-                (Errno::ENOSPC, Ok(space)) => Error::NoSpace {
-                    name: self.name.clone(),
-                    asked: length,
-                    free: space.free,
-                },
-                _ => Error::os(&self.name, "reserve its memory", errno),
+        retry(|| fallocate(&self.file, flags, offset(start)?, offset(length)?))
+            .map_err(|errno| self.no_memory(length, errno))
+    }
+
+    fn no_memory(&self, asked: u64, errno: Errno) -> Error {
+        match (errno, dev_shm::space()) {
+            (Errno::ENOSPC, Ok(Space { size, free, .. })) => Error::NoSpace {
+                name: self.name.clone(),
+                asked,
+                // What one without a name has got so far comes back when it is given up.
+                free: free
+                    + self.metadata().map_or(0, |now| match now.nlink() {
+                        0 => now.blocks() * 512,
+                        _ => 0,
+                    }),
+                limit: size,
+            },
+            _ => Error::os(&self.name, "reserve its memory", errno),
+        }
+    }
+
+    /// Writes some of `length` bytes that start `offset` bytes into a mapping, `pwrite(2)`, and says how
+    /// many. None: the bytes are gone from the mapping, for their file was truncated.
+    ///
+    /// # Errors
+    ///
+    /// `/dev/shm` is full, or this process may not have a file that large (`RLIMIT_FSIZE`).
+    pub fn write_from(
+        &self,
+        at: u64,
+        mapping: &Mapping,
+        offset: usize,
+        length: usize,
+    ) -> Result<Option<usize>> {
+        loop {
+            match mapping.write_to(&self.file, at, offset, length) {
+                Ok(count) => return Ok(Some(count)),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EFAULT) => return Ok(None),
+                Err(errno) => return Err(self.no_memory(at + length as u64, errno)),
             }
-        })
+        }
     }
 
     /// What `fstat(2)` knows: the size, the owner, the mode, the times.
@@ -251,6 +240,16 @@ impl Object {
             .map_err(|errno| Error::os(&self.name, "set its modification time", errno))
     }
 
+    /// Sets the permissions, whatever the umask, `fchmod(2)`.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fchmod(2)`.
+    pub fn set_mode(&self, mode: u32) -> Result<()> {
+        fchmod(&self.file, Mode::from_bits_truncate(mode))
+            .map_err(|errno| Error::os(&self.name, "set its mode", errno))
+    }
+
     /// The name that it was opened or made by.
     pub fn name(&self) -> &ShmName {
         &self.name
@@ -286,62 +285,6 @@ impl From<Object> for OwnedFd {
     }
 }
 
-/// The way of a file system that has no unnamed files: a name that nobody looks for, until it is whole.
-fn create_by_another_name(
-    name: &ShmName,
-    complete: impl FnOnce(&Object) -> Result<()>,
-) -> Result<()> {
-    let (other, fd) = loop {
-        let random = RandomState::new().build_hasher().finish();
-        let other =
-            CString::new(format!("/.shmtool-{random:016x}")).expect("there is no NUL in it");
-        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR;
-        match shm_open(other.as_c_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR) {
-            Ok(fd) => break (other, fd),
-            Err(Errno::EEXIST) => {}
-            Err(errno) => return Err(Error::os(name, "make it", errno)),
-        }
-    };
-    let object = Object {
-        name: name.clone(),
-        file: File::from(fd),
-    };
-    let from = [dev_shm::PATH.as_bytes(), other.as_bytes()].concat();
-    let made = complete(&object).and_then(|()| {
-        link(name, |path| {
-            linkat(AT_FDCWD, from.as_slice(), AT_FDCWD, path, AtFlags::empty())
-        })
-    });
-    let removed = shm_unlink(other.as_c_str()).map_err(|errno| Error::os(name, "tidy up", errno));
-    made.and(removed)
-}
-
-/// Names a whole object; the kernel refuses a name that is taken.
-fn link(name: &ShmName, link: impl FnOnce(&Path) -> nix::Result<()>) -> Result<()> {
-    link(&name.path()).map_err(|errno| match errno {
-        Errno::EEXIST => Error::Exists(name.clone()),
-        _ => Error::os(name, "give it its name", errno),
-    })
-}
-
-/// Names an unnamed file, `linkat(2)`: by its descriptor where the kernel lets us (with privilege, or
-/// since Linux 6.10), else through `/proc`.
-fn link_unnamed(fd: BorrowedFd, path: &Path) -> nix::Result<()> {
-    match linkat(fd, "", AT_FDCWD, path, AtFlags::AT_EMPTY_PATH) {
-        Err(Errno::ENOENT) => {
-            let by_proc = format!("/proc/self/fd/{}", fd.as_raw_fd());
-            linkat(
-                AT_FDCWD,
-                by_proc.as_str(),
-                AT_FDCWD,
-                path,
-                AtFlags::AT_SYMLINK_FOLLOW,
-            )
-        }
-        result => result,
-    }
-}
-
 /// A signal that stops and continues us ends some calls with EINTR, though no handler ran (`signal(7)`).
 fn retry(mut call: impl FnMut() -> nix::Result<()>) -> nix::Result<()> {
     loop {
@@ -353,6 +296,6 @@ fn retry(mut call: impl FnMut() -> nix::Result<()>) -> nix::Result<()> {
 }
 
 /// A size as the system calls take it. No file is larger.
-fn offset(size: u64) -> nix::Result<nix::libc::off_t> {
+pub(super) fn offset(size: u64) -> nix::Result<nix::libc::off_t> {
     size.try_into().map_err(|_| Errno::EFBIG)
 }

@@ -364,6 +364,14 @@ pub fn truncate_when_open(strace: &Child, name: &Name, size: u64) {
         .unwrap();
 }
 
+/// What is said where `/dev/shm` is as small as here.
+pub fn does_not_fit(name: &str, bytes: impl std::fmt::Display, free: u64) -> String {
+    format!(
+        "{name}: {bytes} bytes do not fit into /dev/shm, where {free} bytes are free; a container gets more \
+         with --shm-size=1g, a machine with mount -o remount,size=1g /dev/shm"
+    )
+}
+
 /// Makes a command run with this limit.
 pub fn limited(command: &mut Command, resource: Resource, limit: u64) -> &mut Command {
     // SAFETY: setrlimit is one system call.

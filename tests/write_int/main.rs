@@ -235,9 +235,7 @@ fn a_full_dev_shm_is_an_error_and_not_a_bus_error() {
             for name in ["hole", "new"] {
                 run(&mut shmtool(["write-int", name, "1"]))
                     .fails(1)
-                    .says(format!(
-                        "/{name}: 4 bytes do not fit into /dev/shm, where 0 bytes are free"
-                    ));
+                    .says(does_not_fit(&format!("/{name}"), 4, 0));
             }
             assert_eq!(fs::read("/dev/shm/hole").unwrap(), [0; 4096]);
             assert!(!fs::exists("/dev/shm/new").unwrap());

@@ -232,7 +232,7 @@ fn a_hole_that_a_full_dev_shm_cannot_fill_is_an_error() {
             for option in ["--add", "--swap", "--if=0"] {
                 run(&mut shmtool(["write-int", option, "hole", "1"]))
                     .fails(1)
-                    .says("/hole: 4 bytes do not fit into /dev/shm, where 0 bytes are free");
+                    .says(does_not_fit("/hole", 4, 0));
             }
             assert_eq!(fs::read("/dev/shm/hole").unwrap(), [0; 4096]);
         },

@@ -1,6 +1,10 @@
 //! `create`: what it promises.
 
+#[path = "../common/mod.rs"]
 mod common;
+
+mod exists;
+mod from;
 
 use common::*;
 use nix::sys::resource::Resource;
@@ -147,9 +151,7 @@ fn what_does_not_fit_fails_and_leaves_nothing() {
             ] {
                 run(&mut shmtool(["create", "-s", size, "/big"]))
                     .fails(1)
-                    .says(format!(
-                        "/big: {bytes} bytes do not fit into /dev/shm, where 1048576 bytes are free"
-                    ));
+                    .says(does_not_fit("/big", bytes, 1 << 20));
             }
             assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 0);
             run(&mut shmtool(["create", "-s", "1M", "/all"])).prints("");

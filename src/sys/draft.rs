@@ -1,0 +1,199 @@
+//! Making an object that nobody sees before it is whole: `O_TMPFILE` of `open(2)`, `linkat(2)`, `rename(2)`.
+//!
+//! That is why it is not `shm_open(O_CREAT | O_EXCL)`, which names an object that is empty still.
+
+use super::dev_shm;
+use super::error::{Error, Result};
+use super::lease::{Leases, Refusal};
+use super::name::ShmName;
+use super::object::Object;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, renameat};
+use nix::sys::mman::{shm_open, shm_unlink};
+use nix::sys::stat::Mode;
+use nix::unistd::linkat;
+use std::ffi::OsStr;
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long to wait for somebody else who replaces the same object: that is two calls.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A new object, without its name at first. If it never gets it, nothing is left of it.
+#[derive(Debug)]
+pub struct Draft {
+    object: Object,
+    /// The name it has meanwhile, on a file system that has no unnamed files.
+    other_name: Option<ShmName>,
+}
+
+impl Draft {
+    /// An empty object that only its owner, and so far only this process, may read and write.
+    ///
+    /// # Errors
+    ///
+    /// `/dev/shm` has no room for another file, or does not let us make one.
+    pub fn new(name: &ShmName) -> Result<Draft> {
+        let unnamed = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
+        match open(dev_shm::PATH, unnamed, Mode::S_IRUSR | Mode::S_IWUSR) {
+            Ok(fd) => Ok(Draft {
+                object: Object::new(name, fd),
+                other_name: None,
+            }),
+            // A file system without O_TMPFILE (open(2) names both).
+            Err(Errno::EOPNOTSUPP | Errno::EISDIR) => Self::with_another_name(name),
+            Err(errno) => Err(Error::os(name, "make it", errno)),
+        }
+    }
+
+    /// A name that nobody looks for, until the object is whole.
+    fn with_another_name(name: &ShmName) -> Result<Draft> {
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR;
+        loop {
+            let other = random_name();
+            match shm_open(other.as_c_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR) {
+                Ok(fd) => {
+                    return Ok(Draft {
+                        object: Object::new(name, fd),
+                        other_name: Some(other),
+                    });
+                }
+                Err(Errno::EEXIST) => {}
+                Err(errno) => return Err(Error::os(name, "make it", errno)),
+            }
+        }
+    }
+
+    /// What is to be made whole.
+    pub fn object(&self) -> &Object {
+        &self.object
+    }
+
+    /// Sets the permissions and gives the object its name.
+    ///
+    /// # Errors
+    ///
+    /// The name is taken.
+    pub fn publish(&mut self, mode: u32) -> Result<()> {
+        let name = self.object.name();
+        // Last, so that the mode is never wider than the owner's before the object is whole.
+        self.object.set_mode(mode)?;
+        self.link(&name.path()).map_err(|errno| match errno {
+            Errno::EEXIST => Error::Exists(name.clone()),
+            _ => Error::os(name, "give it its name", errno),
+        })?;
+        match self
+            .other_name
+            .take()
+            .map(|other| shm_unlink(other.as_c_str()))
+        {
+            None | Some(Ok(())) => Ok(()),
+            Some(Err(errno)) => Err(Error::os(name, "tidy up", errno)),
+        }
+    }
+
+    /// Sets the permissions and gives the object its name in one step with taking that from another, if
+    /// there is one: whoever opens the name gets the old object or the new one.
+    ///
+    /// Linux cannot link over a name. For the time between two calls the object has a name that starts with
+    /// `.shmtool-`; if a kill leaves it there, the next replacement of the same object clears it away.
+    ///
+    /// # Errors
+    ///
+    /// The name is that of something else, or of an object that only another may remove.
+    pub fn replace(&mut self, mode: u32) -> Result<()> {
+        let name = self.object.name().clone();
+        match dev_shm::stat(&name) {
+            Ok(_) | Err(Error::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
+        self.object.set_mode(mode)?;
+        let from = match self.other_name.take() {
+            Some(other) => other,
+            None => self.link_beside()?,
+        };
+        let (old, new) = (from.path(), name.path());
+        renameat(AT_FDCWD, &old, AT_FDCWD, &new).map_err(|errno| {
+            self.other_name = Some(from);
+            match errno {
+                // The directory is sticky, `rename(2)`.
+                Errno::EPERM | Errno::EACCES => Error::NotOwner(name),
+                _ => Error::os(&name, "replace it", errno),
+            }
+        })
+    }
+
+    /// Gives the object a name that can be renamed.
+    fn link_beside(&self) -> Result<ShmName> {
+        let name = self.object.name();
+        let deadline = Instant::now() + PATIENCE;
+        // The same for all who replace this object, so that what one leaves another finds.
+        let mut beside = hidden_name({
+            let mut hasher = DefaultHasher::new();
+            name.as_bytes().hash(&mut hasher);
+            hasher.finish()
+        });
+        loop {
+            match self.link(&beside.path()) {
+                Ok(()) => return Ok(beside),
+                Err(Errno::EEXIST) => {}
+                Err(errno) => return Err(Error::os(name, "give it a name", errno)),
+            }
+            let leases = Leases::new().map_err(|errno| Error::os(name, "replace it", errno))?;
+            match leases.ask(&beside) {
+                Ok(left_over) => drop(left_over.unlink()?),
+                Err(Refusal::Changed) => {}
+                Err(Refusal::InUse) if Instant::now() < deadline => {
+                    sleep(Duration::from_millis(1));
+                }
+                Err(_) => beside = random_name(),
+            }
+        }
+    }
+
+    fn link(&self, path: &Path) -> nix::Result<()> {
+        match &self.other_name {
+            Some(other) => linkat(AT_FDCWD, &other.path(), AT_FDCWD, path, AtFlags::empty()),
+            None => link_unnamed(self.object.as_fd(), path),
+        }
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if let Some(other) = self.other_name.take() {
+            // It failed already; there is nothing better to do about a second failure.
+            let _ = shm_unlink(other.as_c_str());
+        }
+    }
+}
+
+/// Names an unnamed file, `linkat(2)`: by its descriptor where the kernel lets us (with privilege, or
+/// since Linux 6.10), else through `/proc`.
+fn link_unnamed(fd: BorrowedFd, path: &Path) -> nix::Result<()> {
+    match linkat(fd, "", AT_FDCWD, path, AtFlags::AT_EMPTY_PATH) {
+        Err(Errno::ENOENT) => {
+            let by_proc = format!("/proc/self/fd/{}", fd.as_raw_fd());
+            linkat(
+                AT_FDCWD,
+                by_proc.as_str(),
+                AT_FDCWD,
+                path,
+                AtFlags::AT_SYMLINK_FOLLOW,
+            )
+        }
+        result => result,
+    }
+}
+
+fn random_name() -> ShmName {
+    hidden_name(RandomState::new().build_hasher().finish())
+}
+
+fn hidden_name(number: u64) -> ShmName {
+    let name = format!("/.shmtool-{number:016x}");
+    ShmName::new(OsStr::new(&name)).expect("it is short, and without a second slash")
+}

@@ -1,0 +1,289 @@
+//! What happens to an object that exists.
+
+use crate::common::*;
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
+
+fn create(args: &[&str], name: &Name) -> Ended {
+    run(shmtool(["create"]).args(args).arg(name))
+}
+
+#[test]
+fn it_may_be_left_as_it_is() {
+    let name = Name::holding("12345678");
+    let before = fs::metadata(name.path()).unwrap();
+    for args in [
+        &["--exist-ok"][..],
+        &["--exist-ok", "-s", "8", "-m", "644"],
+        &["--exist-ok", "-s", "3"],
+        &["--exist-ok", "--from", "/etc/passwd"],
+    ] {
+        create(args, &name).prints("");
+    }
+    let after = fs::metadata(name.path()).unwrap();
+    assert_eq!(
+        (before.ino(), before.mode(), before.mtime_nsec()),
+        (after.ino(), after.mode(), after.mtime_nsec())
+    );
+    create(&["--exist-ok", "-s", "9"], &name)
+        .fails(1)
+        .says(format!("{name}: it exists, and has 8 bytes, not 9"));
+    let missing = Name::new();
+    create(&["--exist-ok", "-s", "9"], &missing).prints("");
+    assert_eq!(fs::read(missing.path()).unwrap(), [0; 9]);
+}
+
+#[test]
+fn racing_creators_that_do_not_mind_all_succeed() {
+    for option in ["--exist-ok", "--resize", "--replace"] {
+        for _ in 0..10 {
+            let name = Name::new();
+            let creators: Vec<_> = (0..6)
+                .map(|_| {
+                    let mut create = shmtool(["create", option, "-s", "8K"]);
+                    create
+                        .arg(&name)
+                        .stdout(Stdio::piped())
+                        .stderr(Stdio::piped())
+                        .spawn()
+                        .unwrap()
+                })
+                .collect();
+            for creator in creators {
+                finish(creator).prints("");
+            }
+            assert_eq!(fs::metadata(name.path()).unwrap().len(), 8192);
+        }
+    }
+}
+
+#[test]
+fn it_may_get_another_size_and_keeps_what_it_holds() {
+    let name = Name::holding("12345678");
+    let inode = fs::metadata(name.path()).unwrap().ino();
+    create(&["--resize", "-s", "1M"], &name).prints("");
+    let grown = fs::metadata(name.path()).unwrap();
+    assert_eq!(
+        (grown.ino(), grown.len(), grown.blocks() * 512),
+        (inode, 1 << 20, 1 << 20)
+    );
+    assert_eq!(fs::read(name.path()).unwrap()[..10], *b"12345678\0\0");
+    create(&["--resize", "--sparse", "-s", "2M"], &name).prints("");
+    assert_eq!(fs::metadata(name.path()).unwrap().blocks() * 512, 1 << 20);
+    create(&["--resize", "-s", "4"], &name).prints("");
+    assert_eq!(fs::read(name.path()).unwrap(), b"1234");
+    create(&["--resize", "-s", "4"], &name).prints("");
+    let missing = Name::new();
+    create(&["--resize", "-s", "9"], &missing).prints("");
+    assert_eq!(fs::read(missing.path()).unwrap(), [0; 9]);
+    create(&["--resize"], &missing).fails(2);
+}
+
+#[test]
+fn it_is_not_made_smaller_while_somebody_uses_it() {
+    let name = Name::holding([7; 8192]);
+    let used = File::open(name.path()).unwrap();
+    create(&["--resize", "-s", "4096"], &name).fails(1).says(format!(
+        "{name}: somebody uses it, and who maps what is cut off would get a bus error: left as it is"
+    ));
+    assert_eq!(fs::read(name.path()).unwrap(), [7; 8192]);
+    // Larger is no harm.
+    create(&["--resize", "-s", "8193"], &name).prints("");
+    drop(used);
+    create(&["--resize", "-s", "4096"], &name).prints("");
+    assert_eq!(fs::read(name.path()).unwrap(), [7; 4096]);
+}
+
+#[test]
+fn a_new_one_takes_its_name_and_its_users_keep_the_old_one() {
+    let name = Name::holding("old");
+    let old = File::open(name.path()).unwrap();
+    create(&["--replace", "-s", "5", "-m", "640"], &name).prints("");
+    let new = fs::metadata(name.path()).unwrap();
+    assert_eq!((new.len(), new.mode() & 0o777), (5, 0o640));
+    let mut bytes = [0; 3];
+    old.read_exact_at(&mut bytes, 0).unwrap();
+    assert_eq!(&bytes, b"old");
+    let missing = Name::new();
+    create(&["--replace", "-s", "5"], &missing).prints("");
+    assert_eq!(fs::read(missing.path()).unwrap(), [0; 5]);
+}
+
+#[test]
+fn one_of_the_three_at_a_time() {
+    let name = Name::new();
+    for (a, b) in [
+        ("--exist-ok", "--resize"),
+        ("--resize", "--replace"),
+        ("--replace", "--exist-ok"),
+    ] {
+        create(&[a, b, "-s", "1"], &name).fails(2);
+    }
+    assert!(!name.path().exists());
+}
+
+#[test]
+fn what_is_no_object_is_not_replaced() {
+    let name = Name::new();
+    fs::create_dir(name.path()).unwrap();
+    for option in ["--exist-ok", "--resize", "--replace"] {
+        create(&[option, "-s", "1"], &name).fails(1).says(format!(
+            "{name}: not a shared memory object but a directory"
+        ));
+    }
+}
+
+#[test]
+fn another_user_s_object_is_neither_replaced_nor_resized() {
+    if !is_root() {
+        return;
+    }
+    let name = Name::holding("12");
+    for (option, message) in [
+        ("--replace", "only its owner may remove it"),
+        (
+            "--resize",
+            "permission denied; 'shmtool ls' shows its owner and mode",
+        ),
+    ] {
+        run(as_nobody(shmtool(["create", "-s", "1", option]).arg(&name)))
+            .fails(1)
+            .says(format!("{name}: {message}"));
+    }
+    assert_eq!(fs::read(name.path()).unwrap(), b"12");
+}
+
+#[test]
+fn a_reader_finds_the_old_one_or_the_new_one_and_never_none() {
+    in_private_shm(
+        "exists::a_reader_finds_the_old_one_or_the_new_one_and_never_none",
+        "size=16m",
+        || {
+            let (one, two) = (
+                tempfile::NamedTempFile::new().unwrap(),
+                tempfile::NamedTempFile::new().unwrap(),
+            );
+            fs::write(one.path(), [1; 20_000]).unwrap();
+            fs::write(two.path(), [2; 30_000]).unwrap();
+            fs::write("/dev/shm/x", [1; 20_000]).unwrap();
+            let done = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        let bytes = fs::read("/dev/shm/x").expect("it is always there");
+                        assert!(
+                            bytes == [1; 20_000] || bytes == [2; 30_000],
+                            "{} bytes",
+                            bytes.len()
+                        );
+                    }
+                });
+                for _ in 0..100 {
+                    for file in [&two, &one] {
+                        run(shmtool(["create", "--replace", "x", "--from"]).arg(file.path()))
+                            .prints("");
+                    }
+                }
+                done.store(true, Ordering::Relaxed);
+            });
+            assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 1);
+        },
+    );
+}
+
+#[test]
+fn what_a_kill_left_is_cleared_away_by_the_next() {
+    in_private_shm(
+        "exists::what_a_kill_left_is_cleared_away_by_the_next",
+        "size=16m",
+        || {
+            // Killed at the rename, the new object has its other name only.
+            let inject = "inject=rename,renameat,renameat2:signal=KILL";
+            let Some(mut strace) =
+                strace(&["-e", inject], ["create", "--replace", "-s", "8K", "x"])
+            else {
+                return;
+            };
+            strace.stderr(Stdio::null()).status().unwrap();
+            let names = || -> Vec<_> {
+                let entries = fs::read_dir("/dev/shm").unwrap();
+                entries
+                    .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                    .collect()
+            };
+            if names() == ["x"] {
+                return;
+            }
+            assert!(names()[0].starts_with(".shmtool-"), "{:?}", names());
+            assert_eq!(
+                fs::metadata(format!("/dev/shm/{}", names()[0]))
+                    .unwrap()
+                    .len(),
+                8192
+            );
+            run(&mut shmtool(["create", "--replace", "-s", "4K", "x"])).prints("");
+            assert_eq!(names(), ["x"]);
+            assert_eq!(fs::metadata("/dev/shm/x").unwrap().len(), 4096);
+        },
+    );
+}
+
+#[test]
+fn it_is_replaced_where_the_kernel_has_no_unnamed_files() {
+    in_private_shm(
+        "exists::it_is_replaced_where_the_kernel_has_no_unnamed_files",
+        "size=16m",
+        || {
+            fs::write("/dev/shm/x", "old").unwrap();
+            for option in ["--replace", "--exist-ok"] {
+                let inject = ["-P", "/dev/shm", "-e", "inject=openat:error=EOPNOTSUPP"];
+                let Some(mut strace) = strace(&inject, ["create", option, "-s", "8K", "x"]) else {
+                    return;
+                };
+                run(&mut strace).prints("");
+                assert_eq!(fs::metadata("/dev/shm/x").unwrap().len(), 8192);
+                assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 1);
+            }
+        },
+    );
+}
+
+#[test]
+fn a_replacer_that_is_killed_leaves_complete_objects() {
+    in_private_shm(
+        "exists::a_replacer_that_is_killed_leaves_complete_objects",
+        "size=64m",
+        || {
+            fs::write("/dev/shm/x", [0; 1 << 20]).unwrap();
+            for round in 0..200 {
+                let mut child = shmtool(["create", "--replace", "-s", "1M", "x"])
+                    .spawn()
+                    .unwrap();
+                sleep(Duration::from_micros(round * 20));
+                child.kill().unwrap();
+                child.wait().unwrap();
+                for entry in fs::read_dir("/dev/shm").unwrap() {
+                    assert_eq!(entry.unwrap().metadata().unwrap().len(), 1 << 20);
+                }
+                assert!(fs::exists("/dev/shm/x").unwrap());
+            }
+            run(&mut shmtool(["create", "--replace", "-s", "1M", "x"])).prints("");
+            assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 1);
+        },
+    );
+}
+
+#[test]
+fn a_c_program_that_maps_the_old_one_sees_nothing_of_the_new() {
+    let Some(c) = c_program() else { return };
+    let name = Name::holding(7_i32.to_ne_bytes());
+    let mut holder = Peer::start(Command::new(c).arg("hold").arg(&name));
+    assert_eq!(holder.ask("?"), "7");
+    create(&["--replace", "-s", "4"], &name).prints("");
+    assert_eq!(holder.ask("?"), "7");
+    run(shmtool(["read-int"]).arg(&name)).prints("0\n");
+}

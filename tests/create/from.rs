@@ -1,0 +1,271 @@
+//! `--from`, `--sparse` and `--progress`.
+
+use crate::common::*;
+use nix::sys::stat::Mode;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+/// A file of bytes of which no page is like another.
+fn numbered(length: usize) -> tempfile::NamedTempFile {
+    let bytes: Vec<u8> = (0_u64..).flat_map(u64::to_ne_bytes).take(length).collect();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), bytes).unwrap();
+    file
+}
+
+fn create(args: &[&str], from: &Path, name: &Name) -> Ended {
+    run(shmtool(["create"])
+        .args(args)
+        .arg("--from")
+        .arg(from)
+        .arg(name))
+}
+
+/// Runs it with these bytes on standard input, through a pipe.
+fn piped(args: &[&str], name: &Name, bytes: &[u8]) -> Ended {
+    let mut create = shmtool(["create", "--from", "-"]);
+    create.args(args).arg(name).stdin(Stdio::piped());
+    let mut child = create
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // What is not taken is an error of the reader's.
+    let _ = stdin.write_all(bytes);
+    drop(stdin);
+    finish(child)
+}
+
+#[test]
+fn the_object_holds_the_bytes_of_the_file() {
+    for length in [0, 1, 4096, 3_000_001] {
+        let (file, name) = (numbered(length), Name::new());
+        create(&["-m", "640"], file.path(), &name).prints("");
+        assert!(
+            fs::read(name.path()).unwrap() == fs::read(file.path()).unwrap(),
+            "{length}"
+        );
+        let stat = fs::metadata(name.path()).unwrap();
+        assert_eq!(
+            (stat.mode() & 0o777, stat.blocks() * 512),
+            (0o640, length.next_multiple_of(4096) as u64)
+        );
+    }
+}
+
+#[test]
+fn a_larger_size_adds_zeros_and_a_smaller_one_is_an_error() {
+    let file = numbered(5000);
+    let name = Name::new();
+    create(&["-s", "9000"], file.path(), &name).prints("");
+    assert!(
+        fs::read(name.path()).unwrap() == [fs::read(file.path()).unwrap(), vec![0; 4000]].concat()
+    );
+    let name = Name::new();
+    create(&["-s", "5000"], file.path(), &name).prints("");
+    let name = Name::new();
+    let path = file.path().display();
+    create(&["-s", "4999"], file.path(), &name)
+        .fails(1)
+        .says(format!(
+            "{path}: it has more than the 4999 bytes that were asked for"
+        ));
+    piped(&["-s", "10"], &name, &[1; 11])
+        .fails(1)
+        .says("-: it has more than the 10 bytes that were asked for");
+    assert!(!name.path().exists());
+    piped(&["-s", "10"], &name, b"12345").prints("");
+    assert_eq!(fs::read(name.path()).unwrap(), b"12345\0\0\0\0\0");
+}
+
+#[test]
+fn standard_input_is_taken_to_its_end() {
+    let bytes = fs::read(numbered(2_500_000).path()).unwrap();
+    let name = Name::new();
+    piped(&[], &name, &bytes).prints("");
+    assert!(fs::read(name.path()).unwrap() == bytes);
+    let name = Name::new();
+    piped(&[], &name, b"").prints("");
+    assert_eq!(fs::read(name.path()).unwrap(), b"");
+    let other = Name::new();
+    run(shmtool(["create", "--from", "-"]).arg(&other).arg(&name))
+        .fails(2)
+        .says("--from - is read once, and so is for one NAME");
+    assert!(!other.path().exists());
+}
+
+#[test]
+fn a_file_on_standard_input_is_taken_from_where_it_is() {
+    let file = numbered(10_000);
+    let mut stdin = File::open(file.path()).unwrap();
+    stdin.seek(SeekFrom::Start(3000)).unwrap();
+    let name = Name::new();
+    run(shmtool(["create", "--from", "-"])
+        .arg(&name)
+        .stdin(stdin.try_clone().unwrap()))
+    .prints("");
+    assert!(fs::read(name.path()).unwrap() == fs::read(file.path()).unwrap()[3000..]);
+    assert_eq!(stdin.stream_position().unwrap(), 10_000);
+}
+
+#[test]
+fn what_does_not_say_its_size_is_streamed() {
+    let name = Name::new();
+    create(&[], Path::new("/proc/self/status"), &name).prints("");
+    assert!(
+        fs::read(name.path())
+            .unwrap()
+            .starts_with(b"Name:\tshmtool\n")
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = directory.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    let name = Name::new();
+    let mut create = shmtool(["create", "--from"]);
+    let child = create
+        .arg(&fifo)
+        .arg(&name)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    fs::write(fifo, "through a FIFO").unwrap();
+    finish(child).prints("");
+    assert_eq!(fs::read(name.path()).unwrap(), b"through a FIFO");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_an_error_and_nothing_appears() {
+    let name = Name::new();
+    for (from, why) in [
+        ("/nonexistent", "No such file or directory"),
+        ("/", "Is a directory"),
+    ] {
+        create(&[], Path::new(from), &name)
+            .fails(1)
+            .says(format!("{from}: {why}"));
+    }
+    let mut sh = Command::new("sh");
+    sh.args([
+        "-c",
+        "exec \"$0\" create --from - \"$1\" <&-",
+        env!("CARGO_BIN_EXE_shmtool"),
+    ]);
+    run(sh.arg(&name)).fails(1).says("-: Bad file descriptor");
+    assert!(!name.path().exists());
+}
+
+#[test]
+fn a_file_that_shrinks_or_grows_meanwhile_is_an_error_and_nothing_appears() {
+    for size in [100, 3 << 20] {
+        let (file, name) = (numbered(2 << 20), Name::new());
+        let inject = "inject=fallocate:delay_exit=1000000";
+        let Some(mut strace) = strace(&["-e", inject], ["create", "--from"]) else {
+            return;
+        };
+        let child = strace
+            .arg(file.path())
+            .arg(&name)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let child = child.spawn().unwrap();
+        sleep(Duration::from_millis(500));
+        File::options()
+            .write(true)
+            .open(file.path())
+            .unwrap()
+            .set_len(size)
+            .unwrap();
+        let path = file.path().display();
+        finish(child)
+            .fails(1)
+            .says(format!("{path}: it grew or shrank while it was copied"));
+        assert!(!name.path().exists());
+    }
+}
+
+#[test]
+fn what_does_not_fit_fails_and_leaves_nothing() {
+    in_private_shm(
+        "from::what_does_not_fit_fails_and_leaves_nothing",
+        "size=1m",
+        || {
+            let file = numbered((1 << 20) + 1);
+            fs::write("/dev/shm/there", [1; 4096]).unwrap();
+            let free = (1 << 20) - 4096;
+            let path = file.path().to_str().unwrap();
+            run(&mut shmtool(["create", "--from", path, "new"]))
+                .fails(1)
+                .says(does_not_fit("/new", (1 << 20) + 1, free));
+            run(&mut shmtool(["create", "--replace", "-s", "1M", "there"]))
+                .fails(1)
+                .says(does_not_fit("/there", 1 << 20, free));
+            run(&mut shmtool(["create", "--resize", "-s", "2M", "there"])).fails(1);
+            run(&mut shmtool(["create", "--sparse", "--from", path, "new"])).fails(1);
+            let mut stream = shmtool(["create", "--from", "-", "new"]);
+            stream
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped());
+            let mut child = stream.spawn().unwrap();
+            let _ = child.stdin.take().unwrap().write_all(&[1; 2 << 20]);
+            let ended = finish(child);
+            assert!(
+                ended
+                    .fails(1)
+                    .stderr
+                    .contains("do not fit into /dev/shm, where 1044480 bytes are free"),
+                "{ended:?}"
+            );
+            assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 1);
+            assert_eq!(fs::read("/dev/shm/there").unwrap(), [1; 4096]);
+            let space = nix::sys::statvfs::statvfs("/dev/shm").unwrap();
+            assert_eq!(space.blocks_free() * space.fragment_size(), free);
+        },
+    );
+}
+
+#[test]
+fn a_sparse_object_takes_only_what_is_written() {
+    let name = Name::new();
+    run(shmtool(["create", "--sparse", "-s", "1T"]).arg(&name)).prints("");
+    let stat = fs::metadata(name.path()).unwrap();
+    assert_eq!((stat.len(), stat.blocks()), (1 << 40, 0));
+
+    // The holes of a file are those of the object, and zeros of one that is not sparse.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(10 << 20).unwrap();
+    file.as_file().write_all_at(&[7; 4096], 5 << 20).unwrap();
+    for (option, blocks) in [(&["--sparse"][..], 8), (&[], 20 << 10)] {
+        let name = Name::new();
+        create(option, file.path(), &name).prints("");
+        assert!(fs::read(name.path()).unwrap() == fs::read(file.path()).unwrap());
+        assert_eq!(fs::metadata(name.path()).unwrap().blocks(), blocks);
+    }
+}
+
+#[test]
+fn a_bar_is_shown_on_a_terminal_only() {
+    let (file, name) = (numbered(1 << 20), Name::new());
+    create(&["--progress"], file.path(), &name).prints("");
+    let pty = nix::pty::openpty(None, None).unwrap();
+    let name = Name::new();
+    let mut create = shmtool(["create", "--progress", "--from"]);
+    let status = create
+        .arg(file.path())
+        .arg(&name)
+        .stderr(pty.slave)
+        .status()
+        .unwrap();
+    drop(create);
+    let mut shown = Vec::new();
+    let _ = File::from(pty.master).read_to_end(&mut shown);
+    assert!(status.success() && !shown.is_empty());
+    assert!(fs::read(name.path()).unwrap() == fs::read(file.path()).unwrap());
+}
