@@ -29,7 +29,8 @@ pub use objects::{CreateArgs, FilterArgs, LsArgs, SortKey, UnlinkArgs};
     after_help = "\
 A NAME is /counter, or counter for short. Results go to standard output, problems to standard error.
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 no such object, 4 the object exists already,
-5 not as expected, nothing changed (write-int --if, a NAME that the filters left), 124 timed out."
+5 not as expected, nothing changed (write-int --if, a NAME that the filters left), 124 timed out.
+With create -- COMMAND: the command's, or 125, 126, 127 if it was not run."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -58,6 +59,12 @@ pub enum Command {
     /// They hold zeros, or the bytes of a file. The memory is set aside at once, so that a machine which has too little
     /// of it says so now, and not a program later. Other programs see no object or the whole one. An object that exists
     /// already is left as it is, and is an error (status 4), unless an option says what to do with it.
+    ///
+    /// With -- COMMAND the objects are there while it runs, and held open, so that no sweep takes them. It has our
+    /// streams, environment, terminal and process group; a signal that is sent to shmtool alone goes on to it. Then
+    /// those that this run made are removed, and not what has taken a name since, even if shmtool was killed. shmtool
+    /// ends as the command ended: with its status, or by the same signal. If it could not be run the status is 125 for
+    /// a reason of shmtool's, 126 where COMMAND is no program, 127 where there is none.
     Create(CreateArgs),
 
     /// Store integers in a shared memory object, or change one in a single step

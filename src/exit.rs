@@ -27,12 +27,14 @@ pub enum Status {
     NotAsExpected = 5,
     /// Timed out, as `timeout(1)` has it.
     TimedOut = 124,
+    /// With a COMMAND: it was not run, for a reason of ours, as `env(1)` has it.
+    OwnFailure = 125,
 }
 
 /// Tells each problem as it comes, and keeps the status of the first.
 #[derive(Debug, Default)]
 pub struct Report {
-    first: Option<Status>,
+    first: Option<u8>,
 }
 
 impl Report {
@@ -43,13 +45,29 @@ impl Report {
             if !error.is::<NotAsExpected>() {
                 tell(message(&error));
             }
-            self.first.get_or_insert(status(&error));
+            self.first.get_or_insert(status(&error) as u8);
         }
     }
 
+    /// Notes that a command could not be run, for a reason of ours.
+    pub fn fail_before_command(&mut self, error: &anyhow::Error) {
+        self.tell_only(error);
+        self.first.get_or_insert(Status::OwnFailure as u8);
+    }
+
+    /// Notes how a command ended.
+    pub fn end_with(&mut self, status: u8) {
+        self.first.get_or_insert(status);
+    }
+
+    /// Tells of a problem that does not count.
+    pub fn tell_only(&self, error: &anyhow::Error) {
+        tell(message(error));
+    }
+
     /// The status of the first problem.
-    pub fn status(&self) -> Status {
-        self.first.unwrap_or(Status::Done)
+    pub fn status(&self) -> u8 {
+        self.first.unwrap_or(Status::Done as u8)
     }
 }
 

@@ -14,7 +14,7 @@ fn shmtool(args: &mut dyn Iterator<Item = OsString>) -> u8 {
     let mut report = Report::default();
     let done = run(args, &mut report);
     report.note(done);
-    report.status() as u8
+    report.status()
 }
 
 fn run(args: &mut dyn Iterator<Item = OsString>, report: &mut Report) -> anyhow::Result<()> {

@@ -56,6 +56,11 @@ pub struct CreateArgs {
     /// Objects to make
     #[arg(value_name = "NAME", required = true, value_parser = names())]
     pub names: Vec<ShmName>,
+
+    /// Run this command, with its arguments, and keep the objects as long as it runs: those that were made are removed,
+    /// however it ends, and the status is the command's
+    #[arg(last = true, value_name = "COMMAND", value_hint = clap::ValueHint::CommandWithArguments)]
+    pub command: Vec<OsString>,
 }
 
 // Which objects are meant. (As a doc comment this would describe the verb.)

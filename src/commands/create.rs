@@ -12,6 +12,7 @@ use anyhow::anyhow;
 use nix::errno::Errno;
 
 mod fill;
+mod scoped;
 
 /// Makes each object, or says why not.
 ///
@@ -23,6 +24,10 @@ pub fn run(args: &CreateArgs, report: &mut Report) -> anyhow::Result<()> {
     if is_stdin && args.names.len() > 1 {
         return Err(UsageError::new("--from - is read once, and so is for one NAME").into());
     }
+    if !args.command.is_empty() {
+        scoped::run(args, report);
+        return Ok(());
+    }
     for name in &args.names {
         report.note(make(args, name));
     }
@@ -30,31 +35,53 @@ pub fn run(args: &CreateArgs, report: &mut Report) -> anyhow::Result<()> {
 }
 
 fn make(args: &CreateArgs, name: &ShmName) -> anyhow::Result<()> {
-    // Each turn means that somebody else made or removed the object meanwhile.
+    // Each turn means that somebody else made the object meanwhile.
+    loop {
+        match existing_or_draft(args, name)? {
+            None => return Ok(()),
+            Some(mut draft) => {
+                if name_it(args, &mut draft)? {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// A new object, whole but without its name; or none, where one exists already and was dealt with.
+fn existing_or_draft(args: &CreateArgs, name: &ShmName) -> anyhow::Result<Option<Draft>> {
+    // Each turn means that somebody else removed the object meanwhile.
     loop {
         // Asked first, so that a name that is taken is not reported as a lack of memory, and not after all
         // of a file was copied.
         match dev_shm::stat(name) {
             Ok(_) if args.replace => {}
-            Ok(metadata) if args.exist_ok => return check_size(args, name, metadata.len()),
+            Ok(metadata) if args.exist_ok => {
+                return check_size(args, name, metadata.len()).map(|()| None);
+            }
             Ok(_) if args.resize => match resize(args, name) {
                 Err(Error::NotFound(_)) => continue,
-                result => return Ok(result?),
+                result => return Ok(result.map(|()| None)?),
             },
             Ok(_) => return Err(Error::Exists(name.clone()).into()),
             Err(Error::NotFound(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        let mut draft = Draft::new(name)?;
+        let draft = Draft::new(name)?;
         fill::fill(draft.object(), args)?;
-        if args.replace {
-            return Ok(draft.replace(args.mode)?);
-        }
-        match draft.publish(args.mode) {
-            // What was read from standard input cannot be read again.
-            Err(Error::Exists(_)) if args.resize || (args.exist_ok && args.from.is_none()) => {}
-            result => return Ok(result?),
-        }
+        return Ok(Some(draft));
+    }
+}
+
+/// Gives a new object its name. False: somebody else made one meanwhile, and that may be.
+fn name_it(args: &CreateArgs, draft: &mut Draft) -> Result<bool, Error> {
+    if args.replace {
+        return draft.replace(args.mode).map(|()| true);
+    }
+    match draft.publish(args.mode) {
+        // What was read from standard input cannot be read again.
+        Err(Error::Exists(_)) if args.resize || (args.exist_ok && args.from.is_none()) => Ok(false),
+        result => result.map(|()| true),
     }
 }
 

@@ -7,10 +7,12 @@
 #![allow(unsafe_code)]
 
 pub mod atomic;
+pub mod command;
 pub mod dev_shm;
 pub mod draft;
 pub mod error;
 pub mod futex;
+pub mod guard;
 pub mod hole;
 pub mod int;
 pub mod lease;

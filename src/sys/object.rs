@@ -216,6 +216,21 @@ impl Object {
         Ok(dev_shm::stat(&self.name).is_ok_and(is_own))
     }
 
+    /// Removes its name, if that still leads to it, and not to what has taken the name since.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`unlink`](Self::unlink).
+    pub fn unlink_own_name(&self) -> Result<()> {
+        if !self.has_its_name()? {
+            return Ok(());
+        }
+        match Object::unlink(&self.name) {
+            Err(Error::NotFound(_)) => Ok(()),
+            result => result,
+        }
+    }
+
     /// Makes sure that the object was not truncated before `end` while its mapping was used: the rest of
     /// its last page is zeros then, which nobody stored, and swallows what is stored.
     ///

@@ -1,16 +1,25 @@
 //! Signals that would otherwise be what the user sees, `signal(7)`.
 
 use nix::libc;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction, signal};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction};
 use std::sync::OnceLock;
 
 /// What the handler of SIGBUS writes, and the status that it ends the process with.
 static BUS_ERROR: OnceLock<(Vec<u8>, i32)> = OnceLock::new();
 
+/// What was set before [`prepare`], by whoever started this process.
+static INHERITED: OnceLock<Inherited> = OnceLock::new();
+
+#[derive(Debug)]
+struct Inherited {
+    actions: [(Signal, SigAction); 2],
+    mask: SigSet,
+}
+
 /// Sets the signals that writing raises, as every verb needs them.
 ///
-/// SIGPIPE ends the process when nobody reads its output any more, as it ends `cat`; Rust's runtime
-/// ignores it. SIGXFSZ is ignored: a file too large for `RLIMIT_FSIZE` is an error (`EFBIG`,
+/// SIGPIPE ends the process when nobody reads its output any more, as it ends `cat`, though our parent
+/// ignored it. SIGXFSZ is ignored: a file too large for `RLIMIT_FSIZE` is an error (`EFBIG`,
 /// `setrlimit(2)`) and not a death. Neither SIGPIPE nor SIGBUS is blocked, though our parent blocked it:
 /// SIGBUS would kill us all the same, but without a word.
 ///
@@ -18,12 +27,35 @@ static BUS_ERROR: OnceLock<(Vec<u8>, i32)> = OnceLock::new();
 ///
 /// Those of `sigaction(2)` and `sigprocmask(2)`.
 pub fn prepare() -> nix::Result<()> {
-    // SAFETY: neither action is a handler that could do harm.
-    unsafe {
-        signal(Signal::SIGPIPE, SigHandler::SigDfl)?;
-        signal(Signal::SIGXFSZ, SigHandler::SigIgn)?;
+    let set = |signal, handler| {
+        let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+        // SAFETY: neither action is a handler that could do harm.
+        unsafe { sigaction(signal, &action) }.map(|old| (signal, old))
+    };
+    let actions = [
+        set(Signal::SIGPIPE, SigHandler::SigDfl)?,
+        set(Signal::SIGXFSZ, SigHandler::SigIgn)?,
+    ];
+    let ours = SigSet::from_iter([Signal::SIGPIPE, Signal::SIGBUS]);
+    let mask = ours.thread_swap_mask(SigmaskHow::SIG_UNBLOCK)?;
+    INHERITED.get_or_init(|| Inherited { actions, mask });
+    Ok(())
+}
+
+/// Gives the signals back as they were before [`prepare`], for a command that is to run as if on its own.
+///
+/// # Errors
+///
+/// Those of `sigaction(2)` and `sigprocmask(2)`.
+pub fn give_back() -> nix::Result<()> {
+    let Some(Inherited { actions, mask }) = INHERITED.get() else {
+        return Ok(());
+    };
+    for (signal, action) in actions {
+        // SAFETY: it is what it was; a process that has just been started has no handlers.
+        unsafe { sigaction(*signal, action) }?;
     }
-    SigSet::from_iter([Signal::SIGPIPE, Signal::SIGBUS]).thread_unblock()
+    mask.thread_set_mask()
 }
 
 /// Ends the process with this message on standard error, and this status, when a mapping is touched

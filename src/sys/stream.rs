@@ -29,6 +29,16 @@ pub(super) fn occupy_closed() {
     }
 }
 
+/// Closes again what [`occupy_closed`] opened, for a command that is to find its streams as they were.
+pub(super) fn release_placeholders() -> nix::Result<()> {
+    for fd in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
+        if CLOSED.load(Ordering::Relaxed) & (1 << fd) != 0 {
+            nix::unistd::close(fd)?;
+        }
+    }
+    Ok(())
+}
+
 /// Standard input.
 ///
 /// # Errors

@@ -5,6 +5,7 @@ mod common;
 
 mod exists;
 mod from;
+mod scoped;
 
 use common::*;
 use nix::sys::resource::Resource;
