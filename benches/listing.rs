@@ -14,26 +14,12 @@ use std::time::{Duration, Instant};
 const OBJECTS: usize = 124_000;
 const PROCESSES: usize = 300;
 
-/// The argument of the run that has its own `/dev/shm`.
-const INSIDE: &str = "--in-a-private-shm";
-
 fn main() {
     // cargo test runs benches too, to see that they start; cargo bench says so.
     if !std::env::args().any(|arg| arg == "--bench") {
         return;
     }
-    if std::env::args().any(|arg| arg == INSIDE) {
-        return inside();
-    }
-    let script =
-        "mount -t tmpfs -o size=2g,nr_inodes=1m tmpfs /dev/shm && exec \"$0\" --bench \"$1\"";
-    let mut unshare = Command::new("unshare");
-    unshare.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]);
-    let program = std::env::current_exe().expect("our own path");
-    match unshare.arg(program).arg(INSIDE).status() {
-        Ok(status) if status.success() => {}
-        _ => println!("a private /dev/shm cannot be had here: left out"),
-    }
+    common::in_private_shm(inside);
 }
 
 fn inside() {
