@@ -3,7 +3,6 @@
 
 use super::command::pidfd;
 use super::object::Object;
-use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -12,6 +11,8 @@ use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, dup2_raw, fork, getpid, setsid};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::thread::sleep;
+use std::time::Duration;
 
 /// The guard. It ends by itself when this process and the command have ended.
 #[derive(Debug)]
@@ -60,7 +61,10 @@ fn watch(objects: &[&Object], processes: [BorrowedFd; 2]) {
     leave_descriptors(kept);
     for process in processes {
         let mut ended = [PollFd::new(process, PollFlags::POLLIN)];
-        while poll(&mut ended, PollTimeout::NONE) == Err(Errno::EINTR) {}
+        // What is not known to have ended may still use the objects.
+        while poll(&mut ended, PollTimeout::NONE).is_err() {
+            sleep(Duration::from_millis(100));
+        }
     }
     for object in objects {
         let _ = object.unlink_own_name();
