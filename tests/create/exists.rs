@@ -287,3 +287,40 @@ fn a_c_program_that_maps_the_old_one_sees_nothing_of_the_new() {
     assert_eq!(holder.ask("?"), "7");
     run(shmtool(["read-int"]).arg(&name)).prints("0\n");
 }
+
+#[test]
+fn a_replacement_that_fails_leaves_no_other_name() {
+    in_private_shm(
+        "exists::a_replacement_that_fails_leaves_no_other_name",
+        "size=1m",
+        || {
+            let count = || fs::read_dir("/dev/shm").unwrap().count();
+            fs::write("/dev/shm/x", "old").unwrap();
+            if is_root() {
+                run(as_nobody(&mut shmtool([
+                    "create",
+                    "--replace",
+                    "-s",
+                    "4K",
+                    "x",
+                ])))
+                .fails(1)
+                .says("/x: only its owner may remove it");
+                assert_eq!(count(), 1);
+            }
+            // Nor where the kernel has no unnamed files.
+            let inject = ["-P", "/dev/shm", "-e", "inject=openat:error=EOPNOTSUPP"];
+            for args in [
+                &["create", "-s", "2M", "y"][..],
+                &["create", "--replace", "-s", "2M", "x"],
+            ] {
+                let Some(mut strace) = strace(&inject, args) else {
+                    return;
+                };
+                run(&mut strace).fails(1);
+                assert_eq!(count(), 1);
+            }
+            assert_eq!(fs::read("/dev/shm/x").unwrap(), b"old");
+        },
+    );
+}
