@@ -3,9 +3,9 @@
 mod common;
 
 use common::*;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process::Stdio;
 
 /// Every verb that takes a NAME, so that only the name is left to say.
@@ -67,7 +67,9 @@ fn a_name_is_bytes_and_not_text() {
     in_private_shm("a_name_is_bytes_and_not_text", "size=64k", || {
         for name in [&b"\xff\xfe"[..], b"two\nlines", b"\x1b[31m", b"-dash", b" "] {
             let name = OsStr::from_bytes(name);
-            run(shmtool(["create", "--"]).arg(name)).prints("");
+            // What comes after create's -- is a COMMAND; the slash says that it is a name, to every verb.
+            let with_slash = OsString::from_vec([b"/", name.as_bytes()].concat());
+            run(shmtool(["create"]).arg(with_slash)).prints("");
             run(shmtool(["write-int", "--"]).arg(name).arg("7")).prints("");
             run(shmtool(["read-int", "--"]).arg(name)).prints("7\n");
             run(shmtool(["cat", "--shm", "--"]).arg(name)).prints(7_i32.to_ne_bytes());
