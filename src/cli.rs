@@ -27,10 +27,9 @@ pub use objects::{CreateArgs, FilterArgs, LsArgs, SortKey, UnlinkArgs};
     subcommand_value_name = "VERB",
     subcommand_help_heading = "Verbs",
     after_help = "\
-A NAME is /counter, or counter for short. Results go to standard output, problems to standard error.
-Exit status: 0 done, 1 failed, 2 wrong usage, 3 no such object, 4 the object exists already,
-5 not as expected, nothing changed (write-int --if, a NAME that the filters left), 124 timed out.
-With create -- COMMAND: the command's, or 125, 126, 127 if it was not run."
+A NAME is /counter, or counter for short. Exit status: 0 done, 1 failed, 2 wrong usage, 3 no such object, \
+4 exists already, 5 not as expected, 124 timed out; with create -- COMMAND, the command's own.",
+    after_long_help = include_str!("cli/examples/shmtool.txt")
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -52,6 +51,7 @@ pub enum Command {
     ///
     /// A file that grows meanwhile is printed to its end. One that is truncated is printed as far as it goes, and that
     /// is an error. Holes in a file are printed as zeros, and printing them takes no memory in a shared memory object.
+    #[command(after_long_help = include_str!("cli/examples/cat.txt"))]
     Cat(CatArgs),
 
     /// Make shared memory objects, whole or not at all
@@ -65,6 +65,7 @@ pub enum Command {
     /// on to it. Then those that this run made are removed, and not what has taken a name since, even if shmtool was
     /// killed. shmtool ends as the command ended: with its status, or by the same signal. If it could not be run the
     /// status is 125 for a reason of shmtool's, 126 where COMMAND is no program, 127 where there is none.
+    #[command(after_long_help = include_str!("cli/examples/create.txt"))]
     Create(CreateArgs),
 
     /// Store integers in a shared memory object, or change one in a single step
@@ -80,6 +81,7 @@ pub enum Command {
     ///
     /// --add, --swap and --if are one atomic operation each, on which counters and locks can be built: no change by
     /// another process comes between the look and the store. They need an offset that is a multiple of the width.
+    #[command(after_long_help = include_str!("cli/examples/write-int.txt"))]
     WriteInt(WriteIntArgs),
 
     /// Print the integers that a shared memory object holds, or wait for one
@@ -91,6 +93,7 @@ pub enum Command {
     /// object exists, and goes on with the new one when the object is removed and made anew. A store by write-int is
     /// seen at once; one by a program that just assigns to memory, within 50 milliseconds. An integer that has such a
     /// value only for a moment may be missed.
+    #[command(after_long_help = include_str!("cli/examples/read-int.txt"))]
     ReadInt(ReadIntArgs),
 
     /// List shared memory objects, and who uses them
@@ -101,13 +104,7 @@ pub enum Command {
     ///
     /// Whether an object is in use is asked of the kernel (see unlink); who uses it, of /proc, which shows the processes
     /// that you may inspect, and none of other containers.
-    ///
-    /// As JSON, "objects" is a list of what is known of each: "name"; "name_bytes", its bytes, only if they are not
-    /// UTF-8; "type", which is "memory" or "semaphore"; "size" and "used", in bytes; "mode", in octal; "owner", "uid",
-    /// "group" and "gid"; "inode" and "links"; "modified" and "changed", as RFC 3339 has it; "age", in whole seconds;
-    /// and with -p "processes", a list of "pid", "command", and "mapped" and "open", which are "r", "w", "rw", "-" or
-    /// null. A user or group without a name is null, and so is what is not known. "filesystem" has the "size", "used"
-    /// and "free" bytes of /dev/shm.
+    #[command(after_long_help = include_str!("cli/examples/ls.txt"))]
     Ls(LsArgs),
 
     /// Remove the names of shared memory objects, or sweep away what nobody uses
@@ -123,12 +120,7 @@ pub enum Command {
     /// removed; one that does not pass is left, and the status is 5.
     ///
     /// A script's counter is used by nobody between two commands: that is what --older-than is for.
-    ///
-    /// The kernel is asked with a lease (fcntl(2)), which it grants only to who is alone. Where it gives no clear answer
-    /// the object counts as used, and that is said. Not seen as use: a file that is bind-mounted elsewhere, is open as
-    /// O_PATH, or has pages in a pipe. For the microseconds of a lease, who opens the object waits; a program that opens
-    /// it with O_NONBLOCK, as musl's shm_open does, may get EAGAIN. If others remove the name and make it anew just
-    /// between the last check and the removal, the new object goes.
+    #[command(after_long_help = include_str!("cli/examples/unlink.txt"))]
     Unlink(UnlinkArgs),
 }
 

@@ -13,7 +13,9 @@ pub struct CatArgs {
     #[arg(long)]
     pub shm: bool,
 
-    /// Leave out this many bytes at the start of each operand; past its end nothing is printed
+    /// Leave out this many bytes at the start of each operand
+    ///
+    /// Past its end nothing is printed. A SIZE is 4096, 0x1000, 4K or 4KiB (4096), 4KB (4000); likewise with M, G and T.
     #[arg(
         long,
         value_name = "SIZE",
@@ -28,11 +30,16 @@ pub struct CatArgs {
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true, value_parser = parser(size::parse))]
     pub length: Option<u64>,
 
-    /// Show on standard error how far it is, how fast, and the time left; only on a terminal
+    /// Show how far it is, on a terminal
+    ///
+    /// A bar on standard error, with how fast it goes and the time left. Nothing where standard error is no terminal, or
+    /// standard output is one.
     #[arg(long)]
     pub progress: bool,
 
-    /// Files to print; - or none is standard input. With --shm, NAMEs of objects, at least one
+    /// Files to print; - or none is standard input
+    ///
+    /// With --shm they are NAMEs of objects, at least one.
     #[arg(value_name = "FILE", value_hint = clap::ValueHint::AnyPath, required_if_eq("shm", "true"))]
     pub operands: Vec<OsString>,
 }

@@ -16,21 +16,26 @@ pub struct WriteIntArgs {
     #[command(flatten)]
     pub place: Place,
 
-    /// An object that does not exist is an error (status 3), and is not made
+    /// A missing object is an error (status 3), and is not made
     #[arg(long)]
     pub no_create: bool,
 
-    /// Add VALUE to the integer, and print the new one. VALUE may be negative for every TYPE. A sum that does not fit
-    /// the type is an error, and changes nothing. A missing object counts as 0
+    /// Add VALUE to the integer, and print the new one
+    ///
+    /// VALUE may be negative for every TYPE. A sum that does not fit the type is an error, and changes nothing. A missing
+    /// object counts as 0.
     #[arg(long, conflicts_with_all = ["swap", "old"])]
     pub add: bool,
 
-    /// Store VALUE, and print the integer that was there before. A missing object counts as 0
+    /// Store VALUE, and print the integer that was there before
+    ///
+    /// A missing object counts as 0.
     #[arg(long, conflicts_with = "old")]
     pub swap: bool,
 
-    /// Store VALUE only if the integer is OLD; if not, nothing is changed or said, and the status is 5. A missing
-    /// object counts as 0
+    /// Store VALUE only if the integer is OLD; else the status is 5
+    ///
+    /// If it is not, nothing is changed or said. A missing object counts as 0.
     #[arg(long = "if", value_name = "OLD", allow_hyphen_values = true)]
     #[arg(value_parser = parser(str::parse::<Value>))]
     pub old: Option<Value>,
@@ -39,7 +44,9 @@ pub struct WriteIntArgs {
     #[arg(value_name = "NAME", value_parser = names())]
     pub name: ShmName,
 
-    /// The integer: decimal (-5, 1_000), or bits as 0xff, 0o17, 0b101. With --add, --swap or --if, just one
+    /// The integer: -5, 1_000, or bits as 0xff, 0o17, 0b101
+    ///
+    /// Bits are those of the type: 0xffffffff is -1 as an i32. With --add, --swap or --if there is just one VALUE.
     #[arg(value_name = "VALUE", required = true, value_parser = parser(str::parse::<Value>))]
     pub values: Vec<Value>,
 }
@@ -102,7 +109,9 @@ pub struct ReadIntArgs {
     #[command(flatten)]
     pub place: Place,
 
-    /// Print this many integers, one after the other; all is every whole one to the end of the object
+    /// Print this many integers, or all to the end of the object
+    ///
+    /// Bytes after the last whole one are told on standard error.
     #[arg(
         long,
         value_name = "N|all",
@@ -117,14 +126,17 @@ pub struct ReadIntArgs {
     #[arg(short = 'x', long)]
     pub hex: bool,
 
-    /// Wait until the object exists and its integer is VALUE, then print it; ge:4 waits for 4 or more. OP is one of eq
-    /// (equal), ne (not equal), lt (less than), le (less or equal), gt (greater than), ge (greater or equal). With
-    /// --count, the first integer is waited for
+    /// Wait until the integer is VALUE; ge:4 is 4 or more
+    ///
+    /// It waits for the object too. OP is one of eq (equal), ne (not equal), lt (less than), le (less or equal), gt
+    /// (greater than), ge (greater or equal); eq if it is left out. With --count, the first integer is waited for.
     #[arg(long, value_name = "[OP:]VALUE", allow_hyphen_values = true)]
     #[arg(value_parser = parser(str::parse::<Condition>))]
     pub until: Option<Condition>,
 
-    /// Give up after this time (status 124): 250ms, 30s, 10m, 4h, 2d, 1h30m, or seconds as 0.5; 0 looks just once
+    /// Give up after this time (status 124): 30s, 10m; 0 looks once
+    ///
+    /// A DURATION is 250ms, 30s, 10m, 4h, 2d, these joined (1h30m), or seconds (0.5).
     #[arg(
         long,
         value_name = "DURATION",
@@ -180,13 +192,16 @@ impl FromStr for Count {
 // Where in the object the integer is, and of what type. (As a doc comment this would describe the verb.)
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Place {
-    /// The integer's type: i8, i16, i32, i64 (signed) or u8, u16, u32, u64 (not signed), by its width in bits; i32
-    /// is C's int
+    /// The integer's type: i8 i16 i32 i64 u8 u16 u32 u64
+    ///
+    /// The number is its width in bits, i is signed and u is not; i32 is C's int.
     #[arg(short = 't', long = "type", value_name = "TYPE", value_enum, default_value_t = IntType::I32)]
     #[arg(hide_possible_values = true)]
     pub int_type: IntType,
 
     /// How many bytes into the object the integer starts
+    ///
+    /// A SIZE is 4096, 0x1000, 4K or 4KiB (4096), 4KB (4000); likewise with M, G and T.
     #[arg(
         long,
         value_name = "SIZE",

@@ -11,12 +11,18 @@ use std::time::Duration;
 
 #[derive(Debug, Args)]
 pub struct CreateArgs {
-    /// How many bytes: 4096, 0x1000, 4K or 4KiB (4096), 4KB (4000); likewise M, G, T. Without, 0, or as many as FILE has
+    /// How many bytes: 4096, 64K, 1M
+    ///
+    /// A SIZE is 4096, 0x1000, 4K or 4KiB (4096), 4KB (4000); likewise with M, G and T. Without it 0, or as many
+    /// as FILE has.
     #[arg(short, long, value_name = "SIZE", allow_hyphen_values = true)]
     #[arg(value_parser = parser(size::parse))]
     pub size: Option<u64>,
 
-    /// Who may read (4) and write (2) it, as for chmod: a digit each for its owner, its group and others
+    /// Who may read and write it, as for chmod
+    ///
+    /// A digit each for its owner, its group and others: 4 is to read, 2 to write, 6 both. It is given exactly,
+    /// whatever the umask.
     #[arg(
         short,
         long,
@@ -27,29 +33,42 @@ pub struct CreateArgs {
     #[arg(value_parser = parser(mode::parse))]
     pub mode: u32,
 
-    /// Fill it with the bytes of FILE; - is standard input. If SIZE is larger, zeros come after them; if it is smaller,
-    /// that is an error
+    /// Fill it with the bytes of FILE; - is standard input
+    ///
+    /// If SIZE is larger, zeros come after them; if it is smaller, that is an error. So is a FILE that shrinks or grows
+    /// meanwhile.
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, allow_hyphen_values = true)]
     pub from: Option<OsString>,
 
-    /// Do not set the memory aside at once: what is never written takes none, and where none is left later, whoever
-    /// writes gets a bus error
+    /// Do not set the memory aside at once
+    ///
+    /// What is never written takes none. Where none is left later, whoever writes is killed by a bus error.
     #[arg(long)]
     pub sparse: bool,
 
-    /// Show on standard error how far it is with FILE, how fast, and the time left; only on a terminal
+    /// Show how far it is with FILE, on a terminal
+    ///
+    /// A bar on standard error, with how fast it goes and the time left. Nothing where standard error is no terminal.
     #[arg(long)]
     pub progress: bool,
 
-    /// Leave an object that exists as it is. One that is smaller than SIZE is an error
+    /// Leave an object that exists as it is
+    ///
+    /// One that is smaller than SIZE is an error.
     #[arg(long, conflicts_with_all = ["resize", "replace"])]
     pub exist_ok: bool,
 
-    /// Give an object that exists this SIZE, and keep what it holds. One that somebody uses is not made smaller
+    /// Give an object that exists this SIZE
+    ///
+    /// What it holds is kept, and what is added is zeros. One that somebody else has open or mapped is not made smaller:
+    /// a program that used what is cut off would be killed by a bus error. One that does not exist is made.
     #[arg(long, requires = "size", conflicts_with_all = ["replace", "from"])]
     pub resize: bool,
 
-    /// Let the new object take the name of one that exists, in one step. Who has the old one open or mapped keeps it
+    /// Let the new object take the name of one that exists
+    ///
+    /// In one step: others find the old one or the new one under the name, and never none. Who has the old one open or
+    /// mapped keeps it.
     #[arg(long)]
     pub replace: bool,
 
@@ -57,8 +76,9 @@ pub struct CreateArgs {
     #[arg(value_name = "NAME", required = true, value_parser = names())]
     pub names: Vec<ShmName>,
 
-    /// Run this command, with its arguments, and keep the objects as long as it runs: those that were made are removed,
-    /// however it ends, and the status is the command's
+    /// Run this command, and keep the objects as long as it runs
+    ///
+    /// Those that were made are removed, however it ends, and the status is the command's.
     #[arg(last = true, value_name = "COMMAND", value_hint = clap::ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
 }
@@ -67,8 +87,10 @@ pub struct CreateArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Filters: the objects that pass them all")]
 pub struct FilterArgs {
-    /// Whose name matches: * is any text, ? is any one byte, [a-z] one of these, {a,b} one or the other; or, with
-    /// !PATTERN, whose name does not match. If there are several, any of those without !, and none of those with it
+    /// Whose name matches; with !PATTERN, does not match
+    ///
+    /// * is any text, ? is any one byte, [a-z] one of these, {a,b} one or the other. The first slash may be left out. If
+    /// there are several, any of those without !, and none of those with it.
     #[arg(short, long = "glob", value_name = "PATTERN", value_parser = parser(filter::parse_pattern))]
     pub globs: Vec<Pattern>,
 
@@ -76,15 +98,18 @@ pub struct FilterArgs {
     #[arg(long, value_name = "USER|UID", value_parser = parser(filter::parse_owner))]
     pub owner: Option<u32>,
 
-    /// Which were not modified, and did not have their mode, owner or names changed, for this time: 250ms, 30s, 10m,
-    /// 4h, 2d, 1h30m, or seconds. What a program stores in mapped memory does not always count as a modification; what
-    /// write-int stores does
+    /// Which were not modified for this time: 30s, 10m, 4h, 2d
+    ///
+    /// A DURATION is 250ms, 30s, 10m, 4h, 2d, these joined (1h30m), or seconds (0.5). To have the mode, owner or names
+    /// changed is a modification too. What a program stores in mapped memory does not always count as one; what
+    /// write-int stores does.
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     #[arg(value_parser = parser(duration::parse))]
     pub older_than: Option<Duration>,
 
-    /// Which no process, in any container, has open or mapped. Only the owner of an object and root may ask. A script's
-    /// counter is used by nobody between two commands
+    /// Which no process, in any container, has open or mapped
+    ///
+    /// Only the owner of an object and root may ask. A script's counter is used by nobody between two commands.
     #[arg(long)]
     pub unused: bool,
 }
@@ -114,21 +139,28 @@ impl FilterArgs {
 
 #[derive(Debug, Args)]
 pub struct LsArgs {
-    /// List named semaphores too, which are kept in the same place as sem.NAME
+    /// List named semaphores too
+    ///
+    /// They are kept in the same place, as sem.NAME (sem_overview(7)).
     #[arg(short, long)]
     pub all: bool,
 
-    /// Show who has each object mapped or open: process id, command, and how (r: read, w: write). Only processes that
-    /// you may inspect, in your own container
+    /// Show who has each object mapped or open
+    ///
+    /// The process id, the command, and how: r is for reading, w for writing. Only processes that you may inspect are
+    /// seen, in your own container.
     #[arg(short, long)]
     pub processes: bool,
 
-    /// List the objects whose names are gone but which some process still holds, and by whom: memory that df shows and
-    /// no name explains
+    /// List objects whose names are gone, and who still holds them
+    ///
+    /// This is memory that df shows and no name explains.
     #[arg(long, conflicts_with_all = ["names", "unused"])]
     pub unlinked: bool,
 
-    /// Order by this: name, or size, used (the largest first), age (the oldest first)
+    /// Order by name, size, used or age
+    ///
+    /// For size and used, the memory that it really takes, the largest come first; for age the oldest.
     #[arg(long, value_name = "KEY", value_enum, default_value_t = SortKey::Name, hide_possible_values = true)]
     #[arg(hide_default_value = true)]
     pub sort: SortKey,
@@ -149,15 +181,19 @@ pub struct LsArgs {
     #[arg(short = 'q', long = "names", conflicts_with_all = ["json", "output"])]
     pub only_names: bool,
 
-    /// With -q, end each name with a NUL byte and not a newline, for xargs -r0
+    /// With -q, end each name with a NUL byte, for xargs -r0
+    ///
+    /// A name may hold a newline, but no NUL byte.
     #[arg(short = '0', long = "null", requires = "only_names")]
     pub nul: bool,
 
-    #[arg(short, long, value_name = "LIST", value_delimiter = ',', help = columns_help())]
+    #[arg(short, long, value_name = "LIST", value_delimiter = ',', help = columns_help(false), long_help = columns_help(true))]
     #[arg(value_parser = parser(Column::of), conflicts_with = "json")]
     pub output: Vec<&'static Column>,
 
-    /// Print everything that is known, as JSON; the processes too with -p
+    /// Print everything that is known, as JSON
+    ///
+    /// The processes too, if -p is said. The schema is in shmtool-ls(1).
     #[arg(short = 'J', long)]
     pub json: bool,
 
@@ -170,12 +206,13 @@ pub struct LsArgs {
     pub filters: FilterArgs,
 }
 
-fn columns_help() -> String {
-    let columns = COLUMNS
-        .iter()
-        .map(|column| format!("{} ({})", column.key, column.help));
+fn columns_help(explained: bool) -> String {
+    let columns = COLUMNS.iter().map(|column| match explained {
+        true => format!("{} ({})", column.key, column.help),
+        false => column.key.to_owned(),
+    });
     let columns = columns.collect::<Vec<_>>().join(", ");
-    format!("Show these columns, with commas between them: {columns}")
+    format!("Show these columns: {columns}")
 }
 
 impl LsArgs {
@@ -197,19 +234,23 @@ pub enum SortKey {
 
 #[derive(Debug, Args)]
 pub struct UnlinkArgs {
-    /// Remove named semaphores too, which are kept in the same place as sem.NAME
+    /// Remove named semaphores too
+    ///
+    /// They are kept in the same place, as sem.NAME (sem_overview(7)).
     #[arg(short, long)]
     pub all: bool,
 
-    /// Without NAMEs and without --unused, take objects that are in use too. A NAME that does not exist is no error
+    /// Take what is in use too; a missing NAME is no error
+    ///
+    /// It does not overrule --unused.
     #[arg(short, long)]
     pub force: bool,
 
-    /// Remove nothing, and print the names of what would go
+    /// Remove nothing, and print what would go
     #[arg(short = 'n', long)]
     pub dry_run: bool,
 
-    /// Print the names of what goes, and at the end of a sweep what it came to
+    /// Print what goes, and at the end of a sweep what it came to
     #[arg(short, long)]
     pub verbose: bool,
 

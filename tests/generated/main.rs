@@ -1,4 +1,6 @@
-//! The manual pages and completions are made from `cli.rs`, and checked in.
+//! The manual pages and completions are made from `cli.rs` and the text beside it, and checked in.
+
+mod manual;
 
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -48,7 +50,9 @@ fn is_up_to_date(directory: &str, generate: impl FnOnce(&Path)) {
 #[test]
 fn manual_pages_are_up_to_date() {
     is_up_to_date("man", |directory| {
-        clap_mangen::generate_to(Cli::command(), directory).unwrap()
+        let mut program = Cli::command();
+        program.build();
+        manual::write_pages(&program, directory);
     });
 }
 

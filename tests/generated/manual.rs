@@ -1,0 +1,349 @@
+//! A manual page, in man(7), of what `cli.rs` declares and of the text beside it.
+
+use clap::{Arg, Command};
+use roff::{Inline, Roff, bold, italic, roman};
+use std::fs;
+use std::path::Path;
+
+/// When the pages last changed in what they say.
+const DATE: &str = "2026-11-23";
+
+/// No line of the source is longer, so that its changes can be read.
+const WIDTH: usize = 80;
+
+/// What becomes a space at which no line ends. No text has this byte.
+const UNBROKEN: &str = "\u{1f}";
+
+/// Writes `shmtool.1` and `shmtool-VERB.1`.
+pub fn write_pages(program: &Command, directory: &Path) {
+    let verbs = || {
+        program
+            .get_subcommands()
+            .filter(|verb| verb.get_name() != "help")
+    };
+    let list: Vec<_> = verbs().collect();
+    let page = Page::new("shmtool", "shmtool", program, &list).finish();
+    fs::write(directory.join("shmtool.1"), page).unwrap();
+    for verb in verbs() {
+        let title = format!("shmtool-{}", verb.get_name());
+        let page = Page::new(&title, verb.get_name(), verb, &list).finish();
+        fs::write(directory.join(title + ".1"), page).unwrap();
+    }
+}
+
+struct Page {
+    roff: Roff,
+}
+
+impl Page {
+    fn new(title: &str, texts: &str, command: &Command, verbs: &[&Command]) -> Page {
+        let mut page = Page { roff: Roff::new() };
+        let version = concat!("shmtool ", env!("CARGO_PKG_VERSION"));
+        let heading = title.to_uppercase();
+        page.roff
+            .control("TH", [&heading, "1", DATE, version, "User Commands"])
+            // Options are not to be torn apart.
+            .control("nh", [])
+            .control("ad", ["l"]);
+
+        let about = command.get_about().unwrap().to_string();
+        page.section("NAME");
+        // As the custom is, it goes on in lower case; the first word is no name.
+        let lower = about[..1].to_lowercase() + &about[1..];
+        page.roff.text([roman(format!("{title} - {lower}"))]);
+
+        let is_program = title == "shmtool";
+        page.section("SYNOPSIS");
+        page.synopsis(command, is_program);
+
+        page.section("DESCRIPTION");
+        let long = command.get_long_about().unwrap().to_string();
+        page.paragraphs(long.replacen("\n\n", ". ", 1).split("\n\n"));
+
+        if is_program {
+            page.section("VERBS");
+            for verb in verbs {
+                let tag = format!("shmtool-{}(1)", verb.get_name());
+                page.tagged(marked(&tag), &format!("{}.", verb.get_about().unwrap()));
+            }
+        }
+        let (operands, options): (Vec<_>, _) =
+            command.get_arguments().partition(|arg| arg.is_positional());
+        if !operands.is_empty() {
+            page.section("OPERANDS");
+            operands.into_iter().for_each(|arg| page.argument(arg));
+        }
+        page.section("OPTIONS");
+        page.options(options);
+
+        page.notes(texts, is_program, verbs);
+        page
+    }
+
+    fn section(&mut self, title: &str) {
+        self.roff.control("SH", [title]);
+    }
+
+    /// The command, then each option in its shortest form. Neighbours that exclude each other share a bracket.
+    fn synopsis(&mut self, command: &Command, is_program: bool) {
+        if is_program {
+            self.roff
+                .text([bold("shmtool"), roman(" "), italic("VERB")]);
+            self.roff.control("br", []);
+            self.roff.text([
+                bold("shmtool help"),
+                roman(" ["),
+                italic("VERB"),
+                roman("]"),
+            ]);
+            return;
+        }
+        let mut line = vec![bold(format!("shmtool {}", command.get_name()))];
+        let is_help = |arg: &Arg| matches!(arg.get_id().as_str(), "help" | "version");
+        let arguments = command.get_arguments().filter(|arg| !is_help(arg));
+        let (operands, options): (Vec<_>, Vec<_>) = arguments.partition(|arg| arg.is_positional());
+        let excludes = |a: &Arg, b: &Arg| {
+            let conflicts = |a, b: &Arg| {
+                let mut others = command.get_arg_conflicts_with(a).into_iter();
+                others.any(|other| other.get_id() == b.get_id())
+            };
+            conflicts(a, b) || conflicts(b, a)
+        };
+        for (index, option) in options.iter().enumerate() {
+            let with_last = index > 0 && excludes(options[index - 1], option);
+            let with_next = options
+                .get(index + 1)
+                .is_some_and(|next| excludes(option, next));
+            line.push(roman(if with_last { " | " } else { " [" }));
+            line.push(match (option.get_short(), option.get_long()) {
+                (Some(short), _) => bold(format!("-{short}")),
+                (None, long) => bold(format!("--{}", long.unwrap())),
+            });
+            if let Some(value) = value_name(option) {
+                line.extend([roman(UNBROKEN), italic(value)]);
+            }
+            if !with_next {
+                line.push(roman("]"));
+            }
+            if is_repeated(option) {
+                line.push(roman("..."));
+            }
+        }
+        for operand in operands {
+            let name = italic(value_name(operand).unwrap());
+            let dots = if is_repeated(operand) { "..." } else { "" };
+            if operand.is_last_set() {
+                line.extend([roman(" [-- "), name, roman(" ["), italic("ARG")]);
+                line.push(roman("]...]"));
+            } else if operand.is_required_set() {
+                line.extend([roman(" "), name, roman(dots)]);
+            } else {
+                line.extend([roman(" ["), name, roman("]"), roman(dots)]);
+            }
+        }
+        self.roff.text(line);
+    }
+
+    fn paragraphs<'a>(&mut self, paragraphs: impl Iterator<Item = &'a str>) {
+        for (index, paragraph) in paragraphs.enumerate() {
+            if index > 0 {
+                self.roff.control("PP", []);
+            }
+            self.roff.text(marked(paragraph));
+        }
+    }
+
+    fn tagged(&mut self, tag: Vec<Inline>, text: &str) {
+        self.roff.control("TP", []);
+        self.roff.text(tag);
+        self.roff.text(marked(text));
+    }
+
+    fn options(&mut self, options: Vec<&Arg>) {
+        let mut heading = None;
+        // Those without a heading of their own come first.
+        let (plain, headed): (Vec<_>, Vec<_>) = options
+            .into_iter()
+            .partition(|arg| arg.get_help_heading().is_none());
+        for option in plain.into_iter().chain(headed) {
+            if option.get_help_heading() != heading {
+                heading = option.get_help_heading();
+                self.roff.control("SS", [heading.unwrap()]);
+            }
+            self.argument(option);
+        }
+    }
+
+    /// An option or operand, with all that its help says.
+    fn argument(&mut self, arg: &Arg) {
+        let mut tag = Vec::new();
+        if let Some(short) = arg.get_short() {
+            tag.push(bold(format!("-{short}")));
+        }
+        if let Some(long) = arg.get_long() {
+            let comma = if tag.is_empty() { "" } else { ", " };
+            tag.extend([roman(comma), bold(format!("--{long}"))]);
+        }
+        if let Some(value) = value_name(arg) {
+            let space = if tag.is_empty() { "" } else { " " };
+            tag.extend([roman(space), italic(value)]);
+        }
+        let help = arg.get_long_help().or(arg.get_help()).unwrap().to_string();
+        let default = arg.get_default_values().first();
+        let default = match default.filter(|_| arg.get_action().takes_values()) {
+            Some(default) if !arg.is_hide_default_value_set() => {
+                format!(" The default is {}.", default.to_string_lossy())
+            }
+            _ => String::new(),
+        };
+        let help = help.replacen("\n\n", ". ", 1);
+        let dot = if help.ends_with('.') { "" } else { "." };
+        self.tagged(tag, &format!("{help}{dot}{default}"));
+    }
+
+    /// The sections that are kept as text; the examples come before those on the kernel.
+    fn notes(&mut self, texts: &str, is_program: bool, verbs: &[&Command]) {
+        let text = |kind: &str| {
+            let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli");
+            fs::read_to_string(source.join(kind).join(format!("{texts}.txt"))).unwrap()
+        };
+        // What stands right after a heading is a paragraph already.
+        let mut is_first = false;
+        for block in text("notes").split("\n\n") {
+            let block = block.trim_end();
+            let is_heading = block.chars().all(|c| c.is_ascii_uppercase() || c == ' ');
+            if is_heading {
+                if block == "NOTES" {
+                    self.examples(&text("examples"));
+                }
+                self.section(block);
+                if block == "SEE ALSO" {
+                    match is_program {
+                        true => verbs.iter().for_each(|verb| {
+                            let name = verb.get_name();
+                            self.roff.text(marked(&format!("shmtool-{name}(1),")));
+                        }),
+                        false => drop(self.roff.text(marked("shmtool(1),"))),
+                    }
+                }
+            } else if let Some((tag, text)) = block
+                .strip_prefix("  ")
+                .and_then(|block| block.split_once("  "))
+            {
+                self.tagged(vec![bold(tag)], text);
+            } else {
+                if !is_first {
+                    self.roff.control("PP", []);
+                }
+                self.roff.text(marked(block));
+            }
+            is_first = is_heading;
+        }
+    }
+
+    fn examples(&mut self, text: &str) {
+        self.section("EXAMPLES");
+        let mut is_literal = false;
+        let mut is_first = true;
+        for line in text.lines().skip(1) {
+            let literal = line.strip_prefix("    ");
+            if literal.is_some() != is_literal {
+                self.roff
+                    .control(if is_literal { "EE" } else { "EX" }, [])
+                    .control(if is_literal { "RE" } else { "RS" }, []);
+                is_literal = !is_literal;
+            }
+            if let Some(literal) = literal {
+                self.roff.text([roman(literal)]);
+            } else if !line.is_empty() {
+                if !is_first {
+                    self.roff.control("PP", []);
+                }
+                self.roff.text(marked(line.trim()));
+                is_first = false;
+            }
+        }
+        if is_literal {
+            self.roff.control("EE", []).control("RE", []);
+        }
+    }
+
+    /// The page's source, in lines that are not too long.
+    fn finish(self) -> String {
+        let mut page = String::new();
+        let mut is_literal = false;
+        for line in self.roff.to_roff().lines() {
+            match line {
+                ".EX" => is_literal = true,
+                ".EE" => is_literal = false,
+                _ => {}
+            }
+            let mut rest = line;
+            while !is_literal && !line.starts_with('.') && rest.len() > WIDTH {
+                let Some(space) = rest[..WIDTH].rfind(' ') else {
+                    break;
+                };
+                page += &rest[..space];
+                page.push('\n');
+                rest = &rest[space + 1..];
+                // At the start of a line they are requests.
+                if rest.starts_with(['.', '\'']) {
+                    page += r"\&";
+                }
+            }
+            page += rest;
+            page.push('\n');
+        }
+        page.replace(UNBROKEN, r"\ ")
+    }
+}
+
+fn value_name(arg: &Arg) -> Option<String> {
+    let names = arg.get_value_names()?;
+    (arg.is_positional() || arg.get_action().takes_values()).then(|| names.join(" "))
+}
+
+/// Whether it may be said several times; a LIST is one.
+fn is_repeated(arg: &Arg) -> bool {
+    matches!(arg.get_action(), clap::ArgAction::Append) && arg.get_value_delimiter().is_none()
+}
+
+/// What stands for something that the user says.
+const VALUE_NAMES: [&str; 16] = [
+    "ARG", "COMMAND", "DURATION", "FILE", "FILTER", "KEY", "LIST", "MODE", "NAME", "OLD", "OP",
+    "PATTERN", "PID", "SIZE", "TYPE", "VALUE",
+];
+
+/// A text with options, commands and manual pages in bold, and what the user says in italics.
+fn marked(text: &str) -> Vec<Inline> {
+    let mut inlines = Vec::new();
+    for (index, word) in text.split([' ', '\n']).enumerate() {
+        if index > 0 {
+            inlines.push(roman(" "));
+        }
+        let core = word.trim_start_matches(['(', '"', '[']);
+        let (before, core) = word.split_at(word.len() - core.len());
+        inlines.push(roman(before));
+        if let Some((name, rest)) = core.split_once('(')
+            && rest.starts_with(|c: char| c.is_ascii_digit())
+        {
+            inlines.extend([bold(name), roman(format!("({rest}"))]);
+            continue;
+        }
+        let stem = core.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        let singular = stem.strip_suffix('s').unwrap_or(stem);
+        let is_option = core.starts_with('-')
+            && core.trim_start_matches('-').len() < core.len()
+            && core
+                .trim_start_matches('-')
+                .starts_with(|c: char| c.is_ascii_alphabetic());
+        if is_option || stem == "shmtool" {
+            inlines.extend([bold(stem), roman(&core[stem.len()..])]);
+        } else if VALUE_NAMES.contains(&singular) {
+            inlines.extend([italic(singular), roman(&core[singular.len()..])]);
+        } else {
+            inlines.push(roman(core));
+        }
+    }
+    inlines
+}
