@@ -38,10 +38,9 @@ fn examples<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<Example> {
     examples
 }
 
-/// Runs the examples in one shell, one after the other, and compares what each prints.
-fn run_all(examples: &[Example]) {
+/// Runs the examples in one shell in this directory, one after the other, and compares what each prints.
+fn run_all(examples: &[Example], directory: &Path) {
     const END: &str = "\u{1}";
-    let directory = tempfile::tempdir().unwrap();
     let mut script = "trap 'kill $(jobs -p) 2> /dev/null' EXIT\nexec 2>&1\n".to_owned();
     for Example { command, .. } in examples {
         // The status is that of the example, for the next to look at.
@@ -57,7 +56,7 @@ fn run_all(examples: &[Example]) {
     let mut shell = Command::new("sh");
     shell
         .args(["-c", &script])
-        .current_dir(&directory)
+        .current_dir(directory)
         .env("PATH", format!("{}:{path}", program.display()));
     let output = String::from_utf8(run(&mut shell).stdout).unwrap();
     let end = format!("{END}\n");
@@ -105,7 +104,7 @@ fn manual(page: &str) {
     in_private_shm(
         &format!("the_examples_of_{}", page.replace('-', "_")),
         "size=64m",
-        || run_all(&examples),
+        || run_all(&examples, tempfile::tempdir().unwrap().path()),
     );
 }
 
@@ -144,23 +143,34 @@ fn the_examples_of_unlink() {
     manual("unlink");
 }
 
-/// Blocks of `console` are sessions, all in one shell; those of `sh` are for pasting, and are done without a word
-/// in the shell that they were pasted into.
+/// Blocks of `console` are sessions, all in one shell. Those of `sh` are for pasting: nothing in them fails or
+/// complains. Those of `c` are files, named by their first line.
 #[test]
 fn the_examples_of_the_readme() {
-    let text = include_str!("../README.md");
+    let Some(_) = c_program() else { return };
+    let directory = tempfile::tempdir().unwrap();
     let mut all = Vec::new();
-    for block in text.split("\n```").skip(1).step_by(2) {
+    for block in include_str!("../README.md")
+        .split("\n```")
+        .skip(1)
+        .step_by(2)
+    {
         let (kind, body) = block.split_once('\n').unwrap();
         match kind {
             "console" => all.extend(examples(body.lines())),
             "sh" if body.contains("shmtool ") => all.push(Example {
-                command: body.to_owned(),
+                command: format!("(set -e\n{body}\n) > /dev/null || echo failed"),
                 prints: Vec::new(),
             }),
+            "c" => {
+                let (name, _) = body.strip_prefix("// ").unwrap().split_once('\n').unwrap();
+                fs::write(directory.path().join(name), body).unwrap();
+            }
             _ => {}
         }
     }
     assert!(all.len() > 10, "{all:?}");
-    in_private_shm("the_examples_of_the_readme", "size=256m", || run_all(&all));
+    in_private_shm("the_examples_of_the_readme", "size=256m", || {
+        run_all(&all, directory.path())
+    });
 }
