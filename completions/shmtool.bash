@@ -1,407 +1,136 @@
-_shmtool() {
-    local i cur prev opts cmd
-    COMPREPLY=()
-    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-        cur="$2"
-    else
-        cur="${COMP_WORDS[COMP_CWORD]}"
-    fi
-    prev="$3"
-    cmd=""
-    opts=""
+# Completion of shmtool for bash. Made by RENEW=1 cargo test --test generated.
 
-    for i in "${COMP_WORDS[@]:0:COMP_CWORD}"
-    do
-        case "${cmd},${i}" in
-            ",$1")
-                cmd="shmtool"
-                ;;
-            shmtool,cat)
-                cmd="shmtool__subcmd__cat"
-                ;;
-            shmtool,create)
-                cmd="shmtool__subcmd__create"
-                ;;
-            shmtool,help)
-                cmd="shmtool__subcmd__help"
-                ;;
-            shmtool,ls)
-                cmd="shmtool__subcmd__ls"
-                ;;
-            shmtool,read-int)
-                cmd="shmtool__subcmd__read__subcmd__int"
-                ;;
-            shmtool,unlink)
-                cmd="shmtool__subcmd__unlink"
-                ;;
-            shmtool,write-int)
-                cmd="shmtool__subcmd__write__subcmd__int"
-                ;;
-            shmtool__subcmd__help,cat)
-                cmd="shmtool__subcmd__help__subcmd__cat"
-                ;;
-            shmtool__subcmd__help,create)
-                cmd="shmtool__subcmd__help__subcmd__create"
-                ;;
-            shmtool__subcmd__help,help)
-                cmd="shmtool__subcmd__help__subcmd__help"
-                ;;
-            shmtool__subcmd__help,ls)
-                cmd="shmtool__subcmd__help__subcmd__ls"
-                ;;
-            shmtool__subcmd__help,read-int)
-                cmd="shmtool__subcmd__help__subcmd__read__subcmd__int"
-                ;;
-            shmtool__subcmd__help,unlink)
-                cmd="shmtool__subcmd__help__subcmd__unlink"
-                ;;
-            shmtool__subcmd__help,write-int)
-                cmd="shmtool__subcmd__help__subcmd__write__subcmd__int"
-                ;;
-            *)
-                ;;
+# Offers those of its arguments that go on from what was typed.
+_shmtool_offer() {
+    local candidate
+    for candidate; do
+        candidate=$option$candidate
+        [[ $candidate == "$typed"* ]] && COMPREPLY+=("${candidate#"$kept"}")
+    done
+}
+
+# Offers the objects that there are. A name may hold anything: it is quoted, and one that is shown escaped is left out.
+_shmtool_names() {
+    local line name all=
+    [[ " ${words[*]} " == *\ -a* || " ${words[*]} " == *\ --all\ * ]] && all=-a
+    while IFS= read -r line; do
+        [[ $line == */* && $line != *\\* ]] || continue
+        name=/${line#*/}
+        [[ -n $typed && $typed != /* ]] && name=${name#/}
+        [[ $name == "$typed"* ]] || continue
+        name=${name#"$kept"}
+        case $quote in
+            '') printf -v name %q "$name" ;;
+            \") [[ $name == *[\"\$\`\!]* ]] && continue ;;
+            *) [[ $name == *\'* ]] && continue ;;
         esac
+        COMPREPLY+=("$name")
+    done < <("${words[0]}" ls $all -o size,name 2> /dev/null)
+}
+
+_shmtool() {
+    # Readline breaks words at = and : where the shell does not: they are put together again.
+    local rest=$COMP_LINE piece trimmed
+    local -a words=()
+    for piece in "${COMP_WORDS[@]:0:COMP_CWORD+1}"; do
+        trimmed=${rest#"${rest%%[![:space:]]*}"}
+        if ((${#words[@]})) && [[ $trimmed == "$rest" ]]; then
+            words[${#words[@]}-1]+=$piece
+        else
+            words+=("$piece")
+        fi
+        rest=${trimmed#"$piece"}
     done
 
-    case "${cmd}" in
-        shmtool)
-            opts="-h -V --help --version cat create write-int read-int ls unlink help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
+    # What was typed of the word, and how much of that readline keeps; both without quotes.
+    local last=$((${#words[@]} - 1)) quote= typed kept option=
+    typed=${words[last]}
+    case $typed in
+        \"*|\'*) quote=${typed:0:1} typed=${typed:1} ;;
+    esac
+    kept=${typed:0:${#typed}-${#2}}
+    [[ $quote ]] || typed=${typed//\\/} kept=${kept//\\/}
+
+    COMPREPLY=()
+    if ((last == 1)); then
+        _shmtool_offer cat create write-int read-int ls unlink help -h --help -V --version
+        return
+    fi
+
+    # What stands before it: operands, an option that wants a value, a --.
+    local index operands=0 wants= dashes=
+    for ((index = 2; index < last; index++)); do
+        if [[ $wants ]]; then
+            wants=
+        elif [[ $dashes ]]; then
+            ((operands++))
+        else
+            case ${words[index]} in
+                --) dashes=$index ;;
+                --count|--from|--glob|--if|--length|--mode|--offset|--older-than|--output|--owner|--size|--sort|--timeout|--type|--until|-g|-m|-o|-s|-t) wants=${words[index]} ;;
+                -?*) ;;
+                *) ((operands++)) ;;
             esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
+        fi
+    done
+    if [[ ! $wants && ! $dashes && $typed == --*=* ]]; then
+        wants=${typed%%=*} option=$wants=
+    fi
+
+    case $wants in
+        '') ;;
+        --type|-t) _shmtool_offer i8 i16 i32 i64 u8 u16 u32 u64; return ;;
+        --sort) _shmtool_offer name size used age; return ;;
+        --owner) _shmtool_offer $(compgen -u); return ;;
+        --until)
+            compopt -o nospace
+            _shmtool_offer eq: ne: lt: le: gt: ge:
+            return
             ;;
-        shmtool__subcmd__cat)
-            opts="-h --shm --offset --length --progress --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --offset)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --length)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
+        --output|-o)
+            compopt -o nospace
+            local list=${typed#"$option"}
+            [[ $list == *,* ]] && option+=${list%,*},
+            _shmtool_offer name type size used mode owner uid group gid inode links modified changed age processes
+            return
+            ;;
+        --from) compopt -o default; return ;;
+        *) return ;;
+    esac
+
+    local verb=${words[1]}
+    if [[ ! $dashes && $typed == -* ]]; then
+        case $verb in
+        cat) _shmtool_offer --shm --offset --length --progress -h --help ;;
+        create) _shmtool_offer -s --size -m --mode --from --sparse --progress --exist-ok --resize --replace -h --help ;;
+        write-int) _shmtool_offer -t --type --offset --no-create --add --swap --if -h --help ;;
+        read-int) _shmtool_offer -t --type --offset --count -x --hex --until --timeout -h --help ;;
+        ls) _shmtool_offer -a --all -p --processes --unlinked --sort -r --reverse -b --bytes -n --numeric -q --names -0 --null -o --output -J --json -g --glob --owner --older-than --unused -h --help ;;
+        unlink) _shmtool_offer -a --all -f --force -n --dry-run -v --verbose -g --glob --owner --older-than --unused -h --help ;;
+        help) _shmtool_offer  ;;
+        esac
+        return
+    fi
+    case $verb in
+        help) ((operands == 0)) && _shmtool_offer cat create write-int read-int ls unlink help ;;
+        cat)
+            case " ${words[*]} " in
+                *\ --shm\ *) _shmtool_names ;;
+                *) compopt -o default ;;
             esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
             ;;
-        shmtool__subcmd__create)
-            opts="-s -m -h --size --mode --from --sparse --progress --exist-ok --resize --replace --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
+        create)
+            if [[ ! $dashes ]]; then
+                _shmtool_names
+            elif ((dashes == last - 1)); then
+                COMPREPLY=($(compgen -c -- "$typed"))
+            else
+                compopt -o default
             fi
-            case "${prev}" in
-                --size)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -s)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --mode)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -m)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --from)
-                    local oldifs
-                    if [ -n "${IFS+x}" ]; then
-                        oldifs="$IFS"
-                    fi
-                    IFS=$'\n'
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    if [ -n "${oldifs+x}" ]; then
-                        IFS="$oldifs"
-                    fi
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o filenames
-                    fi
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
             ;;
-        shmtool__subcmd__help)
-            opts="cat create write-int read-int ls unlink help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        shmtool__subcmd__help__subcmd__cat)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        shmtool__subcmd__help__subcmd__create)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        shmtool__subcmd__help__subcmd__help)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        shmtool__subcmd__help__subcmd__ls)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        shmtool__subcmd__help__subcmd__read__subcmd__int)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        shmtool__subcmd__help__subcmd__unlink)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        shmtool__subcmd__help__subcmd__write__subcmd__int)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        shmtool__subcmd__ls)
-            opts="-a -p -r -b -n -q -0 -o -J -g -h --all --processes --unlinked --sort --reverse --bytes --numeric --names --null --output --json --glob --owner --older-than --unused --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --sort)
-                    COMPREPLY=($(compgen -W "name size used age" -- "${cur}"))
-                    return 0
-                    ;;
-                --output)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -o)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --glob)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -g)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --owner)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --older-than)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        shmtool__subcmd__read__subcmd__int)
-            opts="-t -x -h --type --offset --count --hex --until --timeout --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --type)
-                    COMPREPLY=($(compgen -W "i8 i16 i32 i64 u8 u16 u32 u64" -- "${cur}"))
-                    return 0
-                    ;;
-                -t)
-                    COMPREPLY=($(compgen -W "i8 i16 i32 i64 u8 u16 u32 u64" -- "${cur}"))
-                    return 0
-                    ;;
-                --offset)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --count)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --until)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --timeout)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        shmtool__subcmd__unlink)
-            opts="-a -f -n -v -g -h --all --force --dry-run --verbose --glob --owner --older-than --unused --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --glob)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -g)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --owner)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --older-than)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        shmtool__subcmd__write__subcmd__int)
-            opts="-t -h --type --offset --no-create --add --swap --if --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --type)
-                    COMPREPLY=($(compgen -W "i8 i16 i32 i64 u8 u16 u32 u64" -- "${cur}"))
-                    return 0
-                    ;;
-                -t)
-                    COMPREPLY=($(compgen -W "i8 i16 i32 i64 u8 u16 u32 u64" -- "${cur}"))
-                    return 0
-                    ;;
-                --offset)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --if)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
+        read-int|write-int) ((operands == 0)) && _shmtool_names ;;
+        ls|unlink) _shmtool_names ;;
     esac
 }
 
-if [[ "${BASH_VERSINFO[0]}" -eq 4 && "${BASH_VERSINFO[1]}" -ge 4 || "${BASH_VERSINFO[0]}" -gt 4 ]]; then
-    complete -F _shmtool -o nosort -o bashdefault -o default shmtool
-else
-    complete -F _shmtool -o bashdefault -o default shmtool
-fi
+complete -F _shmtool shmtool

@@ -1,3 +1,48 @@
+# Completion of shmtool for fish. Made by RENEW=1 cargo test --test generated.
+
+# The objects that there are, with their sizes. One that is shown escaped is left out.
+function __shmtool_names
+    set -l all
+    if string match -qr -- '^(-a.*|--all)$' (commandline -opc)
+        set all -a
+    end
+    for line in (shmtool ls $all -o size,name 2> /dev/null)
+        string match -qr '\\\\' -- $line
+        and continue
+        set -l parts (string match -r '^ *(\S+) +(/.*)$' -- $line)
+        and printf '%s\t%s\n' $parts[3] $parts[2]
+    end
+end
+
+function __shmtool_columns
+    # What is there already, up to the last comma, stays.
+    set -l before (string match -r '^.*,' -- (commandline -ct | string replace -r '^--output=' ''))
+    for column in 'name	the NAME' 'type	memory or semaphore' 'size	the size in bytes' 'used	the memory it really takes, in bytes' 'mode	who may read and write it' 'owner	the user who owns it' 'uid	the owners number' 'group	its group' 'gid	the groups number' 'inode	its number in the file system' 'links	how many names it has' 'modified	when it was last written to' 'changed	when its mode, owner or names last changed' 'age	the time since the later of the two, in seconds' 'processes	who has it mapped or open'
+        printf '%s%s\n' "$before" $column
+    end
+end
+
+function __shmtool_conditions
+    printf '%s\n' (string replace -r '\t' ':\t' -- 'eq	equal' 'ne	not equal' 'lt	less than' 'le	less or equal' 'gt	greater than' 'ge	greater or equal')
+end
+
+# Whether no NAME was said yet.
+function __shmtool_wants_name
+    not string match -q -- '/*' (commandline -opc)
+end
+
+function __shmtool_has
+    contains -- $argv[1] (commandline -opc)
+end
+
+complete -c shmtool -n '__fish_shmtool_using_subcommand cat; and __shmtool_has --shm' -f -a '(__shmtool_names)'
+complete -c shmtool -n '__fish_shmtool_using_subcommand cat; and not __shmtool_has --shm' -F
+complete -c shmtool -n '__fish_shmtool_using_subcommand create; and not __shmtool_has --' -f -a '(__shmtool_names)'
+complete -c shmtool -n '__fish_shmtool_using_subcommand create; and __shmtool_has --' -F -a '(__fish_complete_command)'
+complete -c shmtool -n '__fish_shmtool_using_subcommand write-int read-int' -f
+complete -c shmtool -n '__fish_shmtool_using_subcommand write-int read-int; and __shmtool_wants_name' -f -a '(__shmtool_names)'
+complete -c shmtool -n '__fish_shmtool_using_subcommand ls unlink' -f -a '(__shmtool_names)'
+
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_shmtool_global_optspecs
     string join \n h/help V/version
@@ -33,13 +78,13 @@ complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "read-int" -d 'Print
 complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "ls" -d 'List shared memory objects, and who uses them'
 complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "unlink" -d 'Remove the names of shared memory objects, or sweep away what nobody uses'
 complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l offset -d 'Leave out this many bytes at the start of each operand' -r
-complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l length -d 'Print at most this many bytes of each operand' -r
+complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l offset -d 'Leave out this many bytes at the start of each operand' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l length -d 'Print at most this many bytes of each operand' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l shm -d 'Print shared memory objects: the operands are their NAMEs'
 complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l progress -d 'Show how far it is, on a terminal'
 complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c shmtool -n "__fish_shmtool_using_subcommand create" -s s -l size -d 'How many bytes: 4096, 64K, 1M' -r
-complete -c shmtool -n "__fish_shmtool_using_subcommand create" -s m -l mode -d 'Who may read and write it, as for chmod' -r
+complete -c shmtool -n "__fish_shmtool_using_subcommand create" -s s -l size -d 'How many bytes: 4096, 64K, 1M' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand create" -s m -l mode -d 'Who may read and write it, as for chmod' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l from -d 'Fill it with the bytes of FILE; - is standard input' -r -F
 complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l sparse -d 'Do not set the memory aside at once'
 complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l progress -d 'Show how far it is with FILE, on a terminal'
@@ -55,8 +100,8 @@ u8\t''
 u16\t''
 u32\t''
 u64\t''"
-complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l offset -d 'How many bytes into the object the integer starts' -r
-complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l if -d 'Store VALUE only if the integer is OLD; else the status is 5' -r
+complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l offset -d 'How many bytes into the object the integer starts' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l if -d 'Store VALUE only if the integer is OLD; else the status is 5' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l no-create -d 'A missing object is an error (status 3), and is not made'
 complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l add -d 'Add VALUE to the integer, and print the new one'
 complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l swap -d 'Store VALUE, and print the integer that was there before'
@@ -69,20 +114,20 @@ u8\t''
 u16\t''
 u32\t''
 u64\t''"
-complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l offset -d 'How many bytes into the object the integer starts' -r
-complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l count -d 'Print this many integers, or all to the end of the object' -r
-complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l until -d 'Wait until the integer is VALUE; ge:4 is 4 or more' -r
-complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l timeout -d 'Give up after this time (status 124): 30s, 10m; 0 looks once' -r
+complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l offset -d 'How many bytes into the object the integer starts' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l count -d 'Print this many integers, or all to the end of the object' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l until -d 'Wait until the integer is VALUE; ge:4 is 4 or more' -r -f -a "(__shmtool_conditions)"
+complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l timeout -d 'Give up after this time (status 124): 30s, 10m; 0 looks once' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -s x -l hex -d 'Print the bits of the type\'s width, as 0x0000002a'
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l sort -d 'Order by name, size, used or age' -r -f -a "name\t''
 size\t''
 used\t''
 age\t''"
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s o -l output -d 'Show these columns: name, type, size, used, mode, owner, uid, group, gid, inode, links, modified, changed, age, processes' -r
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s g -l glob -d 'Whose name matches; with !PATTERN, does not match' -r
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l owner -d 'Which belong to this user, by name or number' -r
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l older-than -d 'Which were not modified for this time: 30s, 10m, 4h, 2d' -r
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s o -l output -d 'Show these columns: name, type, size, used, mode, owner, uid, group, gid, inode, links, modified, changed, age, processes' -r -f -a "(__shmtool_columns)"
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s g -l glob -d 'Whose name matches; with !PATTERN, does not match' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l owner -d 'Which belong to this user, by name or number' -r -f -a "(__fish_complete_users)"
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l older-than -d 'Which were not modified for this time: 30s, 10m, 4h, 2d' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s a -l all -d 'List named semaphores too'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s p -l processes -d 'Show who has each object mapped or open'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l unlinked -d 'List objects whose names are gone, and who still holds them'
@@ -94,9 +139,9 @@ complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s 0 -l null -d 'Wit
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s J -l json -d 'Print everything that is known, as JSON'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l unused -d 'Which no process, in any container, has open or mapped'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s g -l glob -d 'Whose name matches; with !PATTERN, does not match' -r
-complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l owner -d 'Which belong to this user, by name or number' -r
-complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l older-than -d 'Which were not modified for this time: 30s, 10m, 4h, 2d' -r
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s g -l glob -d 'Whose name matches; with !PATTERN, does not match' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l owner -d 'Which belong to this user, by name or number' -r -f -a "(__fish_complete_users)"
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l older-than -d 'Which were not modified for this time: 30s, 10m, 4h, 2d' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s a -l all -d 'Remove named semaphores too'
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s f -l force -d 'Take what is in use too; a missing NAME is no error'
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s n -l dry-run -d 'Remove nothing, and print what would go'

@@ -89,7 +89,7 @@ pub struct CreateArgs {
 pub struct FilterArgs {
     /// Whose name matches; with !PATTERN, does not match
     ///
-    /// * is any text, ? is any one byte, [a-z] one of these, {a,b} one or the other. The first slash may be left out. If
+    /// A * is any text, ? any one byte, [a-z] one of these, {a,b} one or the other. The first slash may be left out. If
     /// there are several, any of those without !, and none of those with it.
     #[arg(short, long = "glob", value_name = "PATTERN", value_parser = parser(filter::parse_pattern))]
     pub globs: Vec<Pattern>,

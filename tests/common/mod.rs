@@ -156,7 +156,7 @@ impl Drop for Name {
 }
 
 /// Not by eprintln!, which is kept from whoever runs a test that passes.
-fn skipped(why: &str) {
+pub fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }
 

@@ -1,9 +1,9 @@
 //! The manual pages and completions are made from `cli.rs` and the text beside it, and checked in.
 
+mod completions;
 mod manual;
 
-use clap::CommandFactory;
-use clap_complete::Shell;
+use clap::{Command, CommandFactory};
 use shmtool::cli::Cli;
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,6 +22,13 @@ fn files(directory: &Path) -> BTreeMap<String, String> {
         )
     });
     files.collect()
+}
+
+/// The command line, with the options of every verb.
+fn program() -> Command {
+    let mut program = Cli::command();
+    program.build();
+    program
 }
 
 fn is_up_to_date(directory: &str, generate: impl FnOnce(&Path)) {
@@ -50,17 +57,13 @@ fn is_up_to_date(directory: &str, generate: impl FnOnce(&Path)) {
 #[test]
 fn manual_pages_are_up_to_date() {
     is_up_to_date("man", |directory| {
-        let mut program = Cli::command();
-        program.build();
-        manual::write_pages(&program, directory);
+        manual::write_pages(&program(), directory)
     });
 }
 
 #[test]
 fn completions_are_up_to_date() {
     is_up_to_date("completions", |directory| {
-        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-            clap_complete::generate_to(shell, &mut Cli::command(), "shmtool", directory).unwrap();
-        }
+        completions::write_scripts(&program(), directory)
     });
 }

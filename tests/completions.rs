@@ -1,0 +1,231 @@
+//! The completions, in the real shells: lines are typed at a terminal, TABs and all, and what the commands then
+//! print shows what became of them.
+
+mod common;
+
+use common::*;
+use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
+use nix::unistd::setsid;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Instant;
+
+/// A name in which a shell would find much to do.
+const HOSTILE: &str = "/unique it's $(touch hacked) \"q\" `touch hacked` *";
+
+/// What is typed, and what is printed then.
+const LINES: [(&str, &str); 12] = [
+    // Verbs, and objects.
+    ("shmtool re\t/uni\t", "42"),
+    ("shmtool cat --shm /uni\t| wc -c", "4"),
+    // The slash is not needed.
+    ("shmtool ls -q plai\t", "/plain:1"),
+    ("shmtool ls -q /plain:\t", "/plain:1"),
+    ("shmtool ls -q \"/plai\t", "/plain:1"),
+    // Options.
+    (
+        "shmtool write-int --no-c\t/missing 1",
+        "shmtool: /missing: no such object",
+    ),
+    // TYPEs, and values after a =.
+    ("shmtool read-int --ty\tu6\t/eig\t", "7"),
+    // Comparisons.
+    ("shmtool read-int --until n\t7 /uni\t", "42"),
+    // Columns, one after the other.
+    (
+        "shmtool ls -b -o size,lin\t /plai\t | tail -1",
+        "   8      1",
+    ),
+    // KEYs.
+    ("shmtool ls -q --sort ag\t/plai\t", "/plain:1"),
+    // Files where files go.
+    ("shmtool cat fil\t", "contents"),
+    // COMMANDs where they go.
+    ("shmtool create /new -- shmtoo\t ls -q /new", "/new"),
+];
+
+/// A shell at a terminal.
+struct Terminal {
+    shell: Child,
+    master: File,
+    output: Receiver<Vec<u8>>,
+    /// What it has printed since the last line was typed.
+    printed: String,
+}
+
+impl Terminal {
+    fn start(command: &mut Command) -> Terminal {
+        let pty = nix::pty::openpty(None, None).unwrap();
+        let mut settings = tcgetattr(&pty.slave).unwrap();
+        settings.local_flags.remove(LocalFlags::ECHO);
+        tcsetattr(&pty.slave, SetArg::TCSANOW, &settings).unwrap();
+        let slave = || pty.slave.try_clone().unwrap();
+        command.stdin(slave()).stdout(slave()).stderr(slave());
+        // SAFETY: setsid and ioctl are system calls, and may be made between fork and exec.
+        unsafe {
+            command.pre_exec(|| {
+                setsid()?;
+                nix::libc::ioctl(0, nix::libc::TIOCSCTTY, 0);
+                Ok(())
+            })
+        };
+        let shell = command.spawn().unwrap();
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let master = File::from(pty.master);
+        let mut reader = master.try_clone().unwrap();
+        let (sender, output) = channel();
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = reader.read(&mut bytes) {
+                if sender.send(bytes[..count].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Terminal {
+            shell,
+            master,
+            output,
+            printed: String::new(),
+        }
+    }
+
+    fn type_in(&mut self, text: &str) {
+        self.printed.clear();
+        self.master.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Waits until this is there.
+    fn wait_for(&mut self, text: &str) {
+        let start = Instant::now();
+        while !self.printed.contains(text) {
+            let left = HANG.saturating_sub(start.elapsed());
+            match self.output.recv_timeout(left) {
+                Ok(bytes) => self.printed += &String::from_utf8_lossy(&bytes),
+                Err(_) => panic!("no {text:?} in {:?}", self.printed),
+            }
+        }
+    }
+
+    /// Types a line, and gives what is printed then.
+    fn prints(&mut self, line: &str) -> String {
+        // Neither is in what is typed, which the shell shows too.
+        self.type_in(&format!("printf '<%s\\n' 1; {line}; printf '%s>\\n' 2\r"));
+        self.wait_for("\n2>");
+        let after = self.printed.rsplit_once("<1\r\n").unwrap().1;
+        after
+            .split_once("2>")
+            .unwrap()
+            .0
+            .replace('\r', "")
+            .trim_end()
+            .to_owned()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.shell.kill();
+        let _ = self.shell.wait();
+    }
+}
+
+fn complete_in(test: &str, shell: &str, args: &[&str], setup: &str) {
+    let found = Command::new(shell)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status();
+    if found.is_err() {
+        return skipped(&format!("no {shell}"));
+    }
+    in_private_shm(test, "size=1m", || {
+        let home = tempfile::tempdir().unwrap();
+        run(&mut shmtool(["write-int", HOSTILE, "42"])).prints("");
+        run(&mut shmtool(["write-int", "-t", "u64", "/eight", "7"])).prints("");
+        run(&mut shmtool(["write-int", "-t", "i64", "/plain:1", "7"])).prints("");
+        run(&mut shmtool(["write-int", "/with\nnewline", "1"])).prints("");
+        fs::write(home.path().join("file"), "contents\n").unwrap();
+        let program = Path::new(env!("CARGO_BIN_EXE_shmtool")).parent().unwrap();
+        let path = std::env::var("PATH").unwrap();
+        let mut command = Command::new(shell);
+        command
+            .args(args)
+            .current_dir(&home)
+            .env_clear()
+            .env("HOME", home.path())
+            .env("PATH", format!("{}:{path}", program.display()))
+            .env("LC_ALL", "C.UTF-8")
+            .env("TERM", "dumb");
+        let mut terminal = Terminal::start(&mut command);
+        let completions = concat!(env!("CARGO_MANIFEST_DIR"), "/completions");
+        terminal.type_in(&format!(
+            "{}; printf '<%s>' 1\r",
+            setup.replace("@", completions)
+        ));
+        terminal.wait_for("<1>");
+        for (line, printed) in LINES {
+            assert_eq!(terminal.prints(line), printed, "{shell}: {line}");
+        }
+        assert!(!home.path().join("hacked").exists());
+    });
+}
+
+#[test]
+fn bash_completes() {
+    let setup = "source @/shmtool.bash";
+    complete_in(
+        "bash_completes",
+        "bash",
+        &["--norc", "--noprofile", "-i"],
+        setup,
+    );
+}
+
+#[test]
+fn zsh_completes() {
+    let setup = "fpath=(@ $fpath); autoload -U compinit; compinit -u; unsetopt zle_bracketed_paste";
+    complete_in("zsh_completes", "zsh", &["-f", "-i"], setup);
+}
+
+#[test]
+fn fish_completes() {
+    complete_in("fish_completes", "fish", &["-i"], "source @/shmtool.fish");
+}
+
+#[test]
+fn fish_shows_sizes() {
+    let source = concat!(
+        "source ",
+        env!("CARGO_MANIFEST_DIR"),
+        "/completions/shmtool.fish"
+    );
+    in_private_shm("fish_shows_sizes", "size=1m", || {
+        run(&mut shmtool([
+            "create",
+            "-s",
+            "8K",
+            "/with space",
+            "/sem.not",
+        ]))
+        .prints("");
+        let home = tempfile::tempdir().unwrap();
+        let mut fish = Command::new("fish");
+        let program = Path::new(env!("CARGO_BIN_EXE_shmtool")).parent().unwrap();
+        let path = std::env::var("PATH").unwrap();
+        fish.args(["-c", &format!("{source}; complete -C 'shmtool unlink /'")])
+            .env("HOME", home.path())
+            .env("PATH", format!("{}:{path}", program.display()));
+        match fish.output() {
+            Ok(_) => run(&mut fish).prints("/with space\t8KiB\n"),
+            Err(_) => return skipped("no fish"),
+        };
+    });
+}

@@ -1,0 +1,130 @@
+# Completion of shmtool for bash. Made by RENEW=1 cargo test --test generated.
+
+# Offers those of its arguments that go on from what was typed.
+_shmtool_offer() {
+    local candidate
+    for candidate; do
+        candidate=$option$candidate
+        [[ $candidate == "$typed"* ]] && COMPREPLY+=("${candidate#"$kept"}")
+    done
+}
+
+# Offers the objects that there are. A name may hold anything: it is quoted, and one that is shown escaped is left out.
+_shmtool_names() {
+    local line name all=
+    [[ " ${words[*]} " == *\ -a* || " ${words[*]} " == *\ --all\ * ]] && all=-a
+    while IFS= read -r line; do
+        [[ $line == */* && $line != *\\* ]] || continue
+        name=/${line#*/}
+        [[ -n $typed && $typed != /* ]] && name=${name#/}
+        [[ $name == "$typed"* ]] || continue
+        name=${name#"$kept"}
+        case $quote in
+            '') printf -v name %q "$name" ;;
+            \") [[ $name == *[\"\$\`\!]* ]] && continue ;;
+            *) [[ $name == *\'* ]] && continue ;;
+        esac
+        COMPREPLY+=("$name")
+    done < <("${words[0]}" ls $all -o size,name 2> /dev/null)
+}
+
+_shmtool() {
+    # Readline breaks words at = and : where the shell does not: they are put together again.
+    local rest=$COMP_LINE piece trimmed
+    local -a words=()
+    for piece in "${COMP_WORDS[@]:0:COMP_CWORD+1}"; do
+        trimmed=${rest#"${rest%%[![:space:]]*}"}
+        if ((${#words[@]})) && [[ $trimmed == "$rest" ]]; then
+            words[${#words[@]}-1]+=$piece
+        else
+            words+=("$piece")
+        fi
+        rest=${trimmed#"$piece"}
+    done
+
+    # What was typed of the word, and how much of that readline keeps; both without quotes.
+    local last=$((${#words[@]} - 1)) quote= typed kept option=
+    typed=${words[last]}
+    case $typed in
+        \"*|\'*) quote=${typed:0:1} typed=${typed:1} ;;
+    esac
+    kept=${typed:0:${#typed}-${#2}}
+    [[ $quote ]] || typed=${typed//\\/} kept=${kept//\\/}
+
+    COMPREPLY=()
+    if ((last == 1)); then
+        _shmtool_offer @VERBS@ -h --help -V --version
+        return
+    fi
+
+    # What stands before it: operands, an option that wants a value, a --.
+    local index operands=0 wants= dashes=
+    for ((index = 2; index < last; index++)); do
+        if [[ $wants ]]; then
+            wants=
+        elif [[ $dashes ]]; then
+            ((operands++))
+        else
+            case ${words[index]} in
+                --) dashes=$index ;;
+                @WITH_VALUE@) wants=${words[index]} ;;
+                -?*) ;;
+                *) ((operands++)) ;;
+            esac
+        fi
+    done
+    if [[ ! $wants && ! $dashes && $typed == --*=* ]]; then
+        wants=${typed%%=*} option=$wants=
+    fi
+
+    case $wants in
+        '') ;;
+        @TYPE@) _shmtool_offer @TYPES@; return ;;
+        @KEY@) _shmtool_offer @KEYS@; return ;;
+        @USER@) _shmtool_offer $(compgen -u); return ;;
+        @CONDITION@)
+            compopt -o nospace
+            _shmtool_offer @CONDITIONS@
+            return
+            ;;
+        @LIST@)
+            compopt -o nospace
+            local list=${typed#"$option"}
+            [[ $list == *,* ]] && option+=${list%,*},
+            _shmtool_offer @COLUMNS@
+            return
+            ;;
+        @FILE@) compopt -o default; return ;;
+        *) return ;;
+    esac
+
+    local verb=${words[1]}
+    if [[ ! $dashes && $typed == -* ]]; then
+        case $verb in
+@OPTIONS@
+        esac
+        return
+    fi
+    case $verb in
+        help) ((operands == 0)) && _shmtool_offer @VERBS@ ;;
+        cat)
+            case " ${words[*]} " in
+                *\ --shm\ *) _shmtool_names ;;
+                *) compopt -o default ;;
+            esac
+            ;;
+        create)
+            if [[ ! $dashes ]]; then
+                _shmtool_names
+            elif ((dashes == last - 1)); then
+                COMPREPLY=($(compgen -c -- "$typed"))
+            else
+                compopt -o default
+            fi
+            ;;
+        read-int|write-int) ((operands == 0)) && _shmtool_names ;;
+        ls|unlink) _shmtool_names ;;
+    esac
+}
+
+complete -F _shmtool shmtool
