@@ -41,13 +41,14 @@ fn examples<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<Example> {
 /// Runs the examples in one shell in this directory, one after the other, and compares what each prints.
 fn run_all(examples: &[Example], directory: &Path) {
     const END: &str = "\u{1}";
-    let mut script = "trap 'kill $(jobs -p) 2> /dev/null' EXIT\nexec 2>&1\n".to_owned();
+    let mut script = "trap 'kill $pids 2> /dev/null' EXIT\nexec 2>&1\n".to_owned();
     for Example { command, .. } in examples {
         // The status is that of the example, for the next to look at.
         script += &format!("{command}\nstatus=$?; printf '{END}\\n'\n");
         if command.ends_with('&') {
             // Until it is what it will be, and no longer a copy of the shell.
-            script += "while [ \"$(cat /proc/$!/comm)\" = sh ]; do sleep 0.01; done\n";
+            script +=
+                "pids=\"$pids $!\"; while [ \"$(cat /proc/$!/comm)\" = sh ]; do sleep 0.01; done\n";
         }
         script += "(exit $status)\n";
     }

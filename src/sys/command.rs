@@ -2,7 +2,6 @@
 
 use super::error::words;
 use super::signal;
-use super::stream;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
@@ -162,7 +161,6 @@ fn run(wait: &OwnedFd, command: &[CString], children: &SigAction) -> ! {
     // SAFETY: it is what it was before; there are no handlers.
     let prepared = unsafe { sigaction(Signal::SIGCHLD, children) }
         .map(drop)
-        .and_then(|()| stream::release_placeholders())
         .and_then(|()| signal::give_back());
     let errno = match prepared.and_then(|()| execvp(&command[0], command)) {
         Ok(never) => match never {},

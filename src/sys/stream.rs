@@ -22,21 +22,11 @@ pub(super) fn occupy_closed() {
         // SAFETY: F_GETFD takes no memory, and a descriptor that is not open is an error, `fcntl(2)`.
         if unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1 {
             CLOSED.fetch_or(1 << fd, Ordering::Relaxed);
-            // The lowest that is free, which is this one. It is meant to stay open.
+            // The lowest that is free, which is this one. It is meant to stay open, but for a command that is run.
             let placeholder = open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
             let _ = placeholder.map(OwnedFd::into_raw_fd);
         }
     }
-}
-
-/// Closes again what [`occupy_closed`] opened, for a command that is to find its streams as they were.
-pub(super) fn release_placeholders() -> nix::Result<()> {
-    for fd in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
-        if CLOSED.load(Ordering::Relaxed) & (1 << fd) != 0 {
-            nix::unistd::close(fd)?;
-        }
-    }
-    Ok(())
 }
 
 /// Standard input.
