@@ -1,10 +1,6 @@
-//! `cargo bench --bench listing`: 124,000 objects, as runners are known to collect them, against the peers
-//! that this machine has. All of it in a private `/dev/shm`, so that nobody's objects are swept.
+//! 124,000 objects, as runners are known to collect them.
 
-#[allow(dead_code, reason = "each bench uses its own part")]
-mod common;
-
-use common::{Contender, header, race, run};
+use crate::race::{Contender, Table, run};
 use nix::sys::resource::{UsageWho, getrusage};
 use std::fs;
 use std::io::Read;
@@ -14,64 +10,50 @@ use std::time::{Duration, Instant};
 const OBJECTS: usize = 124_000;
 const PROCESSES: usize = 300;
 
-fn main() {
-    // cargo test runs benches too, to see that they start; cargo bench says so.
-    if !std::env::args().any(|arg| arg == "--bench") {
-        return;
-    }
-    common::in_private_shm(inside);
-}
-
-fn inside() {
+pub fn compare(table: &mut Table) {
     fill();
-    let ours = |args: &[&str]| Contender::ours("shmtool", args);
-    let peer = |name, args: &[&str]| Contender::new(name, name, args).found();
-    let row = |ours, peers: Vec<Option<Contender>>| -> Vec<Contender> {
-        [ours]
-            .into_iter()
-            .chain(peers.into_iter().flatten())
-            .collect()
-    };
-
-    read_all(ours(&["ls"]).command());
-    read_all(ours(&["ls", "-J"]).command());
+    // The most of all children so far: none of the others is near it.
+    read_all(Contender::ours(&["ls"]).command());
+    read_all(Contender::ours(&["ls", "-J"]).command());
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("the usage of our children");
-    println!(
-        "peak memory of ls and ls -J, the larger: {} KiB",
+    table.note(format!(
+        "peak memory of ls and ls -J with 124,000 objects, the larger: {} KiB",
         usage.max_rss()
-    );
+    ));
 
-    let lsipc = peer("lsipc", &["-M"]).filter(|lsipc| {
+    let mut peers = vec![Contender::peer("ls", &["-l", "/dev/shm"])];
+    let lsipc = Contender::peer("lsipc", &["-M"]);
+    if table.has(&lsipc) {
         let text = lsipc.command().output().map(|output| output.stdout);
-        let knows_posix = text.is_ok_and(|text| text.len() > OBJECTS);
-        if !knows_posix {
-            println!("lsipc: too old to list POSIX shared memory, left out");
+        match text.is_ok_and(|text| text.len() > OBJECTS) {
+            true => peers.push(lsipc),
+            false => table.note("lsipc: too old to list POSIX shared memory, left out"),
         }
-        knows_posix
-    });
-    let list = row(ours(&["ls"]), vec![peer("ls", &["-l", "/dev/shm"]), lsipc]);
-    let names = row(ours(&["ls", "-q"]), vec![peer("ls", &["-U", "/dev/shm"])]);
-    let sweep = row(
-        ours(&["unlink", "--unused"]),
-        vec![peer("find", &["/dev/shm", "-type", "f", "-delete"])],
+    }
+    let ours = Contender::ours(&["ls"]);
+    table.race("list 124,000 objects", ours, peers, 5, read_all);
+    let ours = Contender::ours(&["ls", "-q"]);
+    let peer = Contender::peer("ls", &["-U", "/dev/shm"]);
+    table.race("names of 124,000 objects", ours, vec![peer], 15, read_all);
+    let others = Others::start();
+    let ours = Contender::ours(&["ls", "-p"]);
+    let peer = Contender::peer("lsof", &["+D", "/dev/shm"]);
+    table.race(
+        "who uses them, 300 processes",
+        ours,
+        vec![peer],
+        2,
+        read_all,
     );
-    let who = row(
-        ours(&["ls", "-p"]),
-        vec![Contender::new("lsof", "lsof", &["+D", "/dev/shm"]).found()],
-    );
-    header();
-    race("list 124,000 objects", &list, 7, read_all);
-    race("names of 124,000 objects", &names, 15, read_all);
-    race("sweep 124,000 objects", &sweep, 5, |command| {
+    drop(others);
+    let ours = Contender::ours(&["unlink", "--unused"]);
+    let peer = Contender::peer("find", &["/dev/shm", "-type", "f", "-delete"]);
+    table.race("sweep 124,000 objects", ours, vec![peer], 3, |command| {
         fill();
         let time = run(command);
         assert_eq!(fs::read_dir("/dev/shm").expect("/dev/shm").count(), 0);
         time
     });
-    fill();
-    let others = Others::start();
-    race("who uses what, 300 processes", &who, 3, read_all);
-    drop(others);
 }
 
 /// Makes the objects that are missing, of a few bytes each.

@@ -1,11 +1,6 @@
-//! `cargo bench --bench integers`: what an integer costs a script, against the peers that this machine has.
-//!
-//! `SHMTOOL_STATIC` names a static build, if there is one to race too.
+//! What an integer costs a script.
 
-#[allow(dead_code, reason = "each bench uses its own part")]
-mod common;
-
-use common::{Contender, header, median, race, run};
+use crate::race::{self, Contender, Table, median, program, run};
 use shmtool::sys::futex;
 use shmtool::sys::int::{Int, IntType};
 use shmtool::sys::mapping::Mapping;
@@ -17,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-const ROUNDS: usize = 500;
+const ROUNDS: usize = 300;
 
 /// An object of our own, removed in the end.
 struct Counter(ShmName);
@@ -28,46 +23,40 @@ impl Drop for Counter {
     }
 }
 
-fn main() {
-    // cargo test runs benches too, to see that they start; cargo bench says so.
-    if !std::env::args().any(|arg| arg == "--bench") {
-        return;
-    }
+pub fn compare(table: &mut Table) {
     let name = format!("/shmtool-bench-{}", std::process::id());
     let counter = Counter(ShmName::new(name.as_ref()).expect("a NAME"));
-    run_quiet(Contender::ours("", &["write-int", &name, "42"]).command());
+    run_quiet(Contender::ours(&["write-int", &name, "42"]).command());
     let path = format!("/dev/shm{name}");
 
-    let ours = Contender::ours("shmtool", &["read-int", &name]);
-    let built = std::env::var_os("SHMTOOL_STATIC");
+    let ours = || Contender::ours(&["read-int", &name]);
+    let mut peers = vec![
+        Contender::peer("od", &["-An", "-td4", "-N4", &path]),
+        Contender::peer("cat", &[&path]),
+        Contender::peer("true", &[]),
+    ];
+    if let Some(program) = std::env::var_os("SHMTOOL_STATIC") {
+        peers.push(Contender::new(
+            "static build",
+            program,
+            &["read-int", &name],
+        ));
+    }
+    table.race("read an integer", ours(), peers, ROUNDS, run_quiet);
     let python = "import sys
 from multiprocessing import resource_tracker, shared_memory
 object = shared_memory.SharedMemory(name=sys.argv[1])
 resource_tracker.unregister(object._name, 'shared_memory')
 print(int.from_bytes(object.buf[:4], sys.byteorder, signed=True))";
-    let peers = [
-        built.map(|program| Contender::new("static build", program, &["read-int", &name])),
-        Contender::new("od", "od", &["-An", "-td4", "-N4", &path]).found(),
-        Contender::new("cat", "cat", &[&path]).found(),
-        Contender::new("true", "true", &[]).found(),
-    ];
-    let contenders: Vec<_> = [ours]
-        .into_iter()
-        .chain(peers.into_iter().flatten())
-        .collect();
-    let python = Contender::new("python3", "python3", &["-c", python, &name]).found();
-    header();
-    race("read an integer", &contenders, ROUNDS, run_quiet);
-    let ours = || Contender::ours("shmtool", &["read-int", &name]);
-    if let Some(python) = python {
-        race("read an integer", &[ours(), python], 20, run_quiet);
-    }
-    let add = Contender::ours("shmtool --add", &["write-int", "--add", &name, "1"]);
-    race("add to an integer", &[ours(), add], ROUNDS, run_quiet);
+    let python = Contender::peer("python3", &["-c", python, &name]);
+    table.race("read an integer", ours(), vec![python], 20, run_quiet);
+    let add = Contender::ours(&["write-int", "--add", &name, "1"]);
+    let peer = Contender::peer("true", &[]);
+    table.race("add to an integer", add, vec![peer], ROUNDS, run_quiet);
 
-    latency(&counter.0);
-    processor_time(&name);
-    instructions(&name);
+    latency(&counter.0, table);
+    processor_time(&name, table);
+    instructions(&name, table);
 }
 
 fn run_quiet(mut command: Command) -> Duration {
@@ -76,7 +65,7 @@ fn run_quiet(mut command: Command) -> Duration {
 }
 
 /// From a store and a wake-up, which are those of `write-int`, to the first byte that the waiter prints.
-fn latency(name: &ShmName) {
+fn latency(name: &ShmName, table: &mut Table) {
     let object = Object::open(name, Access::ReadWrite).expect("our object");
     let length = NonZero::new(futex::WORD).expect("4 is not 0");
     let mapping = Mapping::shared_file(&object, 0, length, Access::ReadWrite).expect("a mapping");
@@ -84,7 +73,7 @@ fn latency(name: &ShmName) {
     let times = (0..200).map(|_| {
         store(0);
         let mut command =
-            Contender::ours("", &["read-int", "--until", "1", &name.to_string()]).command();
+            Contender::ours(&["read-int", "--until", "1", &name.to_string()]).command();
         let mut waiter = command
             .stdout(Stdio::piped())
             .spawn()
@@ -104,29 +93,29 @@ fn latency(name: &ShmName) {
     let (min, max) = times
         .iter()
         .fold((f64::MAX, 0.0), |(min, max), &t| (t.min(min), t.max(max)));
-    let median = median(times.into_iter());
-    println!(
-        "from a store to the waiter's output: median {median:.0} us, min {min:.0}, max {max:.0}"
-    );
+    table.note(format!(
+        "from a store to the output of read-int --until: median {:.0} us, min {min:.0}, max {max:.0}",
+        median(&times)
+    ));
 }
 
 /// What waiting takes of the processor.
-fn processor_time(name: &str) {
+fn processor_time(name: &str, table: &mut Table) {
     let wait = ["read-int", "--until", "-1", "--timeout", "10s", name];
-    let before = common::processor_time();
-    let mut command = Contender::ours("", &wait).command();
+    let before = race::processor_time();
+    let mut command = Contender::ours(&wait).command();
     command
         .stderr(Stdio::null())
         .status()
         .expect("it started before");
-    println!(
+    table.note(format!(
         "waiting for 10 s: {:.1} ms of the processor",
-        common::processor_time() - before
-    );
+        race::processor_time() - before
+    ));
 }
 
 /// Instructions do not depend on the machine's load.
-fn instructions(name: &str) {
+fn instructions(name: &str, table: &mut Table) {
     let counted = |program: &str, args: &[&str]| {
         let mut valgrind = Command::new("valgrind");
         valgrind
@@ -142,17 +131,21 @@ fn instructions(name: &str) {
         after.split_whitespace().next().map(str::to_owned)
     };
     let path = format!("/dev/shm{name}");
+    let ours = program().into_string().expect("a path of text");
     for (program, args) in [
-        (env!("CARGO_BIN_EXE_shmtool"), &["read-int", name][..]),
-        (env!("CARGO_BIN_EXE_shmtool"), &["write-int", name, "1"]),
+        (&ours[..], &["read-int", name][..]),
+        (&ours, &["write-int", name, "1"]),
         ("od", &["-An", "-td4", "-N4", &path]),
         ("cat", &[&path]),
     ] {
         let Some(count) = counted(program, args) else {
-            println!("valgrind: not found, left out");
+            table.note("valgrind: not found, instructions left out");
             return;
         };
         let program = program.rsplit('/').next().unwrap_or_default();
-        println!("instructions: {count:>9}  {program} {}", args.join(" "));
+        table.note(format!(
+            "instructions: {count:>9}  {program} {}",
+            args.join(" ")
+        ));
     }
 }

@@ -1,11 +1,6 @@
-//! `cargo bench --bench cat`: `shmtool cat` against the peers that this machine has.
-//!
-//! `UUTILS_CAT` names the `cat` of uutils, if its path is not `uu-cat`.
+//! `cat` against the other `cat`s.
 
-#[allow(dead_code, reason = "each bench uses its own part")]
-mod common;
-
-use common::{Contender, header, race};
+use crate::race::{Contender, Table};
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
@@ -23,11 +18,7 @@ enum Target {
     Null,
 }
 
-fn main() {
-    // cargo test runs benches too, to see that they start; cargo bench says so.
-    if !std::env::args().any(|arg| arg == "--bench") {
-        return;
-    }
+pub fn compare(table: &mut Table) {
     let directory = tempfile::tempdir().expect("a directory for the files");
     let path = |name: &str| directory.path().join(name);
     let (full, sparse, small) = (path("full"), path("sparse"), path("small"));
@@ -36,26 +27,20 @@ fn main() {
         .and_then(|file| file.set_len(GIB))
         .expect("a sparse file");
     fill(&small, 4096);
-
     let uutils = std::env::var_os("UUTILS_CAT").unwrap_or_else(|| "uu-cat".into());
-    let ours = Contender::ours("shmtool cat", &["cat"]);
-    let peers = [
-        Contender::new("GNU cat", "cat", &[]).found(),
-        Contender::new("uutils cat", uutils, &[]).found(),
-    ];
-    let contenders: Vec<_> = [ours]
-        .into_iter()
-        .chain(peers.into_iter().flatten())
-        .collect();
-    header();
     for (title, input, target, rounds) in [
-        ("1 GiB into a pipe", &full, Target::Pipe, 11),
-        ("1 GiB of hole into a pipe", &sparse, Target::Pipe, 11),
-        ("1 GiB to a file", &full, Target::File(path("copy")), 7),
-        ("1 GiB to /dev/null", &full, Target::Null, 7),
-        ("4 KiB to /dev/null (start-up)", &small, Target::Null, 300),
+        ("cat 1 GiB into a pipe", &full, Target::Pipe, 7),
+        ("cat 1 GiB of hole into a pipe", &sparse, Target::Pipe, 7),
+        ("cat 1 GiB to a file", &full, Target::File(path("copy")), 5),
+        ("cat 1 GiB to /dev/null", &full, Target::Null, 9),
+        ("cat 4 KiB to /dev/null", &small, Target::Null, 200),
     ] {
-        race(title, &contenders, rounds, |command| {
+        let peers = vec![
+            Contender::peer("cat", &[]),
+            Contender::new("uutils cat", uutils.clone(), &[]),
+        ];
+        let ours = Contender::ours(&["cat"]);
+        table.race(title, ours, peers, rounds, |command| {
             time(command, input, &target)
         });
     }
