@@ -9,7 +9,6 @@ use crate::sys::lease::{Leases, Refusal};
 use crate::sys::name::ShmName;
 use crate::sys::object::{Access, Object};
 use anyhow::anyhow;
-use nix::errno::Errno;
 
 mod fill;
 mod scoped;
@@ -118,7 +117,6 @@ fn shrink(name: &ShmName, size: u64) -> Result<(), Error> {
     };
     Err(match refusal {
         Refusal::InUse | Refusal::Changed => Error::InUse(name.clone()),
-        Refusal::Unclear(Errno::EACCES) => Error::Denied(name.clone()),
         Refusal::Unclear(errno) => Error::Os {
             name: name.clone(),
             action: "find out whether somebody uses it",

@@ -145,8 +145,10 @@ impl Draft {
             let leases = Leases::new().map_err(|errno| Error::os(name, "replace it", errno))?;
             match leases.ask(&beside) {
                 Ok(left_over) => drop(left_over.unlink()?),
-                Err(Refusal::Changed) => {}
-                Err(Refusal::InUse) if Instant::now() < deadline => {
+                // Others replace it too, and are soon done.
+                Err(Refusal::InUse | Refusal::Changed)
+                    if Instant::now() < deadline && !is_planted(&beside) =>
+                {
                     sleep(Duration::from_millis(1));
                 }
                 Err(_) => beside = random_name(),
@@ -169,6 +171,11 @@ impl Drop for Draft {
             let _ = shm_unlink(other.as_c_str());
         }
     }
+}
+
+/// Whether there is something of the name that no shmtool made.
+fn is_planted(name: &ShmName) -> bool {
+    matches!(dev_shm::stat(name), Err(Error::NotAnObject { .. }))
 }
 
 /// Names an unnamed file, `linkat(2)`: by its descriptor where the kernel lets us (with privilege, or

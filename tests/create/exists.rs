@@ -1,8 +1,10 @@
 //! What happens to an object that exists.
 
 use crate::common::*;
+use nix::sys::stat::Mode;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
@@ -228,6 +230,44 @@ fn what_a_kill_left_is_cleared_away_by_the_next() {
             run(&mut shmtool(["create", "--replace", "-s", "4K", "x"])).prints("");
             assert_eq!(names(), ["x"]);
             assert_eq!(fs::metadata("/dev/shm/x").unwrap().len(), 4096);
+        },
+    );
+}
+
+#[test]
+fn what_is_planted_under_the_other_name_neither_stops_it_nor_goes() {
+    in_private_shm(
+        "exists::what_is_planted_under_the_other_name_neither_stops_it_nor_goes",
+        "size=16m",
+        || {
+            // The name that a kill would leave, as above.
+            let inject = "inject=rename,renameat,renameat2:signal=KILL";
+            let Some(mut strace) = strace(&["-e", inject], ["create", "--replace", "x"]) else {
+                return;
+            };
+            strace.stderr(Stdio::null()).status().unwrap();
+            let left = fs::read_dir("/dev/shm").unwrap().next().unwrap().unwrap();
+            if left.file_name() == "x" {
+                return;
+            }
+            let path = left.path();
+            fs::remove_file(&path).unwrap();
+            let plant: [fn(&Path); 3] = [
+                |path| fs::create_dir(path).unwrap(),
+                |path| std::os::unix::fs::symlink("/etc/passwd", path).unwrap(),
+                |path| nix::unistd::mkfifo(path, Mode::S_IRWXU).unwrap(),
+            ];
+            for plant in plant {
+                plant(&path);
+                run(&mut shmtool(["create", "--replace", "-s", "4K", "x"])).prints("");
+                assert_eq!(fs::metadata("/dev/shm/x").unwrap().len(), 4096);
+                fs::remove_file("/dev/shm/x").unwrap();
+                // It is still there.
+                fs::remove_file(&path)
+                    .or_else(|_| fs::remove_dir(&path))
+                    .unwrap();
+                assert!(fs::read_dir("/dev/shm").unwrap().next().is_none());
+            }
         },
     );
 }
