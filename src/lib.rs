@@ -1,25 +1,109 @@
-//! Memory-mapped files and POSIX shared memory on Linux: what the program `shmtool` is made of.
+//! POSIX shared memory, memory mappings and the integers in them, on Linux: what the program `shmtool` stands on.
 //!
-//! [`sys`] is the floor of system calls: names, objects, mappings and the integers in them. [`cli`]
-//! declares every option, [`commands`] has one module a verb, and [`exit`] knows the exit statuses.
+//! [`sys`] is a thin floor of system calls, one module a kernel facility, for programs that want the same from Rust.
+//! It is safe to use on memory that other processes change, truncate or remove at any instruction: integers are
+//! loaded and stored atomically, nothing is ever borrowed from a mapping, and what fails says so with the object's
+//! name in it.
+//!
+//! | | |
+//! | --- | --- |
+//! | [`ShmName`](sys::name::ShmName) | a name that is valid, `/counter` |
+//! | [`Object`](sys::object::Object) | an object that is open: its size, its memory, its contents |
+//! | [`Draft`](sys::draft::Draft) | an object in the making, which others see when it is whole |
+//! | [`Mapping`](sys::mapping::Mapping) | mapped memory, of one of the four kinds |
+//! | [`Int`](sys::int::Int) | an integer in it, of a type that is known when the program runs |
+//! | [`Word`](sys::futex::Word) | where to sleep until an integer changes |
+//! | [`Leases`](sys::lease::Leases) | the kernel's answer to whether anybody uses an object |
+//!
+//! # Two programs, one integer
+//!
+//! ```
+//! use shmtool::sys::draft::Draft;
+//! use shmtool::sys::int::{Int, IntType};
+//! use shmtool::sys::mapping::Mapping;
+//! use shmtool::sys::name::ShmName;
+//! use shmtool::sys::object::{Access, Object};
+//! use std::num::NonZero;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let name = format!("/shmtool-doc-{}", std::process::id());
+//! let name = ShmName::new(name.as_ref())?;
+//! let length = NonZero::new(4).unwrap();
+//!
+//! // One makes it: 4 bytes, their memory set aside, for its owner alone. Nobody sees less.
+//! let mut draft = Draft::new(&name)?;
+//! draft.object().grow(4)?;
+//! draft.publish(0o600)?;
+//! let ours = Mapping::shared_file(draft.object(), 0, length, Access::ReadWrite)?;
+//! ours.store(0, Int::new(IntType::I32, 42).unwrap());
+//!
+//! // Another, which knows no more than the name, finds 42.
+//! let object = Object::open(&name, Access::Read)?;
+//! let theirs = Mapping::shared_file(&object, 0, length, Access::Read)?;
+//! assert_eq!(theirs.load(0, IntType::I32).value(), 42);
+//!
+//! // The name goes at once; who has the object mapped keeps it.
+//! Object::unlink(&name)?;
+//! ours.store(0, Int::new(IntType::I32, 7).unwrap());
+//! assert_eq!(theirs.load(0, IntType::I32).value(), 7);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Is anybody using it?
+//!
+//! ```
+//! use shmtool::sys::lease::{Leases, Refusal};
+//! # use shmtool::sys::draft::Draft;
+//! # use shmtool::sys::name::ShmName;
+//! # use shmtool::sys::object::{Access, Object};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let name = ShmName::new(format!("/shmtool-doc-lease-{}", std::process::id()).as_ref())?;
+//! # let mut draft = Draft::new(&name)?;
+//! # draft.publish(0o600)?;
+//! # drop(draft);
+//! let leases = Leases::new()?;
+//! let user = Object::open(&name, Access::Read)?;
+//! assert!(!matches!(leases.ask(&name), Ok(_) | Err(Refusal::Changed)));
+//! drop(user);
+//! // Removed while it is certain that nobody does.
+//! if let Ok(lease) = leases.ask(&name) {
+//!     lease.unlink()?;
+//! }
+//! # let _ = Object::unlink(&name);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A load or store through a [`Mapping`](sys::mapping::Mapping) of a file that somebody truncated raises SIGBUS, as
+//! in any program; [`Object::read_int`](sys::object::Object::read_int) does not, and
+//! [`Object::still_reaches`](sys::object::Object::still_reaches) tells afterwards.
 
 #![deny(unsafe_code)]
-#![warn(missing_debug_implementations)]
+#![warn(missing_debug_implementations, missing_docs)]
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("shmtool runs on Linux only: it relies on /dev/shm and on Linux system calls");
 
-pub mod cli;
-pub mod columns;
-pub mod commands;
-pub mod condition;
-pub mod duration;
-pub mod escape;
-pub mod exit;
-pub mod filter;
-pub mod item;
-pub mod mode;
-pub mod progress;
-pub mod size;
 pub mod sys;
-pub mod value;
+
+// The program: for its `main`, and for the tests that make the manual of it.
+#[doc(hidden)]
+pub mod cli;
+#[doc(hidden)]
+pub mod columns;
+#[doc(hidden)]
+pub mod commands;
+#[doc(hidden)]
+pub mod exit;
+
+mod condition;
+mod duration;
+mod escape;
+mod filter;
+mod item;
+mod mode;
+mod progress;
+mod size;
+mod value;

@@ -5,13 +5,21 @@ use std::fmt::{self, Display, LowerHex};
 /// One of the eight integer types, in the machine's byte order (`int8_t` to `uint64_t`, `stdint.h(0p)`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IntType {
+    /// `int8_t`.
     I8,
+    /// `int16_t`.
     I16,
+    /// `int32_t`, and `int`.
     I32,
+    /// `int64_t`.
     I64,
+    /// `uint8_t`.
     U8,
+    /// `uint16_t`.
     U16,
+    /// `uint32_t`.
     U32,
+    /// `uint64_t`.
     U64,
 }
 

@@ -6,23 +6,28 @@
 
 #![allow(unsafe_code)]
 
-pub mod atomic;
-pub mod command;
 pub mod dev_shm;
 pub mod draft;
 pub mod error;
 pub mod futex;
-pub mod guard;
 pub mod hole;
 pub mod int;
 pub mod lease;
 pub mod mapping;
 pub mod name;
 pub mod object;
-pub mod pipe;
-mod pow;
-pub mod proc;
+
+// For `main`, before anything else.
+#[doc(hidden)]
 pub mod signal;
+#[doc(hidden)]
 pub mod start;
-pub mod stream;
-pub mod watch;
+
+mod atomic;
+pub(crate) mod command;
+pub(crate) mod guard;
+pub(crate) mod pipe;
+mod pow;
+pub(crate) mod proc;
+pub(crate) mod stream;
+pub(crate) mod watch;

@@ -18,16 +18,22 @@ pub struct ShmName(CString);
 /// Why a NAME is none.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
+    /// No byte but the slash.
     #[error("not a NAME: nothing is left without the slash")]
     Empty,
+    /// A slash that is not the first byte.
     #[error("not a NAME: it may start with a slash and holds no other")]
     Slash,
+    /// The path of an object in `/dev/shm`: the name that was meant.
     #[error("not a NAME: a path; the object's name is {0}")]
     Path(ShmName),
+    /// `.` or `..`.
     #[error("not a NAME: . and .. are directories")]
     Dots,
+    /// More than [`NAME_MAX`] bytes after the slash: how many.
     #[error("not a NAME: {0} bytes after the slash, and {NAME_MAX} is the most")]
     TooLong(usize),
+    /// A NUL byte.
     #[error("not a NAME: it holds a NUL byte")]
     Nul,
 }
