@@ -7,6 +7,7 @@ use clap::{Command, CommandFactory};
 use shmtool::cli::Cli;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 /// What makes them anew.
@@ -66,4 +67,19 @@ fn completions_are_up_to_date() {
     is_up_to_date("completions", |directory| {
         completions::write_scripts(&program(), directory)
     });
+}
+
+#[test]
+fn the_manual_pages_are_without_fault() {
+    let pages = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/man")).unwrap();
+    let mut mandoc = std::process::Command::new("mandoc");
+    mandoc
+        .args(["-T", "lint"])
+        .args(pages.map(|page| page.unwrap().path()));
+    match mandoc.output() {
+        Ok(said) => assert_eq!(String::from_utf8_lossy(&said.stdout), ""),
+        Err(_) => {
+            let _ = writeln!(std::io::stderr(), "skipped: no mandoc");
+        }
+    }
 }
