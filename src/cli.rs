@@ -72,7 +72,8 @@ pub enum Command {
     ///
     /// A C program that maps the object finds a plain int there. The store is atomic: another program sees the old
     /// integer or the new one, and no mixture. That holds where the offset is a multiple of the integer's width;
-    /// elsewhere the store works, but is not atomic. Several VALUEs go one after the other, each a store of its own.
+    /// elsewhere the store works, but is not atomic. Several VALUEs go into consecutive integers, as into an array,
+    /// each a store of its own.
     ///
     /// An object that does not exist is made (zeros, for its owner alone), just large enough. One of size 0 is grown,
     /// and one that is too small otherwise is an error.
