@@ -1,6 +1,7 @@
 //! `create`: make objects, whole or not at all.
 
 use crate::cli::{CreateArgs, UsageError};
+use crate::escape;
 use crate::exit::Report;
 use crate::sys::dev_shm;
 use crate::sys::draft::Draft;
@@ -9,6 +10,9 @@ use crate::sys::lease::{Leases, Refusal};
 use crate::sys::name::ShmName;
 use crate::sys::object::{Access, Object};
 use anyhow::anyhow;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::FileTypeExt;
 
 mod fill;
 mod scoped;
@@ -19,9 +23,13 @@ mod scoped;
 ///
 /// Standard input for several NAMEs; those of the objects go to the report.
 pub fn run(args: &CreateArgs, report: &mut Report) -> anyhow::Result<()> {
-    let is_stdin = args.from.as_ref().is_some_and(|from| from == "-");
-    if is_stdin && args.names.len() > 1 {
-        return Err(UsageError::new("--from - is read once, and so is for one NAME").into());
+    if let Some(from) = &args.from
+        && args.names.len() > 1
+        && is_read_once(from)
+    {
+        let from = escape::operand(from);
+        let problem = format!("--from {from} is read once, and so is for one NAME");
+        return Err(UsageError::new(&problem).into());
     }
     if !args.command.is_empty() {
         scoped::run(args, report);
@@ -31,6 +39,11 @@ pub fn run(args: &CreateArgs, report: &mut Report) -> anyhow::Result<()> {
         report.note(make(args, name));
     }
     Ok(())
+}
+
+/// What a pipe held is gone when it was read; so is what is left of standard input.
+fn is_read_once(from: &OsStr) -> bool {
+    from == "-" || fs::metadata(from).is_ok_and(|metadata| metadata.file_type().is_fifo())
 }
 
 fn make(args: &CreateArgs, name: &ShmName) -> anyhow::Result<()> {

@@ -6,9 +6,9 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, raise, sigaction};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, execvp, fork, pipe2, read, write};
 use std::ffi::CString;
 use std::io::Write;
@@ -37,8 +37,8 @@ pub struct Command {
 pub enum Ending {
     /// With this status.
     Exited(i32),
-    /// By this signal.
-    Killed(Signal),
+    /// By this signal, which may be a real-time one, and so none that nix knows.
+    Killed(i32),
 }
 
 impl Command {
@@ -88,11 +88,8 @@ impl Command {
     pub fn run(self) -> nix::Result<Ending> {
         write(&self.go, b"!")?;
         loop {
-            match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(_, status)) => return Ok(Ending::Exited(status)),
-                Ok(WaitStatus::Signaled(_, signal, _)) => return Ok(Ending::Killed(signal)),
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno),
+            if let Some(ending) = Ending::of(self.pid)? {
+                return Ok(ending);
             }
             let Some(got) = self.signals.read_signal()? else {
                 continue;
@@ -118,6 +115,19 @@ impl Command {
 }
 
 impl Ending {
+    /// How a child ended, `waitpid(2)`, if it did.
+    fn of(pid: Pid) -> nix::Result<Option<Ending>> {
+        let mut status = 0;
+        // SAFETY: the status is memory of our own. nix refuses one that tells of a real-time signal.
+        match Errno::result(unsafe { libc::waitpid(pid.as_raw(), &mut status, libc::WNOHANG) }) {
+            Ok(0) | Err(Errno::EINTR) => Ok(None),
+            Ok(_) if libc::WIFEXITED(status) => Ok(Some(Ending::Exited(libc::WEXITSTATUS(status)))),
+            Ok(_) if libc::WIFSIGNALED(status) => Ok(Some(Ending::Killed(libc::WTERMSIG(status)))),
+            Ok(_) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
     /// Ends this process in the same way: a shell that runs us in a loop is to see that Ctrl-C ended the command. The
     /// status that is left to end with, if it was no signal.
     pub fn follow(self) -> u8 {
@@ -128,11 +138,15 @@ impl Ending {
         };
         // The command has left its memory already, if that was wanted.
         let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
-        let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-        // SAFETY: the default action runs no handler. It can only fail for SIGKILL, which has no other.
-        let _ = unsafe { sigaction(signal, &default) };
-        let _ = raise(signal);
-        let _ = SigSet::from(signal).thread_unblock();
+        // SAFETY: the default action runs no handler, and the empty set, which is what zeros are, is our own. What
+        // fails is for SIGKILL, which has no other action and cannot be blocked.
+        unsafe {
+            libc::signal(signal, libc::SIG_DFL);
+            let mut set = std::mem::zeroed();
+            libc::sigaddset(&mut set, signal);
+            libc::sigprocmask(libc::SIG_UNBLOCK, &set, std::ptr::null_mut());
+            libc::raise(signal);
+        }
         // As a shell says it, where the signal did not end us.
         128 + signal as u8
     }

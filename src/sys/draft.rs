@@ -7,6 +7,7 @@ use super::error::{Error, Result};
 use super::lease::{Leases, Refusal};
 use super::name::ShmName;
 use super::object::Object;
+use super::signal::BlockedSignals;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, renameat};
 use nix::sys::mman::{shm_open, shm_unlink};
@@ -111,6 +112,9 @@ impl Draft {
             Err(error) => return Err(error),
         }
         self.object.set_mode(mode)?;
+        // Of all signals only SIGKILL can end us between the two calls.
+        let _signals =
+            BlockedSignals::new().map_err(|errno| Error::os(&name, "replace it", errno))?;
         let from = match self.other_name.take() {
             Some(other) => other,
             None => self.link_beside()?,
@@ -130,12 +134,7 @@ impl Draft {
     fn link_beside(&self) -> Result<ShmName> {
         let name = self.object.name();
         let deadline = Instant::now() + PATIENCE;
-        // The same for all who replace this object, so that what one leaves another finds.
-        let mut beside = hidden_name({
-            let mut hasher = DefaultHasher::new();
-            name.as_bytes().hash(&mut hasher);
-            hasher.finish()
-        });
+        let mut beside = name_beside(name);
         loop {
             match self.link(&beside.path()) {
                 Ok(()) => return Ok(beside),
@@ -171,6 +170,22 @@ impl Drop for Draft {
             let _ = shm_unlink(other.as_c_str());
         }
     }
+}
+
+/// Removes the name that a replacement which was killed left to the object, if it did.
+pub(super) fn unlink_left_over(object: &Object) -> Result<()> {
+    let beside = name_beside(object.name());
+    match object.has_name(&beside)? {
+        true => Object::unlink(&beside),
+        false => Ok(()),
+    }
+}
+
+/// The same for all who replace this object, so that what one leaves another finds.
+fn name_beside(name: &ShmName) -> ShmName {
+    let mut hasher = DefaultHasher::new();
+    name.as_bytes().hash(&mut hasher);
+    hidden_name(hasher.finish())
 }
 
 /// Whether there is something of the name that no shmtool made.

@@ -2,15 +2,17 @@
 //! `pidfd_open(2)`.
 
 use super::command::pidfd;
+use super::draft;
 use super::object::Object;
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, dup2_raw, fork, getpid, setsid};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use nix::unistd::{ForkResult, Pid, dup2_raw, fork, getpid, pipe2, read, setsid, write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -20,21 +22,35 @@ pub struct Guard(Pid);
 
 impl Guard {
     /// Starts the guard of these objects, which need not have their names yet. It holds them open, in a session of
-    /// its own and without our streams: who waits for those to be closed does not wait for it.
+    /// its own and without our streams: who waits for those to be closed does not wait for it. From here on what kills
+    /// this process, or its whole process group, does not kill the guard.
     ///
     /// # Errors
     ///
-    /// Those of `fork(2)`, and of the calls that prepare for it.
+    /// Those of `fork(2)`, and of the calls that prepare for it; `ECHILD` if it could not get ready.
     pub fn start(objects: &[&Object], command: BorrowedFd) -> nix::Result<Guard> {
         let us = pidfd(getpid())?;
+        let (is_ready, ready) = pipe2(OFlag::O_CLOEXEC)?;
         // SAFETY: there is one thread, so that the child has everything that we have.
         match unsafe { fork() }? {
             ForkResult::Child => {
-                watch(objects, [us.as_fd(), command]);
+                watch(objects, [us.as_fd(), command], &ready);
                 // SAFETY: ends the process without running what belongs to the other one.
                 unsafe { libc::_exit(0) }
             }
-            ForkResult::Parent { child } => Ok(Guard(child)),
+            ForkResult::Parent { child } => {
+                let guard = Guard(child);
+                drop(ready);
+                loop {
+                    match read(&is_ready, &mut [0]) {
+                        Ok(1) => return Ok(guard),
+                        Err(Errno::EINTR) => {}
+                        _ => break,
+                    }
+                }
+                guard.dismiss()?;
+                Err(Errno::ECHILD)
+            }
         }
     }
 
@@ -50,9 +66,12 @@ impl Guard {
 }
 
 /// Whatever fails here, there is nobody to tell; the next step is tried all the same.
-fn watch(objects: &[&Object], processes: [BorrowedFd; 2]) {
+fn watch(objects: &[&Object], processes: [BorrowedFd; 2], ready: &OwnedFd) {
     let _ = SigSet::all().thread_block();
-    let _ = setsid();
+    // Until then a signal for the process group is one for this process too.
+    if setsid().and_then(|_| write(ready, b"!")).is_err() {
+        return;
+    }
     let mut kept: Vec<_> = objects
         .iter()
         .map(|object| object.as_fd().as_raw_fd())
@@ -68,6 +87,7 @@ fn watch(objects: &[&Object], processes: [BorrowedFd; 2]) {
     }
     for object in objects {
         let _ = object.unlink_own_name();
+        let _ = draft::unlink_left_over(object);
     }
 }
 

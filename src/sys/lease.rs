@@ -14,11 +14,12 @@ use super::dev_shm;
 use super::error::{Error, Result};
 use super::name::ShmName;
 use super::object::offset;
+use super::signal::BlockedSignals;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::mman::{shm_open, shm_unlink};
-use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal};
+use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::{Mode, stat};
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use nix::unistd::{Uid, ftruncate, setfsuid};
@@ -193,24 +194,4 @@ fn as_owner(file: &File, call: impl FnOnce(&File) -> nix::Result<()>) -> nix::Re
     let result = call(file);
     setfsuid(own);
     result
-}
-
-/// All signals of this thread, let in again when it is dropped.
-#[derive(Debug)]
-struct BlockedSignals(SigSet);
-
-impl BlockedSignals {
-    fn new() -> nix::Result<BlockedSignals> {
-        SigSet::all()
-            .thread_swap_mask(SigmaskHow::SIG_SETMASK)
-            .map(BlockedSignals)
-    }
-}
-
-impl Drop for BlockedSignals {
-    fn drop(&mut self) {
-        // It can only fail for a mask that is none, `sigprocmask(2)`.
-        let restored = self.0.thread_set_mask();
-        debug_assert_eq!(restored, Ok(()));
-    }
 }

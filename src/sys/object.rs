@@ -211,9 +211,14 @@ impl Object {
     ///
     /// Those of `fstat(2)`.
     pub fn has_its_name(&self) -> Result<bool> {
+        self.has_name(&self.name)
+    }
+
+    /// Whether this name leads to it.
+    pub(super) fn has_name(&self, name: &ShmName) -> Result<bool> {
         let own = self.metadata()?;
         let is_own = |other: Metadata| (other.dev(), other.ino()) == (own.dev(), own.ino());
-        Ok(dev_shm::stat(&self.name).is_ok_and(is_own))
+        Ok(dev_shm::stat(name).is_ok_and(is_own))
     }
 
     /// Removes its name, if that still leads to it, and not to what has taken the name since.

@@ -58,6 +58,26 @@ pub fn give_back() -> nix::Result<()> {
     mask.thread_set_mask()
 }
 
+/// All signals of this thread, let in again when it is dropped.
+#[derive(Debug)]
+pub(super) struct BlockedSignals(SigSet);
+
+impl BlockedSignals {
+    pub(super) fn new() -> nix::Result<BlockedSignals> {
+        SigSet::all()
+            .thread_swap_mask(SigmaskHow::SIG_SETMASK)
+            .map(BlockedSignals)
+    }
+}
+
+impl Drop for BlockedSignals {
+    fn drop(&mut self) {
+        // It can only fail for a mask that is none, `sigprocmask(2)`.
+        let restored = self.0.thread_set_mask();
+        debug_assert_eq!(restored, Ok(()));
+    }
+}
+
 /// Ends the process with this message on standard error, and this status, when a mapping is touched
 /// whose file was truncated meanwhile (SIGBUS, `mmap(2)`). Only the first call counts.
 ///

@@ -235,6 +235,25 @@ fn what_a_kill_left_is_cleared_away_by_the_next() {
 }
 
 #[test]
+fn a_signal_that_ends_it_leaves_no_other_name() {
+    in_private_shm(
+        "exists::a_signal_that_ends_it_leaves_no_other_name",
+        "size=16m",
+        || {
+            let inject = "inject=linkat:signal=TERM";
+            let args = ["create", "--replace", "-s", "8K", "x"];
+            let Some(mut strace) = strace(&["-e", inject], args) else {
+                return;
+            };
+            strace.stderr(Stdio::null()).status().unwrap();
+            let names = fs::read_dir("/dev/shm").unwrap();
+            let mut names = names.map(|entry| entry.unwrap().file_name());
+            assert!(names.all(|name| name == "x"));
+        },
+    );
+}
+
+#[test]
 fn what_is_planted_under_the_other_name_neither_stops_it_nor_goes() {
     in_private_shm(
         "exists::what_is_planted_under_the_other_name_neither_stops_it_nor_goes",

@@ -98,6 +98,19 @@ fn standard_input_is_taken_to_its_end() {
         .fails(2)
         .says("--from - is read once, and so is for one NAME");
     assert!(!other.path().exists());
+    // So is a pipe by any name: the second would be empty, or wait for ever.
+    let (a, b) = (Name::new(), Name::new());
+    let from_pipe = Command::new("sh")
+        .args([
+            "-c",
+            "echo text | \"$0\" create --from /dev/stdin \"$1\" \"$2\"",
+        ])
+        .arg(env!("CARGO_BIN_EXE_shmtool"))
+        .args([&a, &b])
+        .output()
+        .unwrap();
+    assert_eq!(from_pipe.status.code(), Some(2), "{from_pipe:?}");
+    assert!(!a.path().exists() && !b.path().exists());
 }
 
 #[test]

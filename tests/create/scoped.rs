@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use nix::libc;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -74,6 +74,7 @@ fn it_ends_as_the_command_ended() {
             ("kill -KILL $$", None, Some(libc::SIGKILL)),
             ("kill -SEGV $$", None, Some(libc::SIGSEGV)),
             ("kill -PIPE $$", None, Some(libc::SIGPIPE)),
+            ("kill -40 $$", None, Some(40)),
         ] {
             let ended = run(&mut create(&["j", "--", "sh", "-c", script]));
             assert_eq!(
@@ -298,6 +299,39 @@ fn killed_at_any_moment_it_leaves_nothing_once_the_command_has_ended() {
             child.wait().unwrap();
             until(|| there().is_empty());
         }
+    });
+}
+
+#[test]
+fn killed_with_its_whole_process_group_it_leaves_nothing() {
+    let test = "scoped::killed_with_its_whole_process_group_it_leaves_nothing";
+    in_private_shm(test, "size=16m", || {
+        for round in 0..100_u64 {
+            let mut child = create(&["-s", "64K", "a", "b", "--", "sleep", "1000"]);
+            let mut child = child.process_group(0).spawn().unwrap();
+            // At once, or in the first millisecond after.
+            until(|| !there().is_empty());
+            sleep(Duration::from_micros(round * 10));
+            killpg(Pid::from_raw(child.id() as i32), Signal::SIGKILL).unwrap();
+            child.wait().unwrap();
+            until(|| there().is_empty());
+        }
+    });
+}
+
+#[test]
+fn killed_at_a_replacement_it_leaves_the_old_object_alone() {
+    let test = "scoped::killed_at_a_replacement_it_leaves_the_old_object_alone";
+    in_private_shm(test, "size=16m", || {
+        fs::write("/dev/shm/x", "old").unwrap();
+        let inject = "inject=rename,renameat,renameat2:signal=KILL";
+        let args = ["create", "--replace", "-s", "8K", "x", "--", "true"];
+        let Some(mut strace) = strace(&["-e", inject], args) else {
+            return;
+        };
+        strace.stderr(Stdio::null()).status().unwrap();
+        // The signal comes before the call or after it.
+        until(|| there().iter().all(|name| name == "x"));
     });
 }
 
