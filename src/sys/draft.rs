@@ -145,11 +145,10 @@ impl Draft {
             match leases.ask(&beside) {
                 Ok(left_over) => drop(left_over.unlink()?),
                 // Others replace it too, and are soon done.
-                Err(Refusal::InUse | Refusal::Changed)
-                    if Instant::now() < deadline && !is_planted(&beside) =>
-                {
+                Err(Refusal::InUse | Refusal::Changed) if Instant::now() < deadline => {
                     sleep(Duration::from_millis(1));
                 }
+                // What stays is planted there, or not ours to judge.
                 Err(_) => beside = random_name(),
             }
         }
@@ -186,11 +185,6 @@ fn name_beside(name: &ShmName) -> ShmName {
     let mut hasher = DefaultHasher::new();
     name.as_bytes().hash(&mut hasher);
     hidden_name(hasher.finish())
-}
-
-/// Whether there is something of the name that no shmtool made.
-fn is_planted(name: &ShmName) -> bool {
-    matches!(dev_shm::stat(name), Err(Error::NotAnObject { .. }))
 }
 
 /// Names an unnamed file, `linkat(2)`: by its descriptor where the kernel lets us (with privilege, or

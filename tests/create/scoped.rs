@@ -306,16 +306,17 @@ fn killed_at_any_moment_it_leaves_nothing_once_the_command_has_ended() {
 fn killed_with_its_whole_process_group_it_leaves_nothing() {
     let test = "scoped::killed_with_its_whole_process_group_it_leaves_nothing";
     in_private_shm(test, "size=16m", || {
-        for round in 0..100_u64 {
-            let mut child = create(&["-s", "64K", "a", "b", "--", "sleep", "1000"]);
-            let mut child = child.process_group(0).spawn().unwrap();
-            // At once, or in the first millisecond after.
-            until(|| !there().is_empty());
-            sleep(Duration::from_micros(round * 10));
-            killpg(Pid::from_raw(child.id() as i32), Signal::SIGKILL).unwrap();
-            child.wait().unwrap();
-            until(|| there().is_empty());
-        }
+        // The guard takes its time to leave the group.
+        let options = ["-f", "-e", "inject=setsid:delay_enter=300000"];
+        let args = ["create", "-s", "64K", "a", "b", "--", "sleep", "1000"];
+        let Some(mut strace) = strace(&options, args) else {
+            return;
+        };
+        let mut strace = strace.process_group(0).spawn().unwrap();
+        until(|| there().len() == 2);
+        killpg(Pid::from_raw(strace.id() as i32), Signal::SIGKILL).unwrap();
+        strace.wait().unwrap();
+        until(|| there().is_empty());
     });
 }
 
