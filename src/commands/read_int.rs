@@ -41,7 +41,7 @@ pub fn run(args: &ReadIntArgs) -> anyhow::Result<()> {
     if args.count == Count::All && left_over > 0 {
         let (type_name, width) = (place.int_type.name(), place.width());
         tell(format!(
-            "shmtool: {name}: the last {left_over} bytes are left over: {type_name} takes {width}"
+            "shmtool: {name}: left over at the end: {left_over} of the {width} bytes that {type_name} takes"
         ));
     }
     Ok(())

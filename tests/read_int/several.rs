@@ -37,7 +37,7 @@ fn all_prints_every_whole_integer_and_names_what_is_left_over() {
     );
     assert_eq!(
         all.stderr,
-        format!("shmtool: {name}: the last 3 bytes are left over: i32 takes 4\n")
+        format!("shmtool: {name}: left over at the end: 3 of the 4 bytes that i32 takes\n")
     );
     run(shmtool(["read-int", "--count", "all", "-t", "u8", "--offset", "8"]).arg(&name))
         .prints("3\n0\n0\n");
