@@ -93,7 +93,8 @@ fn a_command_that_cannot_be_run_is_told_as_env_tells_it() {
         "scoped::a_command_that_cannot_be_run_is_told_as_env_tells_it",
         "size=4m",
         || {
-            run(&mut create(&["j", "--", "no-such-command"]))
+            // A directory of PATH that may not be searched makes it EACCES, and 126, as with env.
+            run(create(&["j", "--", "no-such-command"]).env("PATH", "/usr/bin:/bin"))
                 .fails(127)
                 .says("no-such-command: No such file or directory");
             run(&mut create(&["j", "--", "/etc/passwd"]))
