@@ -29,6 +29,7 @@ _shmtool_names() {
 }
 
 _shmtool() {
+    local IFS=$' \t\n'
     # Readline breaks words at = and : where the shell does not: they are put together again.
     local rest=$COMP_LINE piece trimmed
     local -a words=()
