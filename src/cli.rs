@@ -103,6 +103,8 @@ pub enum Command {
     /// and its age: the time since it was last modified, or its mode, owner or name last changed. What is not known is
     /// a question mark. On a terminal the totals come last.
     ///
+    /// With NAMEs and filters, the NAMEs that pass are listed, and if one does not pass, the status is 5.
+    ///
     /// Whether an object is in use is asked of the kernel (see unlink); who uses it, of /proc, which shows the processes
     /// that you may inspect, and none of other containers.
     #[command(after_long_help = include_str!("cli/examples/ls.txt"))]

@@ -1,9 +1,9 @@
 //! The exit statuses, which error gets which, and how an error is told.
 
 use crate::cli::UsageError;
+use crate::commands::NotAsExpected;
 use crate::commands::read_int::TimedOut;
 use crate::commands::unlink::Left;
-use crate::commands::write_int::NotAsExpected;
 use crate::sys::error::{Error, words};
 use crate::value::OutOfRange;
 use nix::errno::Errno;

@@ -1,7 +1,7 @@
 //! `ls`: what is in shared memory, and who uses it.
 
 use super::in_use::{Judge, objects};
-use super::{STDOUT, write_name};
+use super::{NotAsExpected, STDOUT, write_name};
 use crate::cli::{LsArgs, SortKey};
 use crate::columns::{COLUMNS, Column, Context, Style, humanised};
 use crate::exit::{Report, tell};
@@ -60,19 +60,22 @@ fn linked(args: &LsArgs, report: &mut Report) -> anyhow::Result<Vec<Item>> {
     // Then the directory is all there is to read.
     let only_names = args.only_names && !filter.needs_metadata() && args.sort == SortKey::Name;
     let mut items = Vec::new();
-    let mut take = |name: &ShmName, look: &dyn Fn() -> Result<Item, Error>| -> Result<(), Error> {
-        if !filter.passes_name(name) {
-            return Ok(());
-        }
-        let item = look()?;
-        if item
-            .metadata()
-            .is_none_or(|metadata| filter.passes_metadata(metadata))
-        {
-            items.push(item);
-        }
-        Ok(())
-    };
+    // Whether it passes, but for the use.
+    let mut take =
+        |name: &ShmName, look: &dyn Fn() -> Result<Item, Error>| -> Result<bool, Error> {
+            if !filter.passes_name(name) {
+                return Ok(false);
+            }
+            let item = look()?;
+            let passes = item
+                .metadata()
+                .is_none_or(|metadata| filter.passes_metadata(metadata));
+            if passes {
+                items.push(item);
+            }
+            Ok(passes)
+        };
+    let mut all_pass = true;
     if args.names.is_empty() {
         for entry in dev_shm::entries().context(dev_shm::PATH)? {
             let entry = entry.context(dev_shm::PATH)?;
@@ -85,19 +88,25 @@ fn linked(args: &LsArgs, report: &mut Report) -> anyhow::Result<Vec<Item>> {
                 false => Ok(Item::known(name, entry.stat()?)),
             }) {
                 // It has vanished since the directory was read, or something else has its name.
-                Ok(()) | Err(Error::NotFound(_) | Error::NotAnObject { .. }) => {}
+                Ok(_) | Err(Error::NotFound(_) | Error::NotAnObject { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
     } else {
         for name in &args.names {
-            report.note(
-                take(name, &|| Ok(Item::known(name, dev_shm::stat(name)?))).map_err(Into::into),
-            );
+            match take(name, &|| Ok(Item::known(name, dev_shm::stat(name)?))) {
+                Ok(passes) => all_pass &= passes,
+                Err(error) => report.note(Err(error.into())),
+            }
         }
     }
     if args.filters.unused {
+        let asked = items.len();
         keep_unused(&mut items)?;
+        all_pass &= items.len() == asked;
+    }
+    if !args.names.is_empty() && !all_pass {
+        report.note(Err(NotAsExpected.into()));
     }
     if args.wants_processes() {
         let mut holders = holders()?;

@@ -26,6 +26,12 @@ pub mod write_int;
 /// What the context of an error on standard output says.
 const STDOUT: &str = "standard output";
 
+/// The answer to the question that was asked is no: the integer is not the one that `write-int --if` asks for, or
+/// `ls` has left out a NAME that does not pass the filters. The status says so, and nothing else does.
+#[derive(Debug, thiserror::Error)]
+#[error("not as expected")]
+pub struct NotAsExpected;
+
 /// Prints a text to standard output, in one write.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! `write-int`: store an integer where a C program finds an `int`, or change it in one step.
 
-use super::{first, map_integers, print, too_small};
+use super::{NotAsExpected, first, map_integers, print, too_small};
 use crate::cli::{Change, Place, Update, WriteIntArgs};
 use crate::sys::draft::Draft;
 use crate::sys::error::{Error, Result};
@@ -13,11 +13,6 @@ use anyhow::anyhow;
 
 /// The mode of an object that is made here.
 const MODE: u32 = 0o600;
-
-/// The integer is not the one that `--if` asks for.
-#[derive(Debug, thiserror::Error)]
-#[error("not as expected")]
-pub struct NotAsExpected;
 
 /// Changes the integers, in an object that is made or grown first where it has to be, and prints what the
 /// change is asked for.

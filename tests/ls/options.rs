@@ -93,9 +93,9 @@ fn the_order_is_that_of_the_key() {
 }
 
 #[test]
-fn filters_limit_the_list_and_say_nothing_of_the_rest() {
+fn filters_limit_the_list_and_only_the_status_tells_of_a_name_that_is_left() {
     in_private_shm(
-        "options::filters_limit_the_list_and_say_nothing_of_the_rest",
+        "options::filters_limit_the_list_and_only_the_status_tells_of_a_name_that_is_left",
         "size=4m",
         || {
             for name in ["job-1", "job-2", "task"] {
@@ -104,7 +104,20 @@ fn filters_limit_the_list_and_say_nothing_of_the_rest() {
             let _used = fs::File::open("/dev/shm/job-2").unwrap();
             assert_eq!(names(&["--glob", "job*"]), ["/job-1", "/job-2"]);
             assert_eq!(names(&["--unused"]), ["/job-1", "/task"]);
-            assert_eq!(names(&["--unused", "job-1", "job-2"]), ["/job-1"]);
+            for (args, status, listed) in [
+                (&["--unused", "job-1", "job-2"][..], 5, "/job-1\n"),
+                (&["--unused", "job-1", "task"], 0, "/job-1\n/task\n"),
+                (&["--glob", "job*", "task"], 5, ""),
+                (&["--older-than", "1h", "task"], 5, ""),
+                (&["--unused", "--glob", "job-2"], 0, ""),
+            ] {
+                let ended = run(shmtool(["ls", "-q"]).args(args));
+                assert_eq!(
+                    (ended.status.code(), &ended.stdout[..], &ended.stderr[..]),
+                    (Some(status), listed.as_bytes(), ""),
+                    "{args:?}"
+                );
+            }
             assert_eq!(names(&["--older-than", "1h"]), [""; 0]);
             assert_eq!(
                 json(&["--glob", "t*"])["objects"].as_array().unwrap().len(),
