@@ -30,12 +30,14 @@ _shmtool_names() {
 
 _shmtool() {
     local IFS=$' \t\n'
-    # Readline breaks words at = and : where the shell does not: they are put together again.
-    local rest=$COMP_LINE piece trimmed
+    # Readline breaks words at = and : where the shell does not: they are put together again, up to the cursor.
+    local rest=${COMP_LINE:0:COMP_POINT} index piece trimmed
     local -a words=()
-    for piece in "${COMP_WORDS[@]:0:COMP_CWORD+1}"; do
+    for ((index = 0; index <= COMP_CWORD; index++)); do
         trimmed=${rest#"${rest%%[![:space:]]*}"}
-        if ((${#words[@]})) && [[ $trimmed == "$rest" ]]; then
+        piece=${COMP_WORDS[index]}
+        ((index < COMP_CWORD)) || piece=$trimmed
+        if ((index)) && [[ $trimmed == "$rest" ]]; then
             words[${#words[@]}-1]+=$piece
         else
             words+=("$piece")
@@ -59,7 +61,7 @@ _shmtool() {
     fi
 
     # What stands before it: operands, an option that wants a value, a --.
-    local index operands=0 wants= dashes=
+    local operands=0 wants= dashes=
     for ((index = 2; index < last; index++)); do
         if [[ $wants ]]; then
             wants=

@@ -138,7 +138,7 @@ impl Drop for Terminal {
     }
 }
 
-fn complete_in(test: &str, shell: &str, args: &[&str], setup: &str) {
+fn complete_in(test: &str, shell: &str, args: &[&str], setup: &str, more: &[(&str, &str)]) {
     let found = Command::new(shell)
         .arg("--version")
         .stdout(Stdio::null())
@@ -171,8 +171,8 @@ fn complete_in(test: &str, shell: &str, args: &[&str], setup: &str) {
             setup.replace("@", completions)
         ));
         terminal.wait_for("<1>");
-        for (line, printed) in LINES {
-            assert_eq!(terminal.prints(line), printed, "{shell}: {line}");
+        for (line, printed) in LINES.iter().chain(more) {
+            assert_eq!(terminal.prints(line), *printed, "{shell}: {line}");
         }
         assert!(!home.path().join("hacked").exists());
     });
@@ -181,23 +181,27 @@ fn complete_in(test: &str, shell: &str, args: &[&str], setup: &str) {
 #[test]
 fn bash_completes() {
     let setup = "source @/shmtool.bash";
-    complete_in(
-        "bash_completes",
-        "bash",
-        &["--norc", "--noprofile", "-i"],
-        setup,
-    );
+    let args = ["--norc", "--noprofile", "-i"];
+    // Only what is before the cursor counts: Ctrl-B moves it back, and Ctrl-K removes what is after it.
+    let in_the_middle = ("shmtool ls -q /plaiX\x02\t\x0b", "/plain:1");
+    complete_in("bash_completes", "bash", &args, setup, &[in_the_middle]);
 }
 
 #[test]
 fn zsh_completes() {
     let setup = "fpath=(@ $fpath); autoload -U compinit; compinit -u; unsetopt zle_bracketed_paste";
-    complete_in("zsh_completes", "zsh", &["-f", "-i"], setup);
+    complete_in("zsh_completes", "zsh", &["-f", "-i"], setup, &[]);
 }
 
 #[test]
 fn fish_completes() {
-    complete_in("fish_completes", "fish", &["-i"], "source @/shmtool.fish");
+    complete_in(
+        "fish_completes",
+        "fish",
+        &["-i"],
+        "source @/shmtool.fish",
+        &[],
+    );
 }
 
 #[test]
