@@ -5,9 +5,9 @@
 
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
-use shmtool::sys::int::{Int, IntType};
-use shmtool::sys::mapping::Mapping;
-use shmtool::sys::object::Access;
+use shmtool::sys::memory::access::Access;
+use shmtool::sys::memory::int::{Int, IntType};
+use shmtool::sys::memory::mapping::Mapping;
 use std::fs::File;
 use std::num::NonZero;
 use std::os::unix::fs::FileExt;

@@ -4,8 +4,8 @@ use crate::cli::UsageError;
 use crate::commands::NotAsExpected;
 use crate::commands::read_int::TimedOut;
 use crate::commands::unlink::Left;
+use crate::notation::value::OutOfRange;
 use crate::sys::error::{Error, words};
-use crate::value::OutOfRange;
 use nix::errno::Errno;
 use std::io::{self, Write};
 

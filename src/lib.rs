@@ -7,22 +7,23 @@
 //!
 //! | | |
 //! | --- | --- |
-//! | [`ShmName`](sys::name::ShmName) | a name that is valid, `/counter` |
-//! | [`Object`](sys::object::Object) | an object that is open: its size, its memory, its contents |
-//! | [`Draft`](sys::draft::Draft) | an object in the making, which others see when it is whole |
-//! | [`Mapping`](sys::mapping::Mapping) | mapped memory, of one of the four kinds |
-//! | [`Int`](sys::int::Int) | an integer in it, of a type that is known when the program runs |
-//! | [`Word`](sys::futex::Word) | where to sleep until an integer changes |
-//! | [`Leases`](sys::lease::Leases) | the kernel's answer to whether anybody uses an object |
+//! | [`ShmName`](sys::shm::name::ShmName) | a name that is valid, `/counter` |
+//! | [`Object`](sys::shm::object::Object) | an object that is open: its size, its memory, its contents |
+//! | [`Draft`](sys::shm::draft::Draft) | an object in the making, which others see when it is whole |
+//! | [`Mapping`](sys::memory::mapping::Mapping) | mapped memory, of one of the four kinds |
+//! | [`Int`](sys::memory::int::Int) | an integer in it, of a type that is known when the program runs |
+//! | [`Word`](sys::memory::futex::Word) | where to sleep until an integer changes |
+//! | [`Leases`](sys::shm::lease::Leases) | the kernel's answer to whether anybody uses an object |
 //!
 //! # Two programs, one integer
 //!
 //! ```
-//! use shmtool::sys::draft::Draft;
-//! use shmtool::sys::int::{Int, IntType};
-//! use shmtool::sys::mapping::Mapping;
-//! use shmtool::sys::name::ShmName;
-//! use shmtool::sys::object::{Access, Object};
+//! use shmtool::sys::shm::draft::Draft;
+//! use shmtool::sys::memory::int::{Int, IntType};
+//! use shmtool::sys::memory::mapping::Mapping;
+//! use shmtool::sys::shm::name::ShmName;
+//! use shmtool::sys::memory::access::Access;
+//! use shmtool::sys::shm::object::Object;
 //! use std::num::NonZero;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -53,10 +54,11 @@
 //! # Is anybody using it?
 //!
 //! ```
-//! use shmtool::sys::lease::{Leases, Refusal};
-//! # use shmtool::sys::draft::Draft;
-//! # use shmtool::sys::name::ShmName;
-//! # use shmtool::sys::object::{Access, Object};
+//! use shmtool::sys::shm::lease::{Leases, Refusal};
+//! # use shmtool::sys::shm::draft::Draft;
+//! # use shmtool::sys::shm::name::ShmName;
+//! # use shmtool::sys::memory::access::Access;
+//! use shmtool::sys::shm::object::Object;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let name = ShmName::new(format!("/shmtool-doc-lease-{}", std::process::id()).as_ref())?;
@@ -76,9 +78,9 @@
 //! # }
 //! ```
 //!
-//! A load or store through a [`Mapping`](sys::mapping::Mapping) of a file that somebody truncated raises SIGBUS, as
-//! in any program; [`Object::read_int`](sys::object::Object::read_int) does not, and
-//! [`Object::still_reaches`](sys::object::Object::still_reaches) tells afterwards.
+//! A load or store through a [`Mapping`](sys::memory::mapping::Mapping) of a file that somebody truncated raises SIGBUS, as
+//! in any program; [`Object::read_int`](sys::shm::object::Object::read_int) does not, and
+//! [`Object::still_reaches`](sys::shm::object::Object::still_reaches) tells afterwards.
 
 #![deny(unsafe_code)]
 #![warn(missing_debug_implementations, missing_docs)]
@@ -88,22 +90,14 @@ compile_error!("shmtool runs on Linux only: it relies on /dev/shm and on Linux s
 
 pub mod sys;
 
-// The program: for its `main`, and for the tests that make the manual of it.
+// The program: for its `main`, and for the tests that generate the manual and the completions.
 #[doc(hidden)]
 pub mod cli;
-#[doc(hidden)]
-pub mod columns;
 #[doc(hidden)]
 pub mod commands;
 #[doc(hidden)]
 pub mod exit;
+#[doc(hidden)]
+pub mod objects;
 
-mod condition;
-mod duration;
-mod escape;
-mod filter;
-mod item;
-mod mode;
-mod progress;
-mod size;
-mod value;
+mod notation;

@@ -5,7 +5,7 @@
 use shmtool::cli::{self, Command, Request};
 use shmtool::commands::{self, cat, create, ls, read_int, unlink, write_int};
 use shmtool::exit::Report;
-use shmtool::sys::signal;
+use shmtool::sys::process::signal;
 use std::ffi::OsString;
 
 shmtool::start_with!(shmtool);

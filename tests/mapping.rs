@@ -6,9 +6,9 @@ mod mapping_kinds;
 
 use mapping_kinds::{Seen, observe_all};
 use proptest::prelude::*;
-use shmtool::sys::int::{Int, IntType};
-use shmtool::sys::mapping::Mapping;
-use shmtool::sys::object::Access;
+use shmtool::sys::memory::access::Access;
+use shmtool::sys::memory::int::{Int, IntType};
+use shmtool::sys::memory::mapping::Mapping;
 use std::num::NonZero;
 use std::os::unix::fs::FileExt;
 

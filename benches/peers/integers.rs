@@ -1,11 +1,12 @@
 //! What an integer costs a script.
 
 use crate::race::{self, Contender, Table, median, program, run};
-use shmtool::sys::futex;
-use shmtool::sys::int::{Int, IntType};
-use shmtool::sys::mapping::Mapping;
-use shmtool::sys::name::ShmName;
-use shmtool::sys::object::{Access, Object};
+use shmtool::sys::memory::access::Access;
+use shmtool::sys::memory::futex;
+use shmtool::sys::memory::int::{Int, IntType};
+use shmtool::sys::memory::mapping::Mapping;
+use shmtool::sys::shm::name::ShmName;
+use shmtool::sys::shm::object::Object;
 use std::io::{BufRead, BufReader};
 use std::num::NonZero;
 use std::process::{Command, Stdio};

@@ -1,8 +1,8 @@
 //! The options of `cat`.
 
 use super::line::{UsageError, parse_name, parser};
-use crate::size;
-use crate::sys::name::ShmName;
+use crate::notation::size;
+use crate::sys::shm::name::ShmName;
 use clap::Args;
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -1,11 +1,11 @@
 //! The options of `write-int` and `read-int`.
 
 use super::line::{UsageError, names, parser};
-use crate::condition::{Condition, Test};
-use crate::sys::int::{Int, IntType};
-use crate::sys::name::ShmName;
-use crate::value::Value;
-use crate::{duration, size};
+use crate::notation::condition::{Condition, Test};
+use crate::notation::value::Value;
+use crate::notation::{duration, size};
+use crate::sys::memory::int::{Int, IntType};
+use crate::sys::shm::name::ShmName;
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use std::str::FromStr;

@@ -1,8 +1,8 @@
 //! From the arguments to a request, or to one line that says what is wrong with them.
 
 use super::{Cli, Command};
-use crate::escape::{self, Escaped};
-use crate::sys::name::ShmName;
+use crate::sys::escape::{self, Escaped};
+use crate::sys::shm::name::ShmName;
 use clap::Parser;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;

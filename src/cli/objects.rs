@@ -1,10 +1,10 @@
 //! The options of the verbs about whole objects: `create`, `ls` and `unlink`.
 
 use super::line::{UsageError, names, parser};
-use crate::columns::{COLUMNS, Column};
-use crate::filter::{self, Filter, Pattern};
-use crate::sys::name::ShmName;
-use crate::{duration, mode, size};
+use crate::notation::{duration, mode, size};
+use crate::objects::columns::{COLUMNS, Column};
+use crate::objects::filter::{self, Filter, Pattern};
+use crate::sys::shm::name::ShmName;
 use clap::{Args, ValueEnum};
 use std::ffi::OsString;
 use std::time::Duration;

@@ -2,14 +2,15 @@
 
 use super::{STDOUT, has_size};
 use crate::cli::{CatArgs, Input};
-use crate::escape;
+use crate::commands::progress::Progress;
 use crate::exit::Report;
-use crate::progress::Progress;
 use crate::sys::error::words;
-use crate::sys::hole;
-use crate::sys::mapping::Mapping;
-use crate::sys::object::{Access, Object};
-use crate::sys::stream;
+use crate::sys::escape;
+use crate::sys::io::stream;
+use crate::sys::memory::access::Access;
+use crate::sys::memory::hole;
+use crate::sys::memory::mapping::Mapping;
+use crate::sys::shm::object::Object;
 use anyhow::{Context, anyhow};
 use nix::errno::Errno;
 use sink::Sink;

@@ -1,14 +1,15 @@
 //! `create`: make objects, whole or not at all.
 
 use crate::cli::{CreateArgs, UsageError};
-use crate::escape;
 use crate::exit::Report;
-use crate::sys::dev_shm;
-use crate::sys::draft::Draft;
 use crate::sys::error::Error;
-use crate::sys::lease::{Leases, Refusal};
-use crate::sys::name::ShmName;
-use crate::sys::object::{Access, Object};
+use crate::sys::escape;
+use crate::sys::memory::access::Access;
+use crate::sys::shm::directory;
+use crate::sys::shm::draft::Draft;
+use crate::sys::shm::lease::{Leases, Refusal};
+use crate::sys::shm::name::ShmName;
+use crate::sys::shm::object::Object;
 use anyhow::anyhow;
 use std::ffi::OsStr;
 use std::fs;
@@ -66,7 +67,7 @@ fn existing_or_draft(args: &CreateArgs, name: &ShmName) -> anyhow::Result<Option
     loop {
         // Asked first, so that a name that is taken is not reported as a lack of memory, and not after all
         // of a file was copied.
-        match dev_shm::stat(name) {
+        match directory::stat(name) {
             Ok(_) if args.replace => {}
             Ok(metadata) if args.exist_ok => {
                 return check_size(args, name, metadata.len()).map(|()| None);

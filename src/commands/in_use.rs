@@ -2,8 +2,8 @@
 
 use crate::exit::tell;
 use crate::sys::error::words;
-use crate::sys::lease::{Lease, Leases, Refusal};
-use crate::sys::name::ShmName;
+use crate::sys::shm::lease::{Lease, Leases, Refusal};
+use crate::sys::shm::name::ShmName;
 use nix::errno::Errno;
 use std::collections::BTreeMap;
 

@@ -3,16 +3,16 @@
 use super::in_use::{Judge, objects};
 use super::{NotAsExpected, STDOUT, write_name};
 use crate::cli::{LsArgs, SortKey};
-use crate::columns::{COLUMNS, Column, Context, Style, humanised};
 use crate::exit::{Report, tell};
-use crate::filter::changed;
-use crate::item::Item;
-use crate::sys::dev_shm::{self, Space};
+use crate::objects::columns::{COLUMNS, Column, Context, Style, humanised};
+use crate::objects::filter::changed;
+use crate::objects::item::Item;
 use crate::sys::error::Error;
-use crate::sys::lease::Refusal;
-use crate::sys::name::ShmName;
-use crate::sys::proc::{DELETED, Holders};
-use crate::sys::stream;
+use crate::sys::io::stream;
+use crate::sys::process::proc::{DELETED, Holders};
+use crate::sys::shm::directory::{self, Space};
+use crate::sys::shm::lease::Refusal;
+use crate::sys::shm::name::ShmName;
 use anyhow::Context as _;
 use std::collections::HashSet;
 use std::fs::Metadata;
@@ -39,7 +39,7 @@ pub fn run(args: &LsArgs, report: &mut Report) -> anyhow::Result<()> {
     let on_terminal = stdout.as_fd().is_terminal();
     let mut out = BufWriter::with_capacity(64 << 10, stdout);
     if args.json {
-        let space = dev_shm::space().context(dev_shm::PATH)?;
+        let space = directory::space().context(directory::PATH)?;
         json::write(&mut out, &items, space)
     } else if args.only_names {
         let write = |item: &Item| write_name(&mut out, &item.name, args.nul, on_terminal);
@@ -77,8 +77,8 @@ fn linked(args: &LsArgs, report: &mut Report) -> anyhow::Result<Vec<Item>> {
         };
     let mut all_pass = true;
     if args.names.is_empty() {
-        for entry in dev_shm::entries().context(dev_shm::PATH)? {
-            let entry = entry.context(dev_shm::PATH)?;
+        for entry in directory::entries().context(directory::PATH)? {
+            let entry = entry.context(directory::PATH)?;
             let name = &entry.name;
             if name.is_semaphore() && !args.all {
                 continue;
@@ -94,7 +94,7 @@ fn linked(args: &LsArgs, report: &mut Report) -> anyhow::Result<Vec<Item>> {
         }
     } else {
         for name in &args.names {
-            match take(name, &|| Ok(Item::known(name, dev_shm::stat(name)?))) {
+            match take(name, &|| Ok(Item::known(name, directory::stat(name)?))) {
                 Ok(passes) => all_pass &= passes,
                 Err(error) => report.note(Err(error.into())),
             }
@@ -138,8 +138,8 @@ fn unlinked(args: &LsArgs) -> anyhow::Result<Vec<Item>> {
     let filter = args.filters.filter()?;
     let holders = holders()?;
     let mut linked = HashSet::new();
-    for entry in dev_shm::entries().context(dev_shm::PATH)? {
-        linked.insert(entry.context(dev_shm::PATH)?.inode());
+    for entry in directory::entries().context(directory::PATH)? {
+        linked.insert(entry.context(directory::PATH)?.inode());
     }
     let items = holders.held.into_iter().filter_map(|(inode, held)| {
         // What `stat(2)` says comes first: a file in a directory is no entry of ours, but has its name.
@@ -150,7 +150,7 @@ fn unlinked(args: &LsArgs) -> anyhow::Result<Vec<Item>> {
         // A path without the kernel's remark is that of a file which is still there.
         let name = held.path.strip_suffix(DELETED)?;
         let name = name
-            .strip_prefix(dev_shm::PATH.as_bytes())
+            .strip_prefix(directory::PATH.as_bytes())
             .unwrap_or(name)
             .to_owned();
         let item = Item::held(&name, inode, held);
@@ -166,8 +166,8 @@ fn unlinked(args: &LsArgs) -> anyhow::Result<Vec<Item>> {
 }
 
 fn holders() -> anyhow::Result<Holders> {
-    let device = std::fs::metadata(dev_shm::PATH)
-        .context(dev_shm::PATH)?
+    let device = std::fs::metadata(directory::PATH)
+        .context(directory::PATH)?
         .dev();
     let holders = Holders::of(device).context("/proc")?;
     if holders.denied > 0 {
@@ -291,7 +291,7 @@ fn write_totals(out: &mut impl Write, items: &[Item]) -> io::Result<()> {
         size,
         used: all,
         free,
-    } = dev_shm::space()?;
+    } = directory::space()?;
     write!(out, "{} with {}", objects(items.len()), humanised(used))?;
     // Without a limit there is nothing that could be full.
     if size > 0 {
@@ -304,7 +304,7 @@ fn write_totals(out: &mut impl Write, items: &[Item]) -> io::Result<()> {
         write!(
             out,
             "; {} has {all} used and {free} free{nearly_full}",
-            dev_shm::PATH
+            directory::PATH
         )?;
     }
     writeln!(out)

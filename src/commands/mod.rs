@@ -1,13 +1,16 @@
 //! One module a verb: what to do, and what to print.
 
 use crate::cli::Place;
-use crate::escape::Escaped;
 use crate::exit::Status;
 use crate::sys::error::{Error, Result};
-use crate::sys::mapping::Mapping;
-use crate::sys::name::ShmName;
-use crate::sys::object::{Access, Object};
-use crate::sys::{futex, signal, stream};
+use crate::sys::escape::Escaped;
+use crate::sys::io::stream;
+use crate::sys::memory::access::Access;
+use crate::sys::memory::futex;
+use crate::sys::memory::mapping::Mapping;
+use crate::sys::process::signal;
+use crate::sys::shm::name::ShmName;
+use crate::sys::shm::object::Object;
 use anyhow::{Context, anyhow};
 use nix::errno::Errno;
 use std::fs::File;
@@ -19,6 +22,7 @@ pub mod cat;
 pub mod create;
 mod in_use;
 pub mod ls;
+mod progress;
 pub mod read_int;
 pub mod unlink;
 pub mod write_int;

@@ -3,8 +3,9 @@
 use super::{first, map_integers, print, too_small};
 use crate::cli::{Count, Place, ReadIntArgs};
 use crate::exit::tell;
-use crate::sys::int::Int;
-use crate::sys::object::{Access, Object};
+use crate::sys::memory::access::Access;
+use crate::sys::memory::int::Int;
+use crate::sys::shm::object::Object;
 use std::fmt::{self, Write};
 
 mod wait;

@@ -3,15 +3,15 @@
 use super::in_use::{Judge, objects};
 use super::{STDOUT, write_name};
 use crate::cli::{UnlinkArgs, UsageError};
-use crate::columns::humanised;
 use crate::exit::{Report, tell};
-use crate::filter::Filter;
-use crate::sys::dev_shm;
+use crate::objects::columns::humanised;
+use crate::objects::filter::Filter;
 use crate::sys::error::Error;
-use crate::sys::lease::Refusal;
-use crate::sys::name::ShmName;
-use crate::sys::object::Object;
-use crate::sys::stream::{self, Output};
+use crate::sys::io::stream::{self, Output};
+use crate::sys::shm::directory;
+use crate::sys::shm::lease::Refusal;
+use crate::sys::shm::name::ShmName;
+use crate::sys::shm::object::Object;
 use anyhow::Context;
 use nix::errno::Errno;
 use nix::unistd::geteuid;
@@ -101,7 +101,7 @@ enum Fate {
 impl Sweep<'_> {
     /// Removes a NAME, if it passes.
     fn named(&mut self, name: &ShmName) -> anyhow::Result<()> {
-        let metadata = match dev_shm::stat(name) {
+        let metadata = match directory::stat(name) {
             Err(Error::NotFound(_)) if self.args.force => return Ok(()),
             result => result?,
         };
@@ -114,7 +114,7 @@ impl Sweep<'_> {
                 Fate::NotOurs => Some("only its owner may ask whether it is in use"),
                 Fate::Unclear(_) => Some("the kernel does not say whether it is in use"),
             },
-            None if self.args.dry_run => match dev_shm::may_unlink(metadata.uid()) {
+            None if self.args.dry_run => match directory::may_unlink(metadata.uid()) {
                 true => None,
                 false => return Err(Error::NotOwner(name.clone()).into()),
             },
@@ -137,8 +137,8 @@ impl Sweep<'_> {
     fn all(&mut self, report: &mut Report) -> anyhow::Result<()> {
         // The directory is read before anything goes from it, so that no entry is skipped.
         let mut names = Vec::new();
-        for entry in dev_shm::entries().context(dev_shm::PATH)? {
-            let name = entry.context(dev_shm::PATH)?.name;
+        for entry in directory::entries().context(directory::PATH)? {
+            let name = entry.context(directory::PATH)?.name;
             if (self.args.all || !name.is_semaphore()) && self.filter.passes_name(&name) {
                 names.push(name);
             }
@@ -168,10 +168,10 @@ impl Sweep<'_> {
     fn one_of_all(&mut self, name: &ShmName) -> Result<Option<Fate>, Error> {
         let forced = self.args.force && !self.args.filters.unused;
         if self.filter.needs_metadata() || forced {
-            match dev_shm::stat(name) {
+            match directory::stat(name) {
                 Ok(metadata) if !self.filter.passes_metadata(&metadata) => return Ok(None),
                 Ok(metadata) if forced && self.args.dry_run => {
-                    return Ok(Some(match dev_shm::may_unlink(metadata.uid()) {
+                    return Ok(Some(match directory::may_unlink(metadata.uid()) {
                         true => Fate::Removed(0),
                         false => Fate::NotOurs,
                     }));
@@ -203,7 +203,7 @@ impl Sweep<'_> {
             return Ok(Fate::Changed);
         }
         let done = match self.args.dry_run {
-            true if !dev_shm::may_unlink(metadata.uid()) => return Ok(Fate::NotOurs),
+            true if !directory::may_unlink(metadata.uid()) => return Ok(Fate::NotOurs),
             true => lease.still_holds(),
             false => lease.unlink()?,
         };
@@ -281,7 +281,7 @@ impl Sweep<'_> {
 fn unclear(name: &ShmName, errno: Errno) -> Fate {
     let is_other_s = |metadata: Metadata| metadata.uid() != geteuid().as_raw();
     let refused = matches!(errno, Errno::EACCES | Errno::EPERM) && !geteuid().is_root();
-    match refused && dev_shm::stat(name).is_ok_and(is_other_s) {
+    match refused && directory::stat(name).is_ok_and(is_other_s) {
         true => Fate::NotOurs,
         false => Fate::Unclear(errno),
     }

@@ -2,13 +2,14 @@
 
 use super::{NotAsExpected, first, map_integers, print, too_small};
 use crate::cli::{Change, Place, Update, WriteIntArgs};
-use crate::sys::draft::Draft;
 use crate::sys::error::{Error, Result};
-use crate::sys::futex;
-use crate::sys::int::Int;
-use crate::sys::mapping::Mapping;
-use crate::sys::name::ShmName;
-use crate::sys::object::{Access, Object};
+use crate::sys::memory::access::Access;
+use crate::sys::memory::futex;
+use crate::sys::memory::int::Int;
+use crate::sys::memory::mapping::Mapping;
+use crate::sys::shm::draft::Draft;
+use crate::sys::shm::name::ShmName;
+use crate::sys::shm::object::Object;
 use anyhow::anyhow;
 
 /// The mode of an object that is made here.

@@ -1,6 +1,6 @@
 //! What the floor could not do, and to which object.
 
-use super::name::ShmName;
+use super::shm::name::ShmName;
 use nix::errno::Errno;
 use std::io;
 

@@ -3,7 +3,7 @@
 
 use clap::{Arg, Command, ValueHint};
 use clap_complete::Shell;
-use shmtool::columns::COLUMNS;
+use shmtool::objects::columns::COLUMNS;
 use std::fs;
 use std::path::Path;
 

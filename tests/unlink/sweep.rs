@@ -4,8 +4,8 @@ use crate::common::*;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::unistd::Pid;
-use shmtool::sys::mapping::Mapping;
-use shmtool::sys::object::Access;
+use shmtool::sys::memory::access::Access;
+use shmtool::sys::memory::mapping::Mapping;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{IoSlice, Read};
@@ -109,7 +109,7 @@ fn what_somebody_uses_in_any_way_stays_and_the_rest_goes() {
             let mut bytes = [0; 4];
             opened.read_exact_at(&mut bytes, 0).unwrap();
             elsewhere.read_exact_at(&mut bytes, 0).unwrap();
-            use shmtool::sys::int::IntType;
+            use shmtool::sys::memory::int::IntType;
             let mapp = i32::from_ne_bytes(*b"mapp").to_string();
             for mapping in [&to_read, &to_write] {
                 assert_eq!(mapping.load(0, IntType::I32).to_string(), mapp);

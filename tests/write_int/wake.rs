@@ -3,10 +3,10 @@
 
 use crate::common::*;
 use nix::unistd::gettid;
-use shmtool::sys::futex::Word;
-use shmtool::sys::int::IntType;
-use shmtool::sys::mapping::Mapping;
-use shmtool::sys::object::Access;
+use shmtool::sys::memory::access::Access;
+use shmtool::sys::memory::futex::Word;
+use shmtool::sys::memory::int::IntType;
+use shmtool::sys::memory::mapping::Mapping;
 use std::fs;
 use std::num::NonZero;
 use std::sync::mpsc;

@@ -1,9 +1,9 @@
 //! Where `cat` puts its bytes: without copying them where that is safe.
 
-use crate::progress::Progress;
-use crate::sys::mapping::Mapping;
-use crate::sys::pipe::Pipe;
-use crate::sys::stream::Output;
+use crate::commands::progress::Progress;
+use crate::sys::io::pipe::Pipe;
+use crate::sys::io::stream::Output;
+use crate::sys::memory::mapping::Mapping;
 use nix::errno::Errno;
 use std::cell::OnceCell;
 

@@ -2,12 +2,13 @@
 
 use super::super::has_size;
 use crate::cli::CreateArgs;
-use crate::escape;
-use crate::progress::Progress;
-use crate::sys::hole;
-use crate::sys::mapping::Mapping;
-use crate::sys::object::{Access, Object};
-use crate::sys::stream;
+use crate::commands::progress::Progress;
+use crate::sys::escape;
+use crate::sys::io::stream;
+use crate::sys::memory::access::Access;
+use crate::sys::memory::hole;
+use crate::sys::memory::mapping::Mapping;
+use crate::sys::shm::object::Object;
 use anyhow::{Context, anyhow};
 use nix::errno::Errno;
 use std::ffi::OsStr;

@@ -3,12 +3,13 @@
 use super::{existing_or_draft, name_it};
 use crate::cli::CreateArgs;
 use crate::exit::Report;
-use crate::sys::command::{Command, Ending};
-use crate::sys::draft::Draft;
 use crate::sys::error::Error;
-use crate::sys::guard::Guard;
-use crate::sys::name::ShmName;
-use crate::sys::object::{Access, Object};
+use crate::sys::memory::access::Access;
+use crate::sys::process::command::{Command, Ending};
+use crate::sys::process::guard::Guard;
+use crate::sys::shm::draft::Draft;
+use crate::sys::shm::name::ShmName;
+use crate::sys::shm::object::Object;
 use anyhow::Context;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;

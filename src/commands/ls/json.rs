@@ -1,8 +1,8 @@
 //! Everything that is known, as the manual page documents it.
 
-use crate::columns::{Context, Json};
-use crate::item::Item;
-use crate::sys::dev_shm::Space;
+use crate::objects::columns::{Context, Json};
+use crate::objects::item::Item;
+use crate::sys::shm::directory::Space;
 use serde::{Serialize, Serializer};
 use std::cell::RefCell;
 use std::io::{self, Write};

@@ -2,14 +2,15 @@
 
 use super::super::{first, map_integers};
 use crate::cli::Place;
-use crate::condition::Test;
+use crate::notation::condition::Test;
 use crate::sys::error::Error;
-use crate::sys::futex::Word;
-use crate::sys::int::Int;
-use crate::sys::mapping::Mapping;
-use crate::sys::name::ShmName;
-use crate::sys::object::{Access, Object};
-use crate::sys::watch::Watch;
+use crate::sys::io::watch::Watch;
+use crate::sys::memory::access::Access;
+use crate::sys::memory::futex::Word;
+use crate::sys::memory::int::Int;
+use crate::sys::memory::mapping::Mapping;
+use crate::sys::shm::name::ShmName;
+use crate::sys::shm::object::Object;
 use std::thread;
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
 //! VALUE: an integer as people write it, before its type is known.
 
-use crate::sys::int::{Int, IntType};
+use crate::sys::memory::int::{Int, IntType};
 use std::str::FromStr;
 
 /// A number that was written well; whether it fits is asked of a type.

@@ -1,7 +1,7 @@
 //! The directory that holds the objects, and the file system under it (`shm_overview(7)`, `tmpfs(5)`).
 
-use super::error::{Error, Result};
 use super::name::ShmName;
+use crate::sys::error::{Error, Result};
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, faccessat, geteuid};
@@ -116,7 +116,7 @@ pub fn may_unlink(owner: u32) -> bool {
 }
 
 /// Only a regular file is an object.
-pub(super) fn check_type(name: &ShmName, metadata: &Metadata) -> Result<()> {
+pub(in crate::sys) fn check_type(name: &ShmName, metadata: &Metadata) -> Result<()> {
     let what = match metadata.file_type() {
         file if file.is_file() => return Ok(()),
         file if file.is_dir() => "a directory",

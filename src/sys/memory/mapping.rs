@@ -7,7 +7,7 @@
 //! | [private anonymous](Mapping::private_anonymous) | zeros | this process |
 //! | [shared anonymous](Mapping::shared_anonymous) | zeros | this process and the children it forks |
 
-use super::object::Access;
+use crate::sys::memory::access::Access;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
@@ -127,7 +127,7 @@ impl Mapping {
     /// # Panics
     ///
     /// `offset` and the `length` bytes after it are not within the mapping.
-    pub(super) fn address(&self, offset: usize, length: usize) -> NonNull<c_void> {
+    pub(in crate::sys) fn address(&self, offset: usize, length: usize) -> NonNull<c_void> {
         let end = offset.checked_add(length);
         assert!(
             end.is_some_and(|end| end <= self.length),
@@ -145,7 +145,7 @@ impl Mapping {
     /// # Errors
     ///
     /// `EFAULT` when the bytes are gone, or cannot be read; else those of `pwrite(2)`.
-    pub(super) fn write_to(
+    pub(in crate::sys) fn write_to(
         &self,
         file: &File,
         at: u64,

@@ -3,8 +3,8 @@
 //! What is spliced is not copied: the pages that the reader will see are those of the file, and whoever
 //! changes the file until then changes what is read. What is written is copied.
 
-use super::mapping::Mapping;
 use super::stream::{Output, when_ready};
+use crate::sys::memory::mapping::Mapping;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;

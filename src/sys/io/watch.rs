@@ -1,6 +1,6 @@
 //! Changes in the directory of the objects, `inotify(7)`.
 
-use super::dev_shm;
+use crate::sys::shm::directory;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -22,7 +22,7 @@ impl Watch {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
         let events =
             AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_MODIFY;
-        inotify.add_watch(dev_shm::PATH, events | AddWatchFlags::IN_ONLYDIR)?;
+        inotify.add_watch(directory::PATH, events | AddWatchFlags::IN_ONLYDIR)?;
         Ok(Watch(inotify))
     }
 

@@ -60,10 +60,10 @@ pub fn give_back() -> nix::Result<()> {
 
 /// All signals of this thread, let in again when it is dropped.
 #[derive(Debug)]
-pub(super) struct BlockedSignals(SigSet);
+pub(in crate::sys) struct BlockedSignals(SigSet);
 
 impl BlockedSignals {
-    pub(super) fn new() -> nix::Result<BlockedSignals> {
+    pub(in crate::sys) fn new() -> nix::Result<BlockedSignals> {
         SigSet::all()
             .thread_swap_mask(SigmaskHow::SIG_SETMASK)
             .map(BlockedSignals)

@@ -1,8 +1,8 @@
 //! An object, and what is known of it.
 
-use crate::filter::changed;
-use crate::sys::name::ShmName;
-use crate::sys::proc::{Held, Use};
+use crate::objects::filter::changed;
+use crate::sys::process::proc::{Held, Use};
+use crate::sys::shm::name::ShmName;
 use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;

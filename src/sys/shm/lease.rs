@@ -10,11 +10,11 @@
 //! So a lease is held for microseconds, with all signals blocked: a process that is suspended in between
 //! would suspend the others.
 
-use super::dev_shm;
-use super::error::{Error, Result};
+use super::directory;
 use super::name::ShmName;
 use super::object::offset;
-use super::signal::BlockedSignals;
+use crate::sys::error::{Error, Result};
+use crate::sys::process::signal::BlockedSignals;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
@@ -66,8 +66,8 @@ impl Leases {
     pub fn new() -> nix::Result<Leases> {
         // SAFETY: to ignore a signal runs no handler.
         unsafe { signal(Signal::SIGIO, SigHandler::SigIgn) }?;
-        let is_tmpfs = statfs(dev_shm::PATH)?.filesystem_type() == TMPFS_MAGIC;
-        let device = stat(dev_shm::PATH)?.st_dev;
+        let is_tmpfs = statfs(directory::PATH)?.filesystem_type() == TMPFS_MAGIC;
+        let device = stat(directory::PATH)?.st_dev;
         Ok(Leases {
             device: is_tmpfs.then_some(device),
         })
@@ -138,7 +138,7 @@ impl Lease {
     pub fn still_holds(&self) -> bool {
         let own = (self.metadata.dev(), self.metadata.ino());
         let is_own = |now: Metadata| (now.dev(), now.ino()) == own;
-        dev_shm::stat(&self.name).is_ok_and(is_own) && self.is_unbroken()
+        directory::stat(&self.name).is_ok_and(is_own) && self.is_unbroken()
     }
 
     /// Sets the size in bytes, `ftruncate(2)`, of an object that was leased to be changed.

@@ -1,6 +1,6 @@
 //! The standard streams, and bytes between a descriptor and a mapping: `read(2)`, `write(2)`, `poll(2)`.
 
-use super::mapping::Mapping;
+use crate::sys::memory::mapping::Mapping;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::libc;
@@ -17,7 +17,7 @@ static CLOSED: AtomicU8 = AtomicU8::new(0);
 
 /// Notes which standard streams are closed, and puts something in their place that can be neither read nor
 /// written, so that no object is opened there: what is meant for a stream would go into it.
-pub(super) fn occupy_closed() {
+pub(in crate::sys) fn occupy_closed() {
     for fd in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
         // SAFETY: F_GETFD takes no memory, and a descriptor that is not open is an error, `fcntl(2)`.
         if unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1 {
@@ -143,7 +143,7 @@ pub fn read_into(input: BorrowedFd, buffer: &mut Mapping, length: usize) -> nix:
 }
 
 /// Makes the call until it is done: again when a signal came, and later when the descriptor is not ready.
-pub(super) fn when_ready(
+pub(in crate::sys) fn when_ready(
     fd: BorrowedFd,
     event: PollFlags,
     call: impl Fn() -> isize,

@@ -1,9 +1,9 @@
 //! What is known of an object: one table, from which the help, the header, the cells and the JSON are made.
 
-use crate::escape::Escaped;
-use crate::item::Item;
-use crate::mode;
-use crate::sys::proc::{Rights, Use};
+use crate::notation::mode;
+use crate::objects::item::Item;
+use crate::sys::escape::Escaped;
+use crate::sys::process::proc::{Rights, Use};
 use humansize::{BINARY, FormatSizeOptions, SizeFormatter};
 use jiff::Timestamp;
 use nix::unistd::{Gid, Group, Uid, User};

@@ -1,6 +1,6 @@
 //! The name of a shared memory object, `shm_open(3)`.
 
-use crate::escape::Escaped;
+use crate::sys::escape::Escaped;
 use std::ffi::{CStr, CString, OsStr};
 use std::fmt::{self, Display};
 use std::os::unix::ffi::OsStrExt;
@@ -77,14 +77,14 @@ impl ShmName {
         self.0.as_bytes()
     }
 
-    /// `counter`: the file name in [`dev_shm::PATH`](super::dev_shm::PATH).
+    /// `counter`: the file name in [`directory::PATH`](super::directory::PATH).
     pub fn file_name(&self) -> &OsStr {
         OsStr::from_bytes(&self.as_bytes()[1..])
     }
 
     /// `/dev/shm/counter`, where Linux keeps the object (`shm_overview(7)`).
     pub fn path(&self) -> PathBuf {
-        [OsStr::new(super::dev_shm::PATH), self.file_name()]
+        [OsStr::new(super::directory::PATH), self.file_name()]
             .iter()
             .collect()
     }
@@ -158,7 +158,7 @@ mod tests {
         fn a_name_is_one_file_in_dev_shm(bytes: Vec<u8>) {
             if let Ok(name) = name(&bytes) {
                 let path = name.path();
-                prop_assert_eq!(path.parent(), Some(super::super::dev_shm::PATH.as_ref()));
+                prop_assert_eq!(path.parent(), Some(crate::sys::shm::directory::PATH.as_ref()));
                 prop_assert_eq!(path.file_name(), Some(name.file_name()));
             }
         }

@@ -1,11 +1,12 @@
 //! One shared memory object: `shm_open(3)`, `ftruncate(2)`, `fstat(2)`, `shm_unlink(3)`.
 
-use super::dev_shm::{self, Space};
-use super::error::{Error, Result};
-use super::hole;
-use super::int::{Int, IntType};
-use super::mapping::Mapping;
+use super::directory::{self, Space};
 use super::name::ShmName;
+use crate::sys::error::{Error, Result};
+use crate::sys::memory::access::Access;
+use crate::sys::memory::hole;
+use crate::sys::memory::int::{Int, IntType};
+use crate::sys::memory::mapping::Mapping;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, OFlag, fallocate};
 use nix::sys::mman::{shm_open, shm_unlink};
@@ -23,15 +24,6 @@ use std::time::{Duration, Instant};
 /// a purpose of its own lets go within microseconds.
 const LEASE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// What an open object is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// `O_RDONLY`, `PROT_READ`.
-    Read,
-    /// `O_RDWR`, `PROT_READ | PROT_WRITE`.
-    ReadWrite,
-}
-
 /// An open shared memory object.
 #[derive(Debug)]
 pub struct Object {
@@ -48,7 +40,7 @@ impl Object {
     /// its holder does not give up.
     pub fn open(name: &ShmName, access: Access) -> Result<Object> {
         // Looked at first: opening a FIFO or a device is noticed at its other end.
-        dev_shm::stat(name)?;
+        directory::stat(name)?;
         // O_NONBLOCK: a FIFO that is planted right now must not make us wait for its other end.
         let flags = OFlag::O_NONBLOCK
             | match access {
@@ -60,7 +52,7 @@ impl Object {
             match shm_open(name.as_c_str(), flags, Mode::empty()) {
                 Ok(fd) => {
                     let object = Object::new(name, fd);
-                    dev_shm::check_type(name, &object.metadata()?)?;
+                    directory::check_type(name, &object.metadata()?)?;
                     return Ok(object);
                 }
                 // O_NONBLOCK again (musl's shm_open always sets it): an object under a lease says
@@ -75,7 +67,7 @@ impl Object {
         }
     }
 
-    pub(super) fn new(name: &ShmName, fd: OwnedFd) -> Object {
+    pub(in crate::sys) fn new(name: &ShmName, fd: OwnedFd) -> Object {
         Object {
             name: name.clone(),
             file: File::from(fd),
@@ -121,7 +113,7 @@ impl Object {
     }
 
     fn no_memory(&self, asked: u64, errno: Errno) -> Error {
-        match (errno, dev_shm::space()) {
+        match (errno, directory::space()) {
             (Errno::ENOSPC, Ok(Space { size, free, .. })) => Error::NoSpace {
                 name: self.name.clone(),
                 asked,
@@ -215,10 +207,10 @@ impl Object {
     }
 
     /// Whether this name leads to it.
-    pub(super) fn has_name(&self, name: &ShmName) -> Result<bool> {
+    pub(in crate::sys) fn has_name(&self, name: &ShmName) -> Result<bool> {
         let own = self.metadata()?;
         let is_own = |other: Metadata| (other.dev(), other.ino()) == (own.dev(), own.ino());
-        Ok(dev_shm::stat(name).is_ok_and(is_own))
+        Ok(directory::stat(name).is_ok_and(is_own))
     }
 
     /// Removes its name, if that still leads to it, and not to what has taken the name since.
@@ -281,7 +273,7 @@ impl Object {
     ///
     /// There is no such object, it is another user's, or something else has its name: that is left.
     pub fn unlink(name: &ShmName) -> Result<()> {
-        let owner = Uid::from_raw(dev_shm::stat(name)?.uid());
+        let owner = Uid::from_raw(directory::stat(name)?.uid());
         shm_unlink(name.as_c_str()).map_err(|errno| match errno {
             Errno::ENOENT => Error::NotFound(name.clone()),
             // The directory is sticky, `unlink(2)`.
@@ -316,6 +308,6 @@ fn retry(mut call: impl FnMut() -> nix::Result<()>) -> nix::Result<()> {
 }
 
 /// A size as the system calls take it. No file is larger.
-pub(super) fn offset(size: u64) -> nix::Result<nix::libc::off_t> {
+pub(in crate::sys) fn offset(size: u64) -> nix::Result<nix::libc::off_t> {
     size.try_into().map_err(|_| Errno::EFBIG)
 }

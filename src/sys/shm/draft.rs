@@ -2,12 +2,12 @@
 //!
 //! That is why it is not `shm_open(O_CREAT | O_EXCL)`, which names an object that is empty still.
 
-use super::dev_shm;
-use super::error::{Error, Result};
+use super::directory;
 use super::lease::{Leases, Refusal};
 use super::name::ShmName;
 use super::object::Object;
-use super::signal::BlockedSignals;
+use crate::sys::error::{Error, Result};
+use crate::sys::process::signal::BlockedSignals;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, renameat};
 use nix::sys::mman::{shm_open, shm_unlink};
@@ -39,7 +39,7 @@ impl Draft {
     /// `/dev/shm` has no room for another file, or does not let us make one.
     pub fn new(name: &ShmName) -> Result<Draft> {
         let unnamed = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
-        match open(dev_shm::PATH, unnamed, Mode::S_IRUSR | Mode::S_IWUSR) {
+        match open(directory::PATH, unnamed, Mode::S_IRUSR | Mode::S_IWUSR) {
             Ok(fd) => Ok(Draft {
                 object: Object::new(name, fd),
                 other_name: None,
@@ -107,7 +107,7 @@ impl Draft {
     /// The name is that of something else, or of an object that only another may remove.
     pub fn replace(&mut self, mode: u32) -> Result<()> {
         let name = self.object.name().clone();
-        match dev_shm::stat(&name) {
+        match directory::stat(&name) {
             Ok(_) | Err(Error::NotFound(_)) => {}
             Err(error) => return Err(error),
         }
@@ -172,7 +172,7 @@ impl Drop for Draft {
 }
 
 /// Removes the name that a replacement which was killed left to the object, if it did.
-pub(super) fn unlink_left_over(object: &Object) -> Result<()> {
+pub(in crate::sys) fn unlink_left_over(object: &Object) -> Result<()> {
     let beside = name_beside(object.name());
     match object.has_name(&beside)? {
         true => Object::unlink(&beside),

@@ -1,6 +1,6 @@
 //! FILTER: which objects are meant, the same for every verb.
 
-use crate::sys::name::ShmName;
+use crate::sys::shm::name::ShmName;
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use jiff::Timestamp;
 use nix::unistd::User;

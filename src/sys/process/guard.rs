@@ -2,8 +2,8 @@
 //! `pidfd_open(2)`.
 
 use super::command::pidfd;
-use super::draft;
-use super::object::Object;
+use crate::sys::shm::draft;
+use crate::sys::shm::object::Object;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::libc;

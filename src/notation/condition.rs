@@ -1,7 +1,7 @@
 //! `[OP:]VALUE`: what an integer is compared with.
 
-use crate::sys::int::{Int, IntType};
-use crate::value::{self, OutOfRange, Value};
+use crate::notation::value::{self, OutOfRange, Value};
+use crate::sys::memory::int::{Int, IntType};
 use std::cmp::Ordering;
 use std::fmt::{self, Display};
 use std::str::FromStr;

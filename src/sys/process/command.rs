@@ -1,7 +1,7 @@
 //! A command that runs as if it ran alone: `fork(2)`, `execvp(3)`, `waitpid(2)`, `signalfd(2)`.
 
-use super::error::words;
 use super::signal;
+use crate::sys::error::words;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
@@ -153,7 +153,7 @@ impl Ending {
 }
 
 /// A descriptor for a process, `pidfd_open(2)`, which nix does not wrap.
-pub(super) fn pidfd(pid: Pid) -> nix::Result<OwnedFd> {
+pub(in crate::sys) fn pidfd(pid: Pid) -> nix::Result<OwnedFd> {
     // SAFETY: the call takes no memory, and gives a new descriptor that nobody else has.
     unsafe {
         let fd = Errno::result(libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0))?;
@@ -180,7 +180,7 @@ fn run(wait: &OwnedFd, command: &[CString], children: &SigAction) -> ! {
         Ok(never) => match never {},
         Err(errno) => errno,
     };
-    let name = crate::escape::Escaped(command[0].to_bytes());
+    let name = crate::sys::escape::Escaped(command[0].to_bytes());
     // There is nobody else to tell. As `env` has it.
     let _ = writeln!(std::io::stderr(), "shmtool: {name}: {}", words(errno));
     exit(if errno == Errno::ENOENT { 127 } else { 126 })

@@ -3,7 +3,7 @@
 //! The runtime reads `/proc/self/maps` and sets up a signal stack, to tell an overflow of the stack from
 //! other faults. That is a tenth of all the time that `read-int` takes, and nothing here recurses.
 
-use super::stream;
+use crate::sys::io::stream;
 use nix::libc::{c_char, c_int};
 use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -20,7 +20,7 @@ macro_rules! start_with {
             args: *const *const ::std::ffi::c_char,
         ) -> ::std::ffi::c_int {
             // SAFETY: this is what the C library calls, with what the kernel gave it.
-            unsafe { $crate::sys::start::start(count, args, $main) }
+            unsafe { $crate::sys::process::start::start(count, args, $main) }
         }
     };
 }

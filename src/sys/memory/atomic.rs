@@ -2,7 +2,7 @@
 //! machine, as `stdatomic.h(0p)` gives them to C.
 //!
 //! Memory that another process has truncated away raises SIGBUS, and so does a store into a hole that a
-//! full file system cannot fill; see [`signal::bus_error_is`](super::signal::bus_error_is).
+//! full file system cannot fill; see [`signal::bus_error_is`](crate::sys::process::signal::bus_error_is).
 
 use super::int::{Int, IntType};
 use super::mapping::Mapping;

@@ -1,0 +1,5 @@
+//! Bytes in and out: the standard streams, pipes, and changes in a directory.
+
+pub mod pipe;
+pub mod stream;
+pub mod watch;

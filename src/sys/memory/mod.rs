@@ -1,0 +1,8 @@
+//! Mapped memory, and the integers in it.
+
+pub mod access;
+mod atomic;
+pub mod futex;
+pub mod hole;
+pub mod int;
+pub mod mapping;
