@@ -281,26 +281,29 @@ impl Drop for Peer {
 /// The C program `counterpart.c`, compiled; none where there is no compiler.
 pub fn c_program() -> Option<&'static Path> {
     static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
-    PROGRAM
-        .get_or_init(|| {
-            let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/counterpart.c");
-            let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("counterpart");
-            // Other test programs do the same at the same time: each renames one of its own.
-            let own = program.with_extension(std::process::id().to_string());
-            let mut cc = Command::new("cc");
-            cc.args(["-O1", "-Wall", "-Werror", "-o"])
-                .arg(&own)
-                .args([source, "-lrt", "-pthread"]);
-            match cc.status() {
-                Err(_) => missing("cc").then_some(program),
-                Ok(status) => {
-                    assert!(status.success(), "{cc:?}");
-                    fs::rename(own, &program).unwrap();
-                    Some(program)
-                }
-            }
-        })
-        .as_deref()
+    PROGRAM.get_or_init(|| compiled("counterpart")).as_deref()
+}
+
+/// A C program of this directory, compiled; none where there is no compiler.
+pub fn compiled(name: &str) -> Option<PathBuf> {
+    let source = format!("{}/tests/common/{name}.c", env!("CARGO_MANIFEST_DIR"));
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    // Other tests do the same at the same time: each renames a file of its own.
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let own = program.with_extension(format!("{}-{count}", std::process::id()));
+    let mut cc = Command::new("cc");
+    cc.args(["-O1", "-Wall", "-Werror", "-o"])
+        .arg(&own)
+        .args([&source, "-lrt", "-pthread"]);
+    match cc.status() {
+        Err(_) => missing("cc").then_some(program),
+        Ok(status) => {
+            assert!(status.success(), "{cc:?}");
+            fs::rename(own, &program).unwrap();
+            Some(program)
+        }
+    }
 }
 
 /// A Python that has `multiprocessing.shared_memory`, running this script with these arguments.

@@ -10,7 +10,7 @@ use crate::sys::process::guard::Guard;
 use crate::sys::shm::draft::Draft;
 use crate::sys::shm::name::ShmName;
 use crate::sys::shm::object::Object;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 
@@ -19,7 +19,7 @@ pub fn run(args: &CreateArgs, report: &mut Report) {
     match scope(args) {
         Ok((ending, failures)) => {
             for error in failures {
-                report.tell_only(&error.into());
+                report.tell_only(&error);
             }
             // The command's own end is what counts.
             report.end_with(ending.follow());
@@ -28,7 +28,7 @@ pub fn run(args: &CreateArgs, report: &mut Report) {
     }
 }
 
-fn scope(args: &CreateArgs) -> anyhow::Result<(Ending, Vec<Error>)> {
+fn scope(args: &CreateArgs) -> anyhow::Result<(Ending, Vec<anyhow::Error>)> {
     let words = args
         .command
         .iter()
@@ -36,11 +36,11 @@ fn scope(args: &CreateArgs) -> anyhow::Result<(Ending, Vec<Error>)> {
     let words = words
         .collect::<Result<Vec<_>, _>>()
         .context("an argument holds a NUL byte")?;
-    // Whole, but without names: from here on nothing that is left to do can leave one behind, for the guard
-    // is there before the first.
+    // The objects are whole, but have no names yet. The guard is there before the first name is given, so that
+    // from then on nothing that kills this process leaves an object behind.
     let mut scope = Scope::default();
     for name in &args.names {
-        scope.prepare(args, name)?;
+        scope.prepare(args, name).map_err(hint_at_replace)?;
     }
     let command = Command::prepare(&words).context("cannot make a process for the command")?;
     let made: Vec<&Object> = scope.drafts.iter().map(Draft::object).collect();
@@ -55,12 +55,26 @@ fn scope(args: &CreateArgs) -> anyhow::Result<(Ending, Vec<Error>)> {
         scope.remove();
         command.cancel()?;
         guard.dismiss()?;
-        return Err(error);
+        return Err(hint_at_replace(error));
     }
-    let ending = command.run().context("cannot wait for the command");
-    let failures = scope.remove();
-    guard.dismiss()?;
-    Ok((ending?, failures))
+    // If this fails the command may still run, and uses the objects. The guard removes them when it has ended.
+    let ending = command.run().context("cannot wait for the command")?;
+    let mut failures = scope.remove();
+    if let Err(errno) = guard.dismiss() {
+        failures.push(anyhow::Error::from(errno).context("cannot end the process that tidies up"));
+    }
+    Ok((ending, failures))
+}
+
+/// Tells whoever starts a service again what to do about the objects that its last run left, which happens if
+/// everything was killed at once.
+fn hint_at_replace(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<Error>() {
+        Some(Error::Exists(_)) => {
+            anyhow!("{error}\nhint: --replace replaces what an earlier run left")
+        }
+        _ => error,
+    }
 }
 
 /// The objects of a command, open all the while.
@@ -89,12 +103,15 @@ impl Scope {
         Ok(())
     }
 
-    /// Removes what this run made, by what it is: not what has taken the name since.
-    fn remove(&self) -> Vec<Error> {
+    /// Removes the objects that this run made, but not others that have taken their names since.
+    fn remove(&self) -> Vec<anyhow::Error> {
         let removed = self
             .drafts
             .iter()
             .map(|draft| draft.object().unlink_own_name());
-        removed.filter_map(Result::err).collect()
+        removed
+            .filter_map(Result::err)
+            .map(anyhow::Error::from)
+            .collect()
     }
 }

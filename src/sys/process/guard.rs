@@ -1,24 +1,26 @@
 //! A process that removes objects when those who should have done so are gone: `fork(2)`, `setsid(2)`,
 //! `pidfd_open(2)`.
 
-use super::command::pidfd;
+use super::child::{self, pidfd};
 use crate::sys::shm::draft;
 use crate::sys::shm::object::Object;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
-use nix::libc;
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal, kill};
-use nix::sys::stat::Mode;
+use nix::sys::signal::SigSet;
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, dup2_raw, fork, getpid, pipe2, read, setsid, write};
+use nix::unistd::{ForkResult, Pid, fork, getpid, pipe2, read, setsid, write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::thread::sleep;
 use std::time::Duration;
 
 /// The guard. It ends by itself when this process and the command have ended.
 #[derive(Debug)]
-pub struct Guard(Pid);
+pub struct Guard {
+    pid: Pid,
+    /// Its id may be that of another process once it was waited for; its descriptor never is.
+    pidfd: OwnedFd,
+}
 
 impl Guard {
     /// Starts the guard of these objects, which need not have their names yet. It holds them open, in a session of
@@ -35,11 +37,13 @@ impl Guard {
         match unsafe { fork() }? {
             ForkResult::Child => {
                 watch(objects, [us.as_fd(), command], &ready);
-                // SAFETY: ends the process without running what belongs to the other one.
-                unsafe { libc::_exit(0) }
+                child::exit(0)
             }
             ForkResult::Parent { child } => {
-                let guard = Guard(child);
+                let guard = Guard {
+                    pid: child,
+                    pidfd: pidfd(child)?,
+                };
                 drop(ready);
                 loop {
                     match read(&is_ready, &mut [0]) {
@@ -58,10 +62,13 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// Those of `waitpid(2)`.
+    /// Those of `pidfd_send_signal(2)` and `waitpid(2)`.
     pub fn dismiss(self) -> nix::Result<()> {
-        kill(self.0, Signal::SIGKILL)?;
-        waitpid(self.0, None).map(drop)
+        // Somebody may have killed it, and whoever waits for all children has waited for it too.
+        match child::kill_by_pidfd(&self.pidfd).and_then(|()| waitpid(self.pid, None)) {
+            Ok(_) | Err(Errno::ESRCH | Errno::ECHILD) => Ok(()),
+            Err(errno) => Err(errno),
+        }
     }
 }
 
@@ -77,7 +84,7 @@ fn watch(objects: &[&Object], processes: [BorrowedFd; 2], ready: &OwnedFd) {
         .map(|object| object.as_fd().as_raw_fd())
         .collect();
     kept.extend(processes.map(|process| process.as_raw_fd()));
-    leave_descriptors(kept);
+    child::become_helper(c"shm-guard", kept);
     for process in processes {
         let mut ended = [PollFd::new(process, PollFlags::POLLIN)];
         // What is not known to have ended may still use the objects.
@@ -88,26 +95,5 @@ fn watch(objects: &[&Object], processes: [BorrowedFd; 2], ready: &OwnedFd) {
     for object in objects {
         let _ = object.unlink_own_name();
         let _ = draft::unlink_left_over(object);
-    }
-}
-
-/// Closes all but these, and puts what can be neither read nor written in the place of the standard streams.
-fn leave_descriptors(mut kept: Vec<i32>) {
-    if let Ok(placeholder) = open("/", OFlag::O_PATH, Mode::empty()) {
-        for stream in 0..3 {
-            // SAFETY: the standard streams are nobody's: nothing here owns them.
-            let _ =
-                unsafe { dup2_raw(&placeholder, stream) }.map(std::os::fd::IntoRawFd::into_raw_fd);
-        }
-    }
-    kept.sort_unstable();
-    let mut first = 3_u32;
-    for fd in kept.into_iter().chain([i32::MAX]) {
-        let fd = fd as u32;
-        if first < fd {
-            // SAFETY: of what is closed nothing is used again in this process. Before Linux 5.9 they stay open.
-            unsafe { libc::syscall(libc::SYS_close_range, first, fd - 1, 0) };
-        }
-        first = fd + 1;
     }
 }

@@ -1,9 +1,12 @@
 //! Processes: this one, the command that it runs, and all the others on the machine.
 
+mod child;
 pub(crate) mod command;
 pub(crate) mod guard;
 mod pow;
 pub(crate) mod proc;
+mod raw_signal;
 // For `main`, before anything else.
 pub mod signal;
 pub mod start;
+mod witness;

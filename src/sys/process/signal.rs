@@ -2,60 +2,87 @@
 
 use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// What the handler of SIGBUS writes, and the status that it ends the process with.
 static BUS_ERROR: OnceLock<(Vec<u8>, i32)> = OnceLock::new();
 
-/// What was set before [`prepare`], by whoever started this process.
-static INHERITED: OnceLock<Inherited> = OnceLock::new();
+/// The actions that were set when this process started, of the signals that it has set others for.
+static INHERITED_ACTIONS: Mutex<Vec<(Signal, SigAction)>> = Mutex::new(Vec::new());
 
-#[derive(Debug)]
-struct Inherited {
-    actions: [(Signal, SigAction); 2],
-    mask: SigSet,
-}
+/// The signals that were blocked when this process started, once [`prepare`] has changed them.
+static INHERITED_MASK: OnceLock<SigSet> = OnceLock::new();
 
 /// Sets the signals that writing raises, as every verb needs them.
 ///
-/// SIGPIPE ends the process when nobody reads its output any more, as it ends `cat`, though our parent
-/// ignored it. SIGXFSZ is ignored: a file too large for `RLIMIT_FSIZE` is an error (`EFBIG`,
-/// `setrlimit(2)`) and not a death. Neither SIGPIPE nor SIGBUS is blocked, though our parent blocked it:
-/// SIGBUS would kill us all the same, but without a word.
+/// SIGPIPE ends the process when nobody reads its output any more, as it ends `cat`, even if our parent
+/// ignored it. SIGXFSZ is ignored, so that a file too large for `RLIMIT_FSIZE` is an error (`EFBIG`,
+/// `setrlimit(2)`) and does not end the process. Neither SIGPIPE nor SIGBUS is blocked, even if our parent
+/// blocked it: a blocked SIGBUS would end us all the same, but without a word.
 ///
 /// # Errors
 ///
 /// Those of `sigaction(2)` and `sigprocmask(2)`.
 pub fn prepare() -> nix::Result<()> {
-    let set = |signal, handler| {
-        let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
-        // SAFETY: neither action is a handler that could do harm.
-        unsafe { sigaction(signal, &action) }.map(|old| (signal, old))
-    };
-    let actions = [
-        set(Signal::SIGPIPE, SigHandler::SigDfl)?,
-        set(Signal::SIGXFSZ, SigHandler::SigIgn)?,
-    ];
-    let ours = SigSet::from_iter([Signal::SIGPIPE, Signal::SIGBUS]);
-    let mask = ours.thread_swap_mask(SigmaskHow::SIG_UNBLOCK)?;
-    INHERITED.get_or_init(|| Inherited { actions, mask });
+    set(Signal::SIGPIPE, SigHandler::SigDfl)?;
+    set(Signal::SIGXFSZ, SigHandler::SigIgn)?;
+    let unblocked = SigSet::from_iter([Signal::SIGPIPE, Signal::SIGBUS]);
+    let mask = unblocked.thread_swap_mask(SigmaskHow::SIG_UNBLOCK)?;
+    INHERITED_MASK.get_or_init(|| mask);
     Ok(())
 }
 
-/// Gives the signals back as they were before [`prepare`], for a command that is to run as if on its own.
+/// Ignores SIGIO, which tells the holder of a lease that somebody else wants the file (`F_SETLEASE`, `fcntl(2)`),
+/// and ends a process that does not expect it.
+///
+/// # Errors
+///
+/// Those of `sigaction(2)`.
+pub fn ignore_lease_breaks() -> nix::Result<()> {
+    set(Signal::SIGIO, SigHandler::SigIgn)
+}
+
+/// Has the kernel keep the status of children for `waitpid(2)`, even if our parent ignored SIGCHLD.
+///
+/// # Errors
+///
+/// Those of `sigaction(2)`.
+pub fn notice_children() -> nix::Result<()> {
+    set(Signal::SIGCHLD, SigHandler::SigDfl)
+}
+
+/// Sets the default action of a signal, or ignores it, and remembers what was set before the first change.
+fn set(signal: Signal, handler: SigHandler) -> nix::Result<()> {
+    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+    // SAFETY: neither the default action nor ignoring a signal runs a handler.
+    let old = unsafe { sigaction(signal, &action) }?;
+    let mut inherited = INHERITED_ACTIONS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    if inherited.iter().all(|(known, _)| *known != signal) {
+        inherited.push((signal, old));
+    }
+    Ok(())
+}
+
+/// Restores the actions and the mask that were inherited, for a command that is to run as if on its own.
 ///
 /// # Errors
 ///
 /// Those of `sigaction(2)` and `sigprocmask(2)`.
-pub fn give_back() -> nix::Result<()> {
-    let Some(Inherited { actions, mask }) = INHERITED.get() else {
-        return Ok(());
-    };
-    for (signal, action) in actions {
-        // SAFETY: it is what it was; a process that has just been started has no handlers.
+pub fn restore_inherited() -> nix::Result<()> {
+    for (signal, action) in INHERITED_ACTIONS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .iter()
+    {
+        // SAFETY: the action was in force when the process started, when it had no handlers.
         unsafe { sigaction(*signal, action) }?;
     }
-    mask.thread_set_mask()
+    match INHERITED_MASK.get() {
+        Some(mask) => mask.thread_set_mask(),
+        None => Ok(()),
+    }
 }
 
 /// All signals of this thread, let in again when it is dropped.

@@ -14,12 +14,11 @@ use super::directory;
 use super::name::ShmName;
 use super::object::offset;
 use crate::sys::error::{Error, Result};
-use crate::sys::process::signal::BlockedSignals;
+use crate::sys::process::signal::{BlockedSignals, ignore_lease_breaks};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::mman::{shm_open, shm_unlink};
-use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::{Mode, stat};
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use nix::unistd::{Uid, ftruncate, setfsuid};
@@ -64,8 +63,7 @@ impl Leases {
     ///
     /// Those of `sigaction(2)`, and of `statfs(2)` for `/dev/shm`.
     pub fn new() -> nix::Result<Leases> {
-        // SAFETY: to ignore a signal runs no handler.
-        unsafe { signal(Signal::SIGIO, SigHandler::SigIgn) }?;
+        ignore_lease_breaks()?;
         let is_tmpfs = statfs(directory::PATH)?.filesystem_type() == TMPFS_MAGIC;
         let device = stat(directory::PATH)?.st_dev;
         Ok(Leases {

@@ -1,0 +1,216 @@
+//! COMMAND at a terminal: Ctrl-C, Ctrl-Z, and the end of the terminal.
+
+use super::*;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use std::process::ExitStatus;
+
+/// Starts a command as the leader of a session that has a terminal of its own. Returns the terminal's other end.
+fn start_in_terminal(command: &mut Command) -> (File, Child) {
+    let pty = nix::pty::openpty(None, None).unwrap();
+    // While the command has the other end open too, the terminal does not hang up.
+    fcntl(&pty.master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
+    command.env("shmtool", env!("CARGO_BIN_EXE_shmtool"));
+    let slave = || Stdio::from(pty.slave.try_clone().unwrap());
+    command.stdin(slave()).stdout(slave()).stderr(slave());
+    // SAFETY: two system calls.
+    unsafe {
+        command.pre_exec(|| {
+            nix::unistd::setsid()?;
+            nix::errno::Errno::result(libc::ioctl(0, libc::TIOCSCTTY, 0))?;
+            Ok(())
+        })
+    };
+    let child = command.spawn().unwrap();
+    // The command has copies of the terminal, of which no other may stay open.
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    (File::from(pty.master), child)
+}
+
+/// Runs a shell in a terminal of its own, and returns what the terminal shows, and how the shell ended.
+fn in_terminal(script: &str, type_into: impl FnOnce(&mut File)) -> (String, ExitStatus) {
+    let (mut master, mut child) = start_in_terminal(Command::new("bash").args(["-c", script]));
+    type_into(&mut master);
+    // A shell that waits for ever closes nothing.
+    let pid = child.id() as i32;
+    std::thread::spawn(move || {
+        sleep(HANG);
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    });
+    let mut shown = Vec::new();
+    // EIO is how a terminal says that nobody is left at the other end.
+    let _ = master.read_to_end(&mut shown);
+    (
+        String::from_utf8_lossy(&shown).into_owned(),
+        child.wait().unwrap(),
+    )
+}
+
+/// The lines that a terminal showed, to ask in which order they came.
+struct Shown(String);
+
+impl Shown {
+    #[track_caller]
+    fn has_in_order(&self, expected: &[&str]) {
+        let mut lines = self.0.lines().map(str::trim_end);
+        for line in expected {
+            assert!(lines.any(|shown| shown == *line), "{line}: {}", self.0);
+        }
+    }
+}
+
+#[test]
+fn a_hang_up_ends_the_command_and_shmtool() {
+    let test = "scoped::terminal::a_hang_up_ends_the_command_and_shmtool";
+    in_private_shm(test, "size=4m", || {
+        // The kernel sends SIGHUP to the leader of the session alone, which shmtool is here.
+        let mut command = create(&["-s", "4", "j", "--", "sleep", "1000"]);
+        let (terminal, child) = start_in_terminal(&mut command);
+        until(|| there() == ["j"]);
+        sleep(Duration::from_millis(100));
+        drop(terminal);
+        assert_eq!(finish(child).signal(), Some(libc::SIGHUP));
+        assert_eq!(there(), [""; 0]);
+    });
+}
+
+#[test]
+fn ctrl_c_ends_a_command_that_left_the_process_group() {
+    let test = "scoped::terminal::ctrl_c_ends_a_command_that_left_the_process_group";
+    in_private_shm(test, "size=4m", || {
+        let command = [
+            "timeout",
+            "1000",
+            "sh",
+            "-c",
+            "echo > /dev/shm/ready; sleep 1000",
+        ];
+        let end = |start: &mut Command| {
+            let (mut terminal, child) = start_in_terminal(start);
+            until(|| fs::exists("/dev/shm/ready").unwrap());
+            sleep(Duration::from_millis(100));
+            terminal.write_all(b"\x03").unwrap();
+            let status = finish(child).status;
+            fs::remove_file("/dev/shm/ready").unwrap();
+            status
+        };
+        let alone = end(Command::new(command[0]).args(&command[1..]));
+        assert_eq!(end(create(&["j", "--"]).args(command)), alone);
+        assert_eq!(there(), [""; 0]);
+    });
+}
+
+#[test]
+fn a_command_that_left_the_process_group_is_stopped_and_continued() {
+    let test = "scoped::terminal::a_command_that_left_the_process_group_is_stopped_and_continued";
+    in_private_shm(test, "size=4m", || {
+        // The command of timeout(1) is in that group too, and must not go on while timeout is stopped.
+        let script = "set -m
+$shmtool create j -- timeout 1000 sh -c 'echo > /dev/shm/ready; sleep 0.7; echo awake; exit 3'
+echo stopped $?
+sleep 1
+echo now
+fg
+echo ended $?";
+        let (shown, _) = in_terminal(script, |terminal| {
+            until(|| fs::exists("/dev/shm/ready").unwrap());
+            sleep(Duration::from_millis(100));
+            terminal.write_all(b"\x1a").unwrap();
+        });
+        Shown(shown).has_in_order(&["stopped 148", "now", "awake", "ended 3"]);
+        assert_eq!(there(), ["ready"]);
+    });
+}
+
+#[test]
+fn a_command_that_no_shell_could_continue_is_not_stopped() {
+    let test = "scoped::terminal::a_command_that_no_shell_could_continue_is_not_stopped";
+    in_private_shm(test, "size=4m", || {
+        // Without a shell around them the process groups are orphaned, or would be without shmtool.
+        for timeout in [&["timeout", "1000"][..], &[]] {
+            let script = "echo > /dev/shm/ready; sleep 0.5; exit 3";
+            let mut command = create(&["j", "--"]);
+            command.args(timeout).args(["sh", "-c", script]);
+            let (mut terminal, child) = start_in_terminal(&mut command);
+            until(|| fs::exists("/dev/shm/ready").unwrap());
+            sleep(Duration::from_millis(100));
+            terminal.write_all(b"\x1a").unwrap();
+            assert_eq!(finish(child).status.code(), Some(3));
+            fs::remove_file("/dev/shm/ready").unwrap();
+        }
+    });
+}
+
+#[test]
+fn ctrl_c_ends_the_command_and_the_loop_around_it() {
+    in_private_shm(
+        "scoped::terminal::ctrl_c_ends_the_command_and_the_loop_around_it",
+        "size=4m",
+        || {
+            let count = tempfile::NamedTempFile::new().unwrap();
+            let path = count.path().to_str().unwrap();
+            // It counts what comes for a while, and then ends as it would have.
+            let command = format!(
+                "import os, signal, time
+def count(*_): open('{path}', 'a').write('INT\\n')
+signal.signal(signal.SIGINT, count)
+open('/dev/shm/ready', 'w')
+end = time.time() + 1
+while time.time() < end: time.sleep(0.1)
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.kill(os.getpid(), signal.SIGINT)"
+            );
+            if python("", &[]).is_none() {
+                return;
+            }
+            let script =
+                format!("while :; do $shmtool create j -- python3 -c \"{command}\"; done; echo on");
+            let (shown, status) = in_terminal(&script, |terminal| {
+                until(|| fs::exists("/dev/shm/ready").unwrap());
+                terminal.write_all(b"\x03").unwrap();
+            });
+            assert_eq!(
+                fs::read_to_string(count.path()).unwrap(),
+                "INT\n",
+                "{shown}"
+            );
+            assert!(!status.success() && !shown.contains("on\r\n"), "{shown}");
+            assert_eq!(there(), ["ready"]);
+        },
+    );
+}
+
+#[test]
+fn a_job_is_stopped_and_continued() {
+    in_private_shm(
+        "scoped::terminal::a_job_is_stopped_and_continued",
+        "size=4m",
+        || {
+            let script = "set -m
+$shmtool create j -- sh -c 'echo > /dev/shm/ready; sleep 0.7; echo awake'
+echo stopped $?
+ls -1 /dev/shm
+fg
+echo ended $?";
+            let (shown, _) = in_terminal(script, |terminal| {
+                until(|| fs::exists("/dev/shm/ready").unwrap());
+                sleep(Duration::from_millis(100));
+                terminal.write_all(b"\x1a").unwrap();
+            });
+            let lines: Vec<_> = shown.lines().map(str::trim_end).collect();
+            let at = |text: &str| {
+                lines
+                    .iter()
+                    .position(|line| *line == text)
+                    .unwrap_or_else(|| panic!("{text}: {shown}"))
+            };
+            assert!(
+                at("stopped 148") < at("j") && at("j") < at("awake") && at("awake") < at("ended 0"),
+                "{shown}"
+            );
+            assert_eq!(there(), ["ready"]);
+        },
+    );
+}
