@@ -71,10 +71,11 @@ fn each_row_is_printed_as_soon_as_its_object_is_gone() {
                 .read_exact(&mut first)
                 .unwrap();
             assert_eq!((&first, there()), (b"/a", vec!["b".to_owned()]));
-            let children = format!("/proc/{0}/task/{0}/children", sweep.id());
-            let child = fs::read_to_string(children).unwrap();
-            let child = nix::unistd::Pid::from_raw(child.trim().parse().unwrap());
-            nix::sys::signal::kill(child, nix::sys::signal::SIGKILL).unwrap();
+            // Without strace the delay ends, and so does the sweep.
+            sweep.kill().unwrap();
+            let mut rest = Vec::new();
+            let mut stdout = sweep.stdout.take().unwrap();
+            stdout.read_to_end(&mut rest).unwrap();
             sweep.wait().unwrap();
         },
     );
