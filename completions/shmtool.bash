@@ -70,7 +70,7 @@ _shmtool() {
         else
             case ${words[index]} in
                 --) dashes=$index ;;
-                --count|--from|--glob|--if|--length|--mode|--offset|--older-than|--output|--owner|--size|--sort|--timeout|--type|--until|-g|-m|-o|-s|-t) wants=${words[index]} ;;
+                --count|--from|--glob|--if|--larger-than|--length|--mode|--offset|--older-than|--output|--owner|--pid|--size|--sort|--timeout|--type|--until|-g|-m|-o|-s|-t) wants=${words[index]} ;;
                 -?*) ;;
                 *) ((operands++)) ;;
             esac
@@ -108,8 +108,8 @@ _shmtool() {
         create) _shmtool_offer -s --size -m --mode --from --sparse --progress --exist-ok --resize --replace -h --help ;;
         write-int) _shmtool_offer -t --type --offset --no-create --add --swap --if -h --help ;;
         read-int) _shmtool_offer -t --type --offset --count -x --hex --until --timeout -h --help ;;
-        ls) _shmtool_offer -a --all -p --processes --unlinked --sort -r --reverse -b --bytes -n --numeric -q --names -0 --null -o --output -J --json -g --glob --owner --older-than --unused -h --help ;;
-        unlink) _shmtool_offer -a --all -f --force -n --dry-run -v --verbose -g --glob --owner --older-than --unused -h --help ;;
+        ls) _shmtool_offer -a --all -p --processes --unlinked --sort -r --reverse -b --bytes -n --numeric -q --names -0 --null -o --output -J --json -g --glob --owner --older-than --larger-than --pid --unused --in-use -h --help ;;
+        unlink) _shmtool_offer -a --all -f --force -n --dry-run -v --verbose --include-in-use -g --glob --owner --older-than --larger-than --pid --unused -h --help ;;
         help) _shmtool_offer  ;;
         esac
         return

@@ -125,9 +125,11 @@ size\t''
 used\t''
 age\t''"
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s o -l output -d 'Show these columns: name, type, size, used, mode, owner, uid, group, gid, inode, links, modified, changed, age, processes' -r -f -a "(__shmtool_columns)"
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s g -l glob -d 'Whose name matches; with !PATTERN, does not match' -r -f
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l owner -d 'Which belong to this user, by name or number' -r -f -a "(__fish_complete_users)"
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l older-than -d 'Which were not modified for this time: 30s, 10m, 4h, 2d' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s g -l glob -d 'Name matches PATTERN; with !PATTERN, does not match' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l owner -d 'Owner is this user, given by name or number' -r -f -a "(__fish_complete_users)"
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l older-than -d 'Not modified for this long: 30s, 10m, 4h, 2d' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l larger-than -d 'Has more allocated memory than this: 64K, 1M' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l pid -d 'Process PID has it open or mapped' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s a -l all -d 'List named semaphores too'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s p -l processes -d 'Show who has each object mapped or open'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l unlinked -d 'List objects whose names are gone, and who still holds them'
@@ -137,16 +139,20 @@ complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s n -l numeric -d '
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s q -l names -d 'Print names alone, one a line, for scripts'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s 0 -l null -d 'With -q, end each name with a NUL byte, for xargs -r0'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s J -l json -d 'Print everything that is known, as JSON'
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l unused -d 'Which no process, in any container, has open or mapped'
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l unused -d 'No process, in any container, has it open or mapped'
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l in-use -d 'A process has it open or mapped, or this cannot be told'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s g -l glob -d 'Whose name matches; with !PATTERN, does not match' -r -f
-complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l owner -d 'Which belong to this user, by name or number' -r -f -a "(__fish_complete_users)"
-complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l older-than -d 'Which were not modified for this time: 30s, 10m, 4h, 2d' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s g -l glob -d 'Name matches PATTERN; with !PATTERN, does not match' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l owner -d 'Owner is this user, given by name or number' -r -f -a "(__fish_complete_users)"
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l older-than -d 'Not modified for this long: 30s, 10m, 4h, 2d' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l larger-than -d 'Has more allocated memory than this: 64K, 1M' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l pid -d 'Process PID has it open or mapped' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s a -l all -d 'Remove named semaphores too'
-complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s f -l force -d 'Take what is in use too; a missing NAME is no error'
-complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s n -l dry-run -d 'Remove nothing, and print what would go'
-complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s v -l verbose -d 'Print what goes, and at the end of a sweep what it came to'
-complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l unused -d 'Which no process, in any container, has open or mapped'
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s f -l force -d 'Ignore missing NAMEs'
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s n -l dry-run -d 'Remove nothing, print what would be removed'
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s v -l verbose -d 'Print each removed object, and a summary after a sweep'
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l include-in-use -d 'With filters, remove objects that are in use too'
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l unused -d 'No process, in any container, has it open or mapped'
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "cat" -d 'Print files, or shared memory objects, through a memory mapping'
 complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "create" -d 'Make shared memory objects, whole or not at all'

@@ -113,16 +113,15 @@ pub enum Command {
     /// Remove the names of shared memory objects, or sweep away what nobody uses
     ///
     /// The name is gone at once. Programs that use the object keep it, and its memory is freed when the last of them
-    /// lets go.
+    /// ends or lets go. Without filters, a NAME is removed as rm removes a file, in use or not.
     ///
-    /// With filters and no NAME, every object that passes them all is removed, if nobody uses it: no process in any
-    /// container has it open or mapped. What is in use, or belongs to other users, is left, and that is no error. On a
-    /// terminal, or with -v, a sweep ends with what it came to.
+    /// With filters, an object is removed only if it matches all of them and nobody uses it: no process in any
+    /// container has it open or mapped. --include-in-use overrides this protection.
     ///
-    /// A NAME is removed even if it is in use, unless --unused is said. With NAMEs and filters, the NAMEs that pass are
-    /// removed; one that does not pass is left, and the status is 5.
+    /// Filters without a NAME sweep: they remove all such objects. Objects that are in use or belong to other users are
+    /// kept, and that is no error. With filters and NAMEs, a NAME that is kept is reported, and the status is 5.
     ///
-    /// A script's counter is used by nobody between two commands: that is what --older-than is for.
+    /// A script's counter is unused between two commands: that is what --older-than is for.
     #[command(after_long_help = include_str!("cli/examples/unlink.txt"))]
     Unlink(UnlinkArgs),
 }

@@ -71,6 +71,11 @@ impl Report {
     }
 }
 
+/// What to do next about an error, on a line of its own. It is the outermost context of the error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Hint(pub &'static str);
+
 /// Prints a message on standard error.
 pub fn tell(message: String) {
     // In one write, so that the lines of two processes do not mix. With standard error gone there is nobody
@@ -78,9 +83,10 @@ pub fn tell(message: String) {
     let _ = io::stderr().write_all((message + "\n").as_bytes());
 }
 
-/// The one line that a person is told, without its newline.
+/// What a person is told: a line, and perhaps a second one with a hint, without the newline at the end.
 pub fn message(error: &anyhow::Error) -> String {
-    let causes = error.chain().map(|cause| {
+    let hint = error.downcast_ref::<Hint>();
+    let causes = error.chain().skip(hint.iter().count()).map(|cause| {
         let of_system = cause
             .downcast_ref::<io::Error>()
             .and_then(io::Error::raw_os_error)
@@ -90,7 +96,11 @@ pub fn message(error: &anyhow::Error) -> String {
             None => cause.to_string(),
         }
     });
-    format!("shmtool: {}", causes.collect::<Vec<_>>().join(": "))
+    let text = format!("shmtool: {}", causes.collect::<Vec<_>>().join(": "));
+    match hint {
+        Some(hint) => format!("{text}\nhint: {hint}"),
+        None => text,
+    }
 }
 
 /// The status that an error ends the program with.

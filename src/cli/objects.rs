@@ -3,7 +3,7 @@
 use super::line::{UsageError, names, parser};
 use crate::notation::{duration, mode, size};
 use crate::objects::columns::{COLUMNS, Column};
-use crate::objects::filter::{self, Filter, Pattern};
+use crate::objects::filter::{self, Filter, MinAge, NameFilter, Pattern, ProcessFiles};
 use crate::sys::shm::name::ShmName;
 use clap::{Args, ValueEnum};
 use std::ffi::OsString;
@@ -83,33 +83,50 @@ pub struct CreateArgs {
     pub command: Vec<OsString>,
 }
 
+/// Where the help lists the filters.
+const FILTERS: &str = "Filters (all must match)";
+
 // Which objects are meant. (As a doc comment this would describe the verb.)
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Filters: the objects that pass them all")]
+#[command(next_help_heading = FILTERS)]
 pub struct FilterArgs {
-    /// Whose name matches; with !PATTERN, does not match
+    /// Name matches PATTERN; with !PATTERN, does not match
     ///
-    /// A * is any text, ? any one byte, [a-z] one of these, {a,b} one or the other. The first slash may be left out. If
-    /// there are several, any of those without !, and none of those with it.
+    /// A * is any text, ? any one byte, [a-z] one of these, {a,b} one or the other. The first slash may be left out.
+    /// Several patterns: the name must match any of those without !, and none of those with it.
     #[arg(short, long = "glob", value_name = "PATTERN", value_parser = parser(filter::parse_pattern))]
     pub globs: Vec<Pattern>,
 
-    /// Which belong to this user, by name or number
+    /// Owner is this user, given by name or number
     #[arg(long, value_name = "USER|UID", value_parser = parser(filter::parse_owner))]
     pub owner: Option<u32>,
 
-    /// Which were not modified for this time: 30s, 10m, 4h, 2d
+    /// Not modified for this long: 30s, 10m, 4h, 2d
     ///
-    /// A DURATION is 250ms, 30s, 10m, 4h, 2d, these joined (1h30m), or seconds (0.5). To have the mode, owner or names
-    /// changed is a modification too. What a program stores in mapped memory does not always count as one; what
-    /// write-int stores does.
+    /// A DURATION is 250ms, 30s, 10m, 4h, 2d, a combination (1h30m), or a number of seconds (0.5). A change of mode,
+    /// owner or names counts as a modification. What a program stores in mapped memory does not always count;
+    /// what write-int stores does.
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     #[arg(value_parser = parser(duration::parse))]
     pub older_than: Option<Duration>,
 
-    /// Which no process, in any container, has open or mapped
+    /// Has more allocated memory than this: 64K, 1M
     ///
-    /// Only the owner of an object and root may ask. A script's counter is used by nobody between two commands.
+    /// That is the memory that the object really takes, not its size. An object that has exactly SIZE does not pass.
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    #[arg(value_parser = parser(size::parse))]
+    pub larger_than: Option<u64>,
+
+    /// Process PID has it open or mapped
+    ///
+    /// You must be allowed to inspect the process. With unlink, --include-in-use is needed too.
+    #[arg(long, value_name = "PID", allow_hyphen_values = true)]
+    #[arg(value_parser = parser(filter::parse_pid))]
+    pub pid: Option<i32>,
+
+    /// No process, in any container, has it open or mapped
+    ///
+    /// Only the owner of an object and root may ask. A script's counter is unused between two commands.
     #[arg(long)]
     pub unused: bool,
 }
@@ -121,19 +138,28 @@ impl FilterArgs {
             globs,
             owner,
             older_than,
+            larger_than,
+            pid,
             unused,
         } = self;
-        globs.is_empty() && owner.is_none() && older_than.is_none() && !unused
+        let has_value = owner.is_some() || older_than.is_some() || larger_than.is_some();
+        globs.is_empty() && !has_value && pid.is_none() && !unused
     }
 
-    /// What there is to look at, but for the use.
+    /// What an object must be, apart from whether it is in use.
     ///
     /// # Errors
     ///
-    /// The PATTERNs are too large.
-    pub fn filter(&self) -> Result<Filter, UsageError> {
-        Filter::new(&self.globs, self.owner, self.older_than)
-            .map_err(|error| UsageError(error.to_string()))
+    /// The PATTERNs are too large, or the process cannot be inspected.
+    pub fn filter(&self) -> anyhow::Result<Filter> {
+        let names = NameFilter::new(&self.globs).map_err(|error| UsageError(error.to_string()))?;
+        Ok(Filter {
+            names,
+            owner: self.owner,
+            min_age: self.older_than.map(MinAge::new),
+            larger_than: self.larger_than,
+            process: self.pid.map(ProcessFiles::of).transpose()?,
+        })
     }
 }
 
@@ -204,6 +230,12 @@ pub struct LsArgs {
     // Last, for the heading that it has in the help.
     #[command(flatten)]
     pub filters: FilterArgs,
+
+    /// A process has it open or mapped, or this cannot be told
+    ///
+    /// Only the owner of an object and root may ask; objects of others are listed too.
+    #[arg(long, help_heading = FILTERS, conflicts_with_all = ["unused", "unlinked"])]
+    pub in_use: bool,
 }
 
 fn columns_help(explained: bool) -> String {
@@ -240,19 +272,30 @@ pub struct UnlinkArgs {
     #[arg(short, long)]
     pub all: bool,
 
-    /// Take what is in use too; a missing NAME is no error
+    /// Ignore missing NAMEs
     ///
-    /// It does not overrule --unused.
+    /// With neither a NAME nor a filter there is nothing to do, and that is no error either.
     #[arg(short, long)]
     pub force: bool,
 
-    /// Remove nothing, and print what would go
+    /// Remove nothing, print what would be removed
+    ///
+    /// It prints the same as --verbose. In ls, -n means --numeric.
     #[arg(short = 'n', long)]
     pub dry_run: bool,
 
-    /// Print what goes, and at the end of a sweep what it came to
+    /// Print each removed object, and a summary after a sweep
+    ///
+    /// A row has the object's name, size, owner and age, as in ls, and is printed as soon as the object is removed. The
+    /// summary goes to standard error. It says how many objects were kept, and why.
     #[arg(short, long)]
     pub verbose: bool,
+
+    /// With filters, remove objects that are in use too
+    ///
+    /// Processes that use them keep their memory. Without filters this changes nothing: a NAME alone is always removed.
+    #[arg(long, conflicts_with = "unused")]
+    pub include_in_use: bool,
 
     /// Objects to remove
     #[arg(value_name = "NAME", value_parser = names())]

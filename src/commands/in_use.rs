@@ -30,16 +30,26 @@ impl Judge {
         *self.unclear.entry(errno as i32).or_default() += 1;
     }
 
-    /// Says of how many objects there is no answer, and why.
-    pub fn tell_unclear(&self) {
+    /// Prints how many objects could not be judged, why, and what became of them: they were "kept", for example.
+    pub fn tell_unclear(&self, fate: &str) {
         for (&errno, &count) in &self.unclear {
-            let why = words(Errno::from_raw(errno));
+            let why = reason(Errno::from_raw(errno));
+            let they_are = if count == 1 { "it is" } else { "they are" };
             let objects = objects(count);
             tell(format!(
-                "shmtool: {objects} taken for used, because the kernel does not say: {why}"
+                "shmtool: {objects} {fate}: cannot tell whether {they_are} in use ({why})"
             ));
         }
     }
+}
+
+/// The system's words for an error, for the middle of a sentence.
+pub fn reason(errno: Errno) -> String {
+    let mut text = words(errno);
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
+    text
 }
 
 /// A number of objects, in words.

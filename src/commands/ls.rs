@@ -100,9 +100,9 @@ fn linked(args: &LsArgs, report: &mut Report) -> anyhow::Result<Vec<Item>> {
             }
         }
     }
-    if args.filters.unused {
+    if args.filters.unused || args.in_use {
         let asked = items.len();
-        keep_unused(&mut items)?;
+        filter_by_use(&mut items, args.in_use);
         all_pass &= items.len() == asked;
     }
     if !args.names.is_empty() && !all_pass {
@@ -118,19 +118,19 @@ fn linked(args: &LsArgs, report: &mut Report) -> anyhow::Result<Vec<Item>> {
     Ok(items)
 }
 
-/// Leaves the objects that nobody uses. It is asked last, of what is left of all else.
-fn keep_unused(items: &mut Vec<Item>) -> anyhow::Result<()> {
+/// Keeps the objects that nobody uses, or all others. The kernel is asked last, about what passes everything else.
+fn filter_by_use(items: &mut Vec<Item>, in_use: bool) {
     let mut judge = Judge::default();
     items.retain(|item| match judge.ask(&item.shm_name()) {
-        Ok(_) => true,
-        Err(Refusal::InUse | Refusal::Changed) => false,
+        Ok(_) => !in_use,
+        Err(Refusal::InUse) => in_use,
+        Err(Refusal::Changed) => false,
         Err(Refusal::Unclear(errno)) => {
             judge.note_unclear(errno);
-            false
+            in_use
         }
     });
-    judge.tell_unclear();
-    Ok(())
+    judge.tell_unclear(if in_use { "listed" } else { "not listed" });
 }
 
 /// The objects whose names are gone, but not their memory.
@@ -157,7 +157,7 @@ fn unlinked(args: &LsArgs) -> anyhow::Result<Vec<Item>> {
         let passes = match item.metadata() {
             Some(metadata) => filter.passes_metadata(metadata),
             // Of what cannot be known nothing can be said.
-            None => !filter.needs_metadata(),
+            None => filter.passes_inode(inode),
         };
         let is_wanted = args.all || !name.starts_with(b"/sem.");
         (passes && is_wanted && filter.passes_bytes(&name)).then_some(item)

@@ -1,13 +1,12 @@
 //! `unlink`: remove names, or sweep away what nobody uses.
 
-use super::in_use::{Judge, objects};
-use super::{STDOUT, write_name};
+use super::in_use::{Judge, reason};
 use crate::cli::{UnlinkArgs, UsageError};
-use crate::exit::{Report, tell};
+use crate::exit::{Hint, Report, tell};
+use crate::notation::duration;
 use crate::objects::columns::humanised;
-use crate::objects::filter::Filter;
+use crate::objects::filter::{Filter, Mismatch};
 use crate::sys::error::Error;
-use crate::sys::io::stream::{self, Output};
 use crate::sys::shm::directory;
 use crate::sys::shm::lease::Refusal;
 use crate::sys::shm::name::ShmName;
@@ -15,186 +14,216 @@ use crate::sys::shm::object::Object;
 use anyhow::Context;
 use nix::errno::Errno;
 use nix::unistd::geteuid;
+use rows::Rows;
 use std::fs::Metadata;
-use std::io::{self, BufWriter, IsTerminal, Write};
-use std::os::fd::AsFd;
+use std::io::{self, IsTerminal};
 use std::os::unix::fs::MetadataExt;
+use summary::Summary;
 
-/// A NAME does not pass the FILTERs.
+mod rows;
+mod summary;
+
+/// A NAME stays, because of the FILTERs or because it is in use.
 #[derive(Debug, thiserror::Error)]
-#[error("{name}: left, because {why}")]
+#[error("{name}: kept: {why}")]
 pub struct Left {
     name: ShmName,
-    why: &'static str,
+    why: String,
 }
 
 /// Removes each NAME; without NAMEs, every object that passes the FILTERs and that nobody uses.
 ///
 /// # Errors
 ///
-/// Neither NAMEs nor FILTERs, `/dev/shm` that cannot be read, standard output that fails; those of the
-/// objects go to the report.
+/// Neither NAMEs nor FILTERs, a process that cannot be inspected, `/dev/shm` that cannot be read, standard output
+/// that fails; those of the objects go to the report.
 pub fn run(args: &UnlinkArgs, report: &mut Report) -> anyhow::Result<()> {
     if args.names.is_empty() && args.filters.is_empty() {
-        return Err(UsageError::new(
-            "say what to remove: NAMEs, or a filter such as --older-than 4h; --glob '*' is all that nobody uses",
-        )
-        .into());
+        // As rm: -f with nothing to remove is no error.
+        return match args.force {
+            true => Ok(()),
+            false => Err(UsageError::new("say what to remove: a NAME or a filter")).context(Hint(
+                "--older-than 4h removes what was not modified for 4 hours and nobody uses",
+            )),
+        };
     }
-    // Before anything goes: what goes is to be told.
+    if args.filters.pid.is_some() && !args.include_in_use {
+        return Err(UsageError::new(
+            "--pid selects objects that are in use, and those are kept",
+        ))
+        .context(Hint("add --include-in-use to remove them"));
+    }
     let prints = args.verbose || args.dry_run;
-    let stdout = prints.then(stream::stdout).transpose().context(STDOUT)?;
-    let mut sweep = Sweep {
+    let mut remover = Remover {
         args,
+        rows: prints.then(Rows::new).transpose()?,
         filter: args.filters.filter()?,
         judge: Judge::default(),
-        out: stdout.map(|stdout| (BufWriter::new(stdout), stdout.as_fd().is_terminal())),
-        tally: Tally::default(),
     };
     if args.names.is_empty() {
-        sweep.all(report)?;
-        sweep.flush()?;
-        sweep.judge.tell_unclear();
-        if args.verbose || io::stderr().is_terminal() {
-            sweep.tell_totals();
-        }
-    } else {
-        for name in &args.names {
-            report.note(sweep.named(name));
-        }
+        return remover.sweep(report);
     }
-    sweep.flush()
+    if let Some(rows) = &mut remover.rows {
+        rows.align(&args.names);
+    }
+    for name in &args.names {
+        report.note(remover.remove_named(name));
+    }
+    remover.flush()
 }
 
-struct Sweep<'a> {
+struct Remover<'a> {
     args: &'a UnlinkArgs,
     filter: Filter,
     judge: Judge,
-    /// Standard output, if names are printed, and whether a person reads them.
-    out: Option<(BufWriter<Output>, bool)>,
-    tally: Tally,
+    /// If each removed object is printed.
+    rows: Option<Rows>,
 }
 
-/// What a sweep came to.
-#[derive(Default)]
-struct Tally {
-    removed: usize,
-    /// Bytes.
-    freed: u64,
-    in_use: usize,
-    not_ours: usize,
-    changed: usize,
-}
-
-/// What has become of an object.
+/// What becomes of an object.
 enum Fate {
-    /// It is gone, or would be, and gives so many bytes back.
-    Removed(u64),
+    /// Its name is gone, or would be.
+    Removed {
+        metadata: Metadata,
+        in_use: bool,
+    },
+    /// It does not pass.
+    Filtered(Mismatch),
     InUse,
-    /// It is not the object that it was when it was chosen.
+    /// It is not the object that was chosen any more.
     Changed,
+    /// Somebody else removed it.
+    Gone,
     NotOurs,
-    /// The kernel does not say whether it is used.
+    /// The kernel does not say whether it is in use.
     Unclear(Errno),
 }
 
-impl Sweep<'_> {
+impl Remover<'_> {
     /// Removes a NAME, if it passes.
-    fn named(&mut self, name: &ShmName) -> anyhow::Result<()> {
-        let metadata = match directory::stat(name) {
-            Err(Error::NotFound(_)) if self.args.force => return Ok(()),
+    fn remove_named(&mut self, name: &ShmName) -> anyhow::Result<()> {
+        let fate = match self.fate_of_named(name) {
+            Err(Error::NotFound(_)) => Fate::Gone,
             result => result?,
         };
-        let objection = match self.filter.objection(name, &metadata) {
-            Some(objection) => Some(objection),
-            None if self.args.filters.unused => match self.remove_unused(name)? {
-                Fate::Removed(_) => None,
-                Fate::InUse => Some("it is in use"),
-                Fate::Changed => Some("it has just changed"),
-                Fate::NotOurs => Some("only its owner may ask whether it is in use"),
-                Fate::Unclear(_) => Some("the kernel does not say whether it is in use"),
-            },
-            None if self.args.dry_run => match directory::may_unlink(metadata.uid()) {
-                true => None,
-                false => return Err(Error::NotOwner(name.clone()).into()),
-            },
-            None => match Object::unlink(name) {
-                Err(Error::NotFound(_)) if self.args.force => return Ok(()),
-                result => result.map(|()| None)?,
-            },
-        };
-        match objection {
-            Some(why) => Err(Left {
-                name: name.clone(),
-                why,
+        let why = match fate {
+            Fate::Removed { metadata, .. } => return self.print(name, metadata),
+            Fate::Gone if self.args.force => return Ok(()),
+            Fate::Gone => return Err(not_found(name)),
+            // As without filters: it was to be removed, whoever uses it, and could not be.
+            Fate::NotOurs if self.args.include_in_use => {
+                return Err(Error::NotOwner(name.clone()).into());
             }
-            .into()),
-            None => self.print(name),
+            Fate::NotOurs => "owned by another user".to_owned(),
+            Fate::Filtered(mismatch) => self.explain(mismatch),
+            Fate::InUse => "in use".to_owned(),
+            Fate::Changed => "changed meanwhile".to_owned(),
+            Fate::Unclear(errno) => {
+                format!("cannot tell whether it is in use ({})", reason(errno))
+            }
+        };
+        let name = name.clone();
+        Err(Left { name, why }.into())
+    }
+
+    fn fate_of_named(&mut self, name: &ShmName) -> Result<Fate, Error> {
+        let metadata = directory::stat(name)?;
+        if !self.args.filters.is_empty() {
+            return match self.filter.mismatch(name, &metadata) {
+                Some(mismatch) => Ok(Fate::Filtered(mismatch)),
+                None => self.remove(name),
+            };
         }
+        match self.args.dry_run {
+            true if !directory::may_unlink(metadata.uid()) => {
+                return Err(Error::NotOwner(name.clone()));
+            }
+            true => {}
+            false => Object::unlink(name)?,
+        }
+        // It was not asked, and for a NAME there is no summary.
+        let in_use = false;
+        Ok(Fate::Removed { metadata, in_use })
     }
 
     /// Removes every object that passes.
-    fn all(&mut self, report: &mut Report) -> anyhow::Result<()> {
-        // The directory is read before anything goes from it, so that no entry is skipped.
+    fn sweep(&mut self, report: &mut Report) -> anyhow::Result<()> {
+        let mut summary = Summary::default();
+        // The directory is read before anything is removed from it, so that no entry is skipped.
         let mut names = Vec::new();
         for entry in directory::entries().context(directory::PATH)? {
             let name = entry.context(directory::PATH)?.name;
-            if (self.args.all || !name.is_semaphore()) && self.filter.passes_name(&name) {
-                names.push(name);
+            match self.filter.passes_name(&name) {
+                true if self.args.all || !name.is_semaphore() => names.push(name),
+                true => summary.semaphores += 1,
+                false => {}
             }
         }
-        if self.args.dry_run || self.args.verbose {
+        if let Some(rows) = &mut self.rows {
             names.sort_unstable();
+            rows.align(&names);
         }
         for name in &names {
-            match self.one_of_all(name) {
-                Ok(None) => {}
-                Ok(Some(Fate::Removed(bytes))) => {
-                    self.tally.removed += 1;
-                    self.tally.freed += bytes;
-                    self.print(name)?;
+            match self.fate_of_swept(name) {
+                Ok(fate) => {
+                    summary.count(&fate);
+                    match fate {
+                        Fate::Removed { metadata, .. } => self.print(name, metadata)?,
+                        Fate::Unclear(errno) => self.judge.note_unclear(errno),
+                        _ => {}
+                    }
                 }
-                Ok(Some(Fate::InUse)) => self.tally.in_use += 1,
-                Ok(Some(Fate::Changed)) => self.tally.changed += 1,
-                Ok(Some(Fate::NotOurs)) => self.tally.not_ours += 1,
-                Ok(Some(Fate::Unclear(errno))) => self.judge.note_unclear(errno),
-                Err(error) => report.note(Err(error.into())),
+                Err(error) => {
+                    summary.failed += 1;
+                    report.note(Err(error.into()));
+                }
             }
         }
+        self.flush()?;
+        if self.rows.is_some() || io::stderr().is_terminal() {
+            let too_young = self.explain(Mismatch::Age);
+            for line in summary.lines(self.args.dry_run, &too_young) {
+                tell(format!("shmtool: {line}"));
+            }
+            if let Some(inodes) = directory::exhausted_inodes() {
+                tell(format!("shmtool: {inodes}"));
+            }
+        }
+        self.judge.tell_unclear("kept");
         Ok(())
     }
 
-    /// Nothing has become of an object that does not pass.
-    fn one_of_all(&mut self, name: &ShmName) -> Result<Option<Fate>, Error> {
-        let forced = self.args.force && !self.args.filters.unused;
-        if self.filter.needs_metadata() || forced {
+    fn fate_of_swept(&mut self, name: &ShmName) -> Result<Fate, Error> {
+        if self.filter.needs_metadata() {
             match directory::stat(name) {
-                Ok(metadata) if !self.filter.passes_metadata(&metadata) => return Ok(None),
-                Ok(metadata) if forced && self.args.dry_run => {
-                    return Ok(Some(match directory::may_unlink(metadata.uid()) {
-                        true => Fate::Removed(0),
-                        false => Fate::NotOurs,
-                    }));
+                Ok(metadata) => {
+                    if let Some(mismatch) = self.filter.metadata_mismatch(&metadata) {
+                        return Ok(Fate::Filtered(mismatch));
+                    }
                 }
-                Ok(_) => {}
-                Err(Error::NotFound(_) | Error::NotAnObject { .. }) => {
-                    return Ok(Some(Fate::Changed));
-                }
+                Err(Error::NotFound(_)) => return Ok(Fate::Gone),
+                Err(Error::NotAnObject { .. }) => return Ok(Fate::Changed),
                 Err(error) => return Err(error),
             }
         }
-        match forced {
-            true => self.remove_forced(name),
-            false => self.remove_unused(name),
+        self.remove(name)
+    }
+
+    /// Removes an object that passes, unless somebody uses it.
+    fn remove(&mut self, name: &ShmName) -> Result<Fate, Error> {
+        match self.remove_unused(name)? {
+            fate @ (Fate::Removed { .. } | Fate::Gone) => Ok(fate),
+            // What cannot be judged counts as in use.
+            _ if self.args.include_in_use => self.remove_in_use(name),
+            fate => Ok(fate),
         }
-        .map(Some)
     }
 
     fn remove_unused(&mut self, name: &ShmName) -> Result<Fate, Error> {
         let lease = match self.judge.ask(name) {
             Ok(lease) => lease,
             Err(Refusal::InUse) => return Ok(Fate::InUse),
-            Err(Refusal::Changed) => return Ok(Fate::Changed),
+            Err(Refusal::Changed) => return Ok(changed(name)),
             Err(Refusal::Unclear(errno)) => return Ok(unclear(name, errno)),
         };
         let metadata = lease.metadata();
@@ -208,76 +237,96 @@ impl Sweep<'_> {
             false => lease.unlink()?,
         };
         Ok(match done {
-            true if metadata.nlink() == 1 => Fate::Removed(metadata.blocks() * 512),
-            true => Fate::Removed(0),
-            false => Fate::Changed,
+            true => Fate::Removed {
+                metadata: metadata.clone(),
+                in_use: false,
+            },
+            false => changed(name),
         })
     }
 
-    /// What it gives back is not known: whoever uses it keeps it.
-    fn remove_forced(&mut self, name: &ShmName) -> Result<Fate, Error> {
-        match Object::unlink(name) {
-            Ok(()) => Ok(Fate::Removed(0)),
-            Err(Error::NotFound(_) | Error::NotAnObject { .. }) => Ok(Fate::Changed),
+    fn remove_in_use(&mut self, name: &ShmName) -> Result<Fate, Error> {
+        let remove = || {
+            let metadata = directory::stat(name)?;
+            // By now it may have been modified, or be another object.
+            if !self.filter.passes_metadata(&metadata) {
+                return Ok(Fate::Changed);
+            }
+            match self.args.dry_run {
+                true if !directory::may_unlink(metadata.uid()) => return Ok(Fate::NotOurs),
+                true => {}
+                false => Object::unlink(name)?,
+            }
+            let in_use = true;
+            Ok(Fate::Removed { metadata, in_use })
+        };
+        match remove() {
+            Err(Error::NotFound(_)) => Ok(Fate::Gone),
+            Err(Error::NotAnObject { .. }) => Ok(Fate::Changed),
             Err(Error::NotOwner(_)) => Ok(Fate::NotOurs),
-            Err(error) => Err(error),
+            result => result,
         }
     }
 
-    fn print(&mut self, name: &ShmName) -> anyhow::Result<()> {
-        let Some((out, on_terminal)) = &mut self.out else {
+    fn print(&mut self, name: &ShmName, metadata: Metadata) -> anyhow::Result<()> {
+        let Some(rows) = &mut self.rows else {
             return Ok(());
         };
-        write_name(out, name.as_bytes(), false, *on_terminal)
-            // What is gone is told at once: a signal may end us before the next.
-            .and_then(|()| match self.args.dry_run {
-                true => Ok(()),
-                false => out.flush(),
-            })
-            .context(STDOUT)
+        rows.print(name, metadata)?;
+        match self.args.dry_run {
+            true => Ok(()),
+            // A signal may end us before the next object, and this one is gone.
+            false => rows.flush(),
+        }
     }
 
     fn flush(&mut self) -> anyhow::Result<()> {
-        match &mut self.out {
-            Some((out, _)) => out.flush().context(STDOUT),
-            None => Ok(()),
-        }
+        self.rows.as_mut().map_or(Ok(()), Rows::flush)
     }
 
-    fn tell_totals(&self) {
-        let Tally {
-            removed,
-            freed,
-            in_use,
-            not_ours,
-            changed,
-        } = self.tally;
-        let done = match self.args.dry_run {
-            true => "would remove",
-            false => "removed",
-        };
-        let mut text = format!("shmtool: {done} {}", objects(removed));
-        if !self.args.force {
-            text += &format!(" with {}", humanised(freed));
+    /// Says why an object does not pass.
+    fn explain(&self, mismatch: Mismatch) -> String {
+        let filter = &self.filter;
+        match mismatch {
+            Mismatch::Name => "its name does not match".to_owned(),
+            Mismatch::Owner => "owned by another user".to_owned(),
+            Mismatch::Size => {
+                let size = humanised(filter.larger_than.unwrap_or_default());
+                format!("not larger than {size}")
+            }
+            Mismatch::Process => {
+                let pid = filter.process.as_ref().map_or(0, |process| process.pid);
+                format!("process {pid} does not use it")
+            }
+            Mismatch::Age => {
+                let age = filter.min_age.as_ref().map(|min| min.age);
+                let age = duration::show(age.unwrap_or_default());
+                format!("modified less than {age} ago")
+            }
         }
-        let left = [
-            (in_use, "in use"),
-            (not_ours, "of other users"),
-            (changed, "changed meanwhile"),
-        ];
-        let left: Vec<_> = left
-            .iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, why)| format!("{count} {why}"))
-            .collect();
-        if !left.is_empty() {
-            text += &format!("; left {}", left.join(", "));
-        }
-        tell(text);
     }
 }
 
-/// What is another user's is not ours to judge, and no news; the rest is.
+/// The error of a NAME that does not exist. Shells leave a pattern as it is if no file matches.
+fn not_found(name: &ShmName) -> anyhow::Error {
+    let error = anyhow::Error::new(Error::NotFound(name.clone()));
+    match name.as_bytes().iter().any(|byte| b"*?[".contains(byte)) {
+        true => error.context(Hint(
+            "use --glob to remove all objects that match a pattern",
+        )),
+        false => error,
+    }
+}
+
+/// An object that was removed by somebody else is not kept.
+fn changed(name: &ShmName) -> Fate {
+    match directory::stat(name) {
+        Err(Error::NotFound(_)) => Fate::Gone,
+        _ => Fate::Changed,
+    }
+}
+
+/// Only its owner may ask whether an object is in use. That is no news for an object of another user's.
 fn unclear(name: &ShmName, errno: Errno) -> Fate {
     let is_other_s = |metadata: Metadata| metadata.uid() != geteuid().as_raw();
     let refused = matches!(errno, Errno::EACCES | Errno::EPERM) && !geteuid().is_root();

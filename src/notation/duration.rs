@@ -1,7 +1,7 @@
 //! DURATION: a span of time as people write it.
 
-use jiff::fmt::friendly::SpanParser;
-use jiff::{SignedDuration, SpanRelativeTo};
+use jiff::fmt::friendly::{Spacing, SpanParser, SpanPrinter};
+use jiff::{SignedDuration, Span, SpanRelativeTo, SpanRound, Unit};
 use std::time::Duration;
 
 /// The text is no DURATION.
@@ -30,6 +30,20 @@ pub fn parse(text: &str) -> Result<Duration, Malformed> {
         .ok()
         .and_then(|duration: SignedDuration| duration.try_into().ok())
         .ok_or(Malformed)
+}
+
+/// Shows a duration in the largest units that it fills: `4h`, `1h30m`, `2d`.
+pub fn show(duration: Duration) -> String {
+    static PRINTER: SpanPrinter = SpanPrinter::new().spacing(Spacing::None);
+    let units = SpanRound::new()
+        .largest(Unit::Day)
+        .days_are_24_hours()
+        .smallest(Unit::Nanosecond);
+    match Span::try_from(duration).and_then(|span| span.round(units)) {
+        Ok(span) => PRINTER.span_to_string(&span),
+        // Longer than parse() accepts.
+        Err(_) => format!("{}s", duration.as_secs()),
+    }
 }
 
 #[cfg(test)]
@@ -65,6 +79,24 @@ mod tests {
     }
 
     #[test]
+    fn durations_are_shown_as_people_write_them() {
+        for (text, shown) in [
+            ("0", "0s"),
+            ("250ms", "250ms"),
+            ("0.5", "500ms"),
+            ("90", "1m30s"),
+            ("3600", "1h"),
+            ("4h", "4h"),
+            ("90m", "1h30m"),
+            ("2d", "2d"),
+            ("1w", "7d"),
+        ] {
+            assert_eq!(show(parse(text).unwrap()), shown, "{text}");
+        }
+        assert_eq!(show(Duration::MAX), format!("{}s", u64::MAX));
+    }
+
+    #[test]
     fn what_is_no_duration_is_refused() {
         for text in [
             "",
@@ -96,6 +128,7 @@ mod tests {
         fn every_number_of_milliseconds_is_read_back(milliseconds in 0..u64::from(u32::MAX)) {
             let duration = Duration::from_millis(milliseconds);
             prop_assert_eq!(parse(&format!("{milliseconds}ms")), Ok(duration));
+            prop_assert_eq!(parse(&show(duration)), Ok(duration));
             let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
             prop_assert_eq!(parse(&format!("{}m{}s{rest}ms", seconds / 60, seconds % 60)), Ok(duration));
         }

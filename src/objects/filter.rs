@@ -1,56 +1,52 @@
 //! FILTER: which objects are meant, the same for every verb.
 
+use crate::sys::process::proc;
+use crate::sys::shm::directory;
 use crate::sys::shm::name::ShmName;
+use anyhow::{Context, anyhow};
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use jiff::Timestamp;
-use nix::unistd::User;
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::{Pid, User};
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-/// What an object has to be. All of it, to pass; that nobody uses it is asked of the kernel, not here.
+/// What an object must be, all of it, to pass. Whether it is in use is asked of the kernel, not here.
 #[derive(Debug, Default)]
 pub struct Filter {
-    names: Option<GlobSet>,
-    other_names: GlobSet,
-    owner: Option<u32>,
-    /// The object was last changed at this time, or before: nanoseconds since 1970.
-    last_change: Option<i128>,
+    /// Patterns for its name.
+    pub names: NameFilter,
+    /// The user who owns it.
+    pub owner: Option<u32>,
+    /// How long ago it was last changed, at least.
+    pub min_age: Option<MinAge>,
+    /// It has more bytes of memory than this.
+    pub larger_than: Option<u64>,
+    /// A process that uses it.
+    pub process: Option<ProcessFiles>,
+}
+
+/// Which part of a filter an object does not pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mismatch {
+    /// `--glob`.
+    Name,
+    /// `--owner`.
+    Owner,
+    /// `--larger-than`.
+    Size,
+    /// `--pid`.
+    Process,
+    /// `--older-than`. Everything else passes: that is how a sweep counts what is only too young.
+    Age,
 }
 
 impl Filter {
-    /// Puts the parts together. Ages are measured from now on.
-    ///
-    /// # Errors
-    ///
-    /// The patterns are too large, all together.
-    pub fn new(
-        patterns: &[Pattern],
-        owner: Option<u32>,
-        older_than: Option<Duration>,
-    ) -> Result<Filter, globset::Error> {
-        let (mut names, mut other_names) = (GlobSetBuilder::new(), GlobSetBuilder::new());
-        for pattern in patterns {
-            match pattern.excludes {
-                true => other_names.add(pattern.glob.clone()),
-                false => names.add(pattern.glob.clone()),
-            };
-        }
-        let now = Timestamp::now().as_nanosecond();
-        let age = |duration: Duration| i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX);
-        Ok(Filter {
-            names: match patterns.iter().all(|pattern| pattern.excludes) {
-                true => None,
-                false => Some(names.build()?),
-            },
-            other_names: other_names.build()?,
-            owner,
-            last_change: older_than.map(|duration| now.saturating_sub(age(duration))),
-        })
-    }
-
     /// Whether the name passes.
     pub fn passes_name(&self, name: &ShmName) -> bool {
         self.passes_bytes(name.as_bytes())
@@ -58,38 +54,138 @@ impl Filter {
 
     /// The same for the name, with its slash, of what is no object any more.
     pub fn passes_bytes(&self, name: &[u8]) -> bool {
-        let bare = OsStr::from_bytes(name.strip_prefix(b"/").unwrap_or(name));
-        let names = self.names.as_ref();
-        names.is_none_or(|names| names.is_match(bare)) && !self.other_names.is_match(bare)
+        self.names.passes(name)
     }
 
-    /// Whether there is more to look at than the name.
+    /// Whether the name alone does not decide.
     pub fn needs_metadata(&self) -> bool {
-        self.owner.is_some() || self.last_change.is_some()
+        self.process.is_some() || self.needs_stat()
     }
 
-    /// Whether all but the name passes.
+    fn needs_stat(&self) -> bool {
+        self.owner.is_some() || self.min_age.is_some() || self.larger_than.is_some()
+    }
+
+    /// Whether everything but the name passes.
     pub fn passes_metadata(&self, metadata: &Metadata) -> bool {
-        self.passes_owner(metadata) && self.passes_age(metadata)
+        self.metadata_mismatch(metadata).is_none()
     }
 
-    /// Why an object does not pass, if it does not.
-    pub fn objection(&self, name: &ShmName, metadata: &Metadata) -> Option<&'static str> {
+    /// The same for an object of which only the inode number is known. What cannot be known does not pass.
+    pub fn passes_inode(&self, inode: u64) -> bool {
+        !self.needs_stat() && self.passes_process(inode)
+    }
+
+    /// What does not pass, if anything.
+    pub fn mismatch(&self, name: &ShmName, metadata: &Metadata) -> Option<Mismatch> {
+        match self.passes_name(name) {
+            true => self.metadata_mismatch(metadata),
+            false => Some(Mismatch::Name),
+        }
+    }
+
+    /// What does not pass, apart from the name.
+    pub fn metadata_mismatch(&self, metadata: &Metadata) -> Option<Mismatch> {
+        let is_owner = |owner| metadata.uid() == owner;
+        let is_larger = |size| metadata.blocks() * 512 > size;
+        let is_old = |age: &MinAge| changed(metadata) <= age.last_change;
         match () {
-            () if !self.passes_name(name) => Some("its name does not match"),
-            () if !self.passes_owner(metadata) => Some("it has another owner"),
-            () if !self.passes_age(metadata) => Some("it is not that old"),
+            () if !self.owner.is_none_or(is_owner) => Some(Mismatch::Owner),
+            () if !self.larger_than.is_none_or(is_larger) => Some(Mismatch::Size),
+            () if !self.passes_process(metadata.ino()) => Some(Mismatch::Process),
+            () if !self.min_age.as_ref().is_none_or(is_old) => Some(Mismatch::Age),
             () => None,
         }
     }
 
-    fn passes_owner(&self, metadata: &Metadata) -> bool {
-        self.owner.is_none_or(|owner| metadata.uid() == owner)
+    fn passes_process(&self, inode: u64) -> bool {
+        let process = self.process.as_ref();
+        process.is_none_or(|process| process.inodes.contains(&inode))
+    }
+}
+
+/// Patterns: a name passes if any of those without `!` matches, and none of those with it.
+#[derive(Debug, Default)]
+pub struct NameFilter {
+    included: Option<GlobSet>,
+    excluded: GlobSet,
+}
+
+impl NameFilter {
+    /// Compiles the patterns.
+    ///
+    /// # Errors
+    ///
+    /// The patterns are too large, all together.
+    pub fn new(patterns: &[Pattern]) -> Result<NameFilter, globset::Error> {
+        let (mut included, mut excluded) = (GlobSetBuilder::new(), GlobSetBuilder::new());
+        for pattern in patterns {
+            match pattern.excludes {
+                true => excluded.add(pattern.glob.clone()),
+                false => included.add(pattern.glob.clone()),
+            };
+        }
+        Ok(NameFilter {
+            included: match patterns.iter().all(|pattern| pattern.excludes) {
+                true => None,
+                false => Some(included.build()?),
+            },
+            excluded: excluded.build()?,
+        })
     }
 
-    fn passes_age(&self, metadata: &Metadata) -> bool {
-        self.last_change
-            .is_none_or(|time| changed(metadata) <= time)
+    fn passes(&self, name: &[u8]) -> bool {
+        let bare = OsStr::from_bytes(name.strip_prefix(b"/").unwrap_or(name));
+        let included = self.included.as_ref();
+        included.is_none_or(|names| names.is_match(bare)) && !self.excluded.is_match(bare)
+    }
+}
+
+/// The age that an object must have, measured from the start of the program.
+#[derive(Debug)]
+pub struct MinAge {
+    /// As it was given.
+    pub age: Duration,
+    /// Nanoseconds since 1970.
+    last_change: i128,
+}
+
+impl MinAge {
+    /// Measures from now.
+    pub fn new(age: Duration) -> MinAge {
+        let nanoseconds = i128::try_from(age.as_nanos()).unwrap_or(i128::MAX);
+        let last_change = Timestamp::now().as_nanosecond().saturating_sub(nanoseconds);
+        MinAge { age, last_change }
+    }
+}
+
+/// The objects that one process has open or mapped.
+#[derive(Debug)]
+pub struct ProcessFiles {
+    /// Its id.
+    pub pid: i32,
+    inodes: HashSet<u64>,
+}
+
+impl ProcessFiles {
+    /// Looks at the process, once.
+    ///
+    /// # Errors
+    ///
+    /// There is no such process, or it may not be inspected.
+    pub fn of(pid: i32) -> anyhow::Result<ProcessFiles> {
+        let directory = std::fs::metadata(directory::PATH).context(directory::PATH)?;
+        match proc::inodes_used_by(pid, directory.dev()) {
+            Ok(inodes) => Ok(ProcessFiles { pid, inodes }),
+            Err(error) if proc::is_gone(&error) => {
+                Err(match kill(Pid::from_raw(pid), None) {
+                    Err(Errno::ESRCH) => anyhow!("process {pid}: no such process"),
+                    // Mounted with hidepid=, or not mounted, or that of another PID namespace.
+                    _ => anyhow!("process {pid}: may not be inspected: /proc does not show it"),
+                })
+            }
+            Err(_) => Err(anyhow!("process {pid}: may not be inspected")),
+        }
     }
 }
 
@@ -137,14 +233,25 @@ pub fn parse_owner(text: &str) -> Result<u32, &'static str> {
     }
 }
 
+/// Reads PID.
+///
+/// # Errors
+///
+/// It is not a number above 0, or larger than any process id.
+pub fn parse_pid(text: &str) -> Result<i32, &'static str> {
+    let is_positive = |pid: &i32| *pid > 0 && text.starts_with(|c: char| c.is_ascii_digit());
+    let pid = text.parse().ok().filter(is_positive);
+    pid.ok_or("not a process id")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn matches(patterns: &str, name: &[u8]) -> bool {
         let patterns = patterns.split(' ').map(|one| parse_pattern(one).unwrap());
-        let filter = Filter::new(&patterns.collect::<Vec<_>>(), None, None).unwrap();
-        filter.passes_name(&ShmName::new(OsStr::from_bytes(name)).unwrap())
+        let filter = NameFilter::new(&patterns.collect::<Vec<_>>()).unwrap();
+        filter.passes(&[b"/", name].concat())
     }
 
     #[test]
@@ -186,6 +293,14 @@ mod tests {
         for pattern in ["[", "{a", "a]}", "\\"] {
             let error = parse_pattern(pattern).map(|_| ()).unwrap_err();
             assert!(error.starts_with("not a PATTERN: "), "{pattern}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_process_id_is_a_positive_number() {
+        assert_eq!(parse_pid("1"), Ok(1));
+        for text in ["", "0", "-1", "+1", "x", "1.5", "2147483648"] {
+            assert_eq!(parse_pid(text), Err("not a process id"), "{text}");
         }
     }
 

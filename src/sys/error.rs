@@ -50,6 +50,14 @@ pub enum Error {
         /// The bytes that there may be at all; 0 is no limit.
         limit: u64,
     },
+    /// `ENOSPC`: the file system of the objects has no room for another file, however small.
+    #[error("{name}: {inodes}")]
+    NoInodes {
+        /// The object that was to be made.
+        name: ShmName,
+        /// What takes them up.
+        inodes: ExhaustedInodes,
+    },
     /// Any other failure of a system call.
     #[error("{name}: cannot {action}: {}", words(*errno))]
     Os {
@@ -60,6 +68,27 @@ pub enum Error {
         /// Why not.
         errno: Errno,
     },
+}
+
+/// The file system of the objects limits the number of its inodes (`nr_inodes`, `tmpfs(5)`), and none is free.
+#[derive(Debug, thiserror::Error)]
+#[error("no inodes left in /dev/shm ({})", self.users())]
+pub struct ExhaustedInodes {
+    /// How many there are.
+    pub total: u64,
+    /// How many of them are semaphores, which `ls` hides.
+    pub semaphores: u64,
+}
+
+impl ExhaustedInodes {
+    fn users(&self) -> String {
+        let ExhaustedInodes { total, semaphores } = self;
+        match semaphores {
+            0 => format!("all {total} are used"),
+            1 => format!("1 of {total} is a semaphore, see ls -a"),
+            _ => format!("{semaphores} of {total} are semaphores, see ls -a"),
+        }
+    }
 }
 
 /// How to get more, where there is as little as containers get if nothing else is said, or less.

@@ -272,7 +272,12 @@ impl Page {
     fn finish(self) -> String {
         let mut page = String::new();
         let mut is_literal = false;
-        for line in self.roff.to_roff().lines() {
+        // Already as long as in the end, `\ `, but not yet a space that can be cut.
+        let source = self
+            .roff
+            .to_roff()
+            .replace(UNBROKEN, &format!(r"\{UNBROKEN}"));
+        for line in source.lines() {
             match line {
                 ".EX" => is_literal = true,
                 ".EE" => is_literal = false,
@@ -294,7 +299,7 @@ impl Page {
             page += rest;
             page.push('\n');
         }
-        page.replace(UNBROKEN, r"\ ")
+        page.replace(UNBROKEN, " ")
     }
 }
 

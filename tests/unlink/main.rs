@@ -3,12 +3,53 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod filters;
 mod hostile;
-mod sweep;
+mod in_use;
+mod output;
+mod owners;
+mod races;
 
 use common::*;
-use std::fs;
+use shmtool::sys::memory::access::Access;
+use shmtool::sys::memory::mapping::Mapping;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::num::NonZero;
 use std::process::Command;
+
+fn unlink(args: &[&str]) -> Ended {
+    run(shmtool(["unlink"]).args(args))
+}
+
+/// What is in `/dev/shm`, in order.
+fn there() -> Vec<String> {
+    let entries = fs::read_dir("/dev/shm").unwrap();
+    let names: BTreeSet<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.into_iter().collect()
+}
+
+/// The names in the rows that `-v` and `-n` print.
+fn rows(ended: &Ended) -> Vec<&str> {
+    let lines = str::from_utf8(&ended.stdout).unwrap().lines();
+    lines.map(|row| row.split(' ').next().unwrap()).collect()
+}
+
+fn make(names: &[&str]) {
+    for name in names {
+        fs::write(format!("/dev/shm/{name}"), name).unwrap();
+    }
+}
+
+fn open(name: &str) -> File {
+    File::open(format!("/dev/shm/{name}")).unwrap()
+}
+
+fn map(file: &File, access: Access) -> Mapping {
+    Mapping::shared_file(file, 0, NonZero::new(4).unwrap(), access).unwrap()
+}
 
 #[test]
 fn a_name_that_is_removed_is_gone() {
@@ -33,11 +74,27 @@ fn with_force_a_missing_object_is_no_error() {
 }
 
 #[test]
-fn neither_a_name_nor_a_filter_is_wrong_usage() {
-    for args in [&["unlink"][..], &["unlink", "-a"], &["unlink", "-f", "-n"]] {
-        run(&mut shmtool(args)).fails(2).says(
-            "say what to remove: NAMEs, or a filter such as --older-than 4h; --glob '*' is all that nobody uses",
+fn neither_a_name_nor_a_filter_is_wrong_usage_without_force() {
+    for args in [&["-a"][..], &["-n"], &["--include-in-use"]] {
+        unlink(args).fails(2).says(
+            "say what to remove: a NAME or a filter\n\
+             hint: --older-than 4h removes what was not modified for 4 hours and nobody uses",
         );
+        let forced = [args, &["-f"]].concat();
+        unlink(&forced).prints("");
+    }
+}
+
+#[test]
+fn a_missing_name_that_looks_like_a_pattern_gets_a_hint() {
+    for name in ["/shmtool-test-*", "/shmtool-test-?", "/shmtool-test-[0-9]"] {
+        unlink(&[name]).fails(3).says(format!(
+            "{name}: no such object\nhint: use --glob to remove all objects that match a pattern"
+        ));
+        unlink(&["-f", name]).prints("");
+        // It is a valid name all the same.
+        run(&mut shmtool(["create", name])).prints("");
+        unlink(&[name]).prints("");
     }
 }
 

@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::stat::{Mode, major, makedev, minor};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, OsStr};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -69,12 +69,7 @@ impl Holders {
     ///
     /// There is no `/proc`.
     pub fn of(device: u64) -> io::Result<Holders> {
-        let mut scan = Scan {
-            device,
-            device_in_maps: format!("{:02x}:{:02x}", major(device), minor(device)),
-            holders: Holders::default(),
-            buffer: Vec::new(),
-        };
+        let mut scan = Scan::new(device);
         // Not our process id: /proc may be that of another PID namespace.
         let own = fs::read_link("/proc/self").unwrap_or_default();
         for entry in fs::read_dir("/proc")? {
@@ -95,6 +90,17 @@ impl Holders {
     }
 }
 
+/// Lists the inode numbers of the files of one file system that one process has open or mapped.
+///
+/// # Errors
+///
+/// `ENOENT` or `ESRCH`: `/proc` does not show the process. Any other: it may not be inspected.
+pub fn inodes_used_by(pid: i32, device: u64) -> io::Result<HashSet<u64>> {
+    let mut scan = Scan::new(device);
+    scan.process(pid)?;
+    Ok(scan.holders.held.into_keys().collect())
+}
+
 /// A look at every process: there are many, so what is not needed is not asked.
 struct Scan {
     device: u64,
@@ -104,6 +110,15 @@ struct Scan {
 }
 
 impl Scan {
+    fn new(device: u64) -> Scan {
+        Scan {
+            device,
+            device_in_maps: format!("{:02x}:{:02x}", major(device), minor(device)),
+            holders: Holders::default(),
+            buffer: Vec::new(),
+        }
+    }
+
     fn process(&mut self, pid: i32) -> io::Result<()> {
         let directory = format!("/proc/{pid}");
         match self.maps(pid, &directory) {
@@ -266,8 +281,8 @@ fn add(rights: &mut Option<Rights>, more: Rights) {
     rights.write |= more.write;
 }
 
-/// A process that ended meanwhile.
-fn is_gone(error: &io::Error) -> bool {
+/// Whether `/proc` has nothing about the process (any more).
+pub fn is_gone(error: &io::Error) -> bool {
     let gone = [Errno::ENOENT, Errno::ESRCH].map(|errno| Some(errno as i32));
     gone.contains(&error.raw_os_error())
 }

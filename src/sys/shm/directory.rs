@@ -1,7 +1,7 @@
 //! The directory that holds the objects, and the file system under it (`shm_overview(7)`, `tmpfs(5)`).
 
 use super::name::ShmName;
-use crate::sys::error::{Error, Result};
+use crate::sys::error::{Error, ExhaustedInodes, Result};
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, faccessat, geteuid};
@@ -38,6 +38,23 @@ pub fn space() -> io::Result<Space> {
         size,
         used: size.saturating_sub(free),
         free,
+    })
+}
+
+/// What takes up the inodes of the file system, if none is free (`statvfs(3)`).
+pub fn exhausted_inodes() -> Option<ExhaustedInodes> {
+    let stat = statvfs(PATH).ok()?;
+    // Without a limit both are 0.
+    if stat.files() == 0 || stat.files_free() > 0 {
+        return None;
+    }
+    let is_semaphore =
+        |entry: &io::Result<Entry>| entry.as_ref().is_ok_and(|entry| entry.name.is_semaphore());
+    // If the directory cannot be read, they are used up all the same.
+    let semaphores = entries().map_or(0, |entries| entries.filter(is_semaphore).count());
+    Some(ExhaustedInodes {
+        total: stat.files(),
+        semaphores: semaphores as u64,
     })
 }
 

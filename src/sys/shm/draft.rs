@@ -46,7 +46,7 @@ impl Draft {
             }),
             // A file system without O_TMPFILE (open(2) names both).
             Err(Errno::EOPNOTSUPP | Errno::EISDIR) => Self::with_another_name(name),
-            Err(errno) => Err(Error::os(name, "make it", errno)),
+            Err(errno) => Err(no_room(name, "make it", errno)),
         }
     }
 
@@ -63,7 +63,7 @@ impl Draft {
                     });
                 }
                 Err(Errno::EEXIST) => {}
-                Err(errno) => return Err(Error::os(name, "make it", errno)),
+                Err(errno) => return Err(no_room(name, "make it", errno)),
             }
         }
     }
@@ -84,7 +84,7 @@ impl Draft {
         self.object.set_mode(mode)?;
         self.link(&name.path()).map_err(|errno| match errno {
             Errno::EEXIST => Error::Exists(name.clone()),
-            _ => Error::os(name, "give it its name", errno),
+            _ => no_room(name, "give it its name", errno),
         })?;
         match self
             .other_name
@@ -139,7 +139,7 @@ impl Draft {
             match self.link(&beside.path()) {
                 Ok(()) => return Ok(beside),
                 Err(Errno::EEXIST) => {}
-                Err(errno) => return Err(Error::os(name, "give it a name", errno)),
+                Err(errno) => return Err(no_room(name, "give it a name", errno)),
             }
             let leases = Leases::new().map_err(|errno| Error::os(name, "replace it", errno))?;
             match leases.ask(&beside) {
@@ -202,6 +202,21 @@ fn link_unnamed(fd: BorrowedFd, path: &Path) -> nix::Result<()> {
             )
         }
         result => result,
+    }
+}
+
+/// A new file needs an inode, and on tmpfs so does a second name.
+fn no_room(name: &ShmName, action: &'static str, errno: Errno) -> Error {
+    let exhausted = match errno {
+        Errno::ENOSPC => directory::exhausted_inodes(),
+        _ => None,
+    };
+    match exhausted {
+        Some(inodes) => Error::NoInodes {
+            name: name.clone(),
+            inodes,
+        },
+        None => Error::os(name, action, errno),
     }
 }
 

@@ -92,10 +92,10 @@ impl Leases {
     fn ask_for(&self, name: &ShmName, access: OFlag) -> std::result::Result<Lease, Refusal> {
         let device = self.device.ok_or(Refusal::Unclear(Errno::EOPNOTSUPP))?;
         let signals = BlockedSignals::new().map_err(Refusal::Unclear)?;
-        // O_NONBLOCK: neither a FIFO that is planted right now nor another's lease makes us wait.
-        let file = match shm_open(name.as_c_str(), access | OFlag::O_NONBLOCK, Mode::empty()) {
-            Ok(fd) => File::from(fd),
-            Err(Errno::EAGAIN) => return Err(Refusal::InUse),
+        let file = match open(name, access) {
+            Ok(file) => file,
+            // ETXTBSY: it runs as a program.
+            Err(Errno::EAGAIN | Errno::ETXTBSY) => return Err(Refusal::InUse),
             // ELOOP: a link has its name now. ENXIO: a socket.
             Err(Errno::ENOENT | Errno::ELOOP | Errno::ENXIO) => return Err(Refusal::Changed),
             Err(errno) => return Err(Refusal::Unclear(errno)),
@@ -107,7 +107,11 @@ impl Leases {
         };
         match set_lease(&file) {
             // Only the owner may ask, or who has CAP_LEASE; a container's root has not, but may act as the owner.
-            Err(Errno::EACCES) => as_owner(&file, set_lease).map_err(refused)?,
+            Err(Errno::EACCES) => file
+                .metadata()
+                .map_err(|_| Errno::EACCES)
+                .and_then(|metadata| as_owner(&metadata, || set_lease(&file)))
+                .map_err(refused)?,
             result => result.map_err(refused)?,
         }
         let Ok(metadata) = file.metadata() else {
@@ -162,7 +166,14 @@ impl Lease {
         if !self.still_holds() {
             return Ok(false);
         }
-        match shm_unlink(self.name.as_c_str()) {
+        let unlink = || shm_unlink(self.name.as_c_str());
+        let result = match unlink() {
+            // Root of a user namespace is not the owner of an object whose group has no number there, and a sticky
+            // directory asks for the owner.
+            Err(Errno::EPERM) => as_owner(&self.metadata, unlink).map_err(|_| Errno::EPERM),
+            result => result,
+        };
+        match result {
             Err(Errno::ENOENT) => Ok(false),
             result => result
                 .map(|()| true)
@@ -185,11 +196,41 @@ fn set_lease(file: &File) -> nix::Result<()> {
     Errno::result(result).map(drop)
 }
 
-/// Makes a call with the rights of a file's owner, `setfsuid(2)`, which changes nothing without the privilege to.
-fn as_owner(file: &File, call: impl FnOnce(&File) -> nix::Result<()>) -> nix::Result<()> {
-    let owner = file.metadata().map_err(|_| Errno::EACCES)?.uid();
-    let own = setfsuid(Uid::from_raw(owner));
-    let result = call(file);
+/// Opens an object that is to be leased.
+///
+/// A write lease needs some descriptor, and either kind will do. So the owner of an object that may be written but not
+/// read opens it for writing. Root of a user namespace, whose privilege ends at files whose group has no number there,
+/// opens it as the owner. The owner of an object of mode 0000 has no way to open it that does not change it first.
+fn open(name: &ShmName, access: OFlag) -> nix::Result<File> {
+    // O_NONBLOCK: neither a FIFO that is planted right now nor another's lease makes us wait.
+    let open = |access| {
+        shm_open(name.as_c_str(), access | OFlag::O_NONBLOCK, Mode::empty()).map(File::from)
+    };
+    match open(access) {
+        Err(Errno::EACCES) if access == OFlag::O_RDONLY => {
+            let metadata = directory::stat(name).map_err(|_| Errno::EACCES)?;
+            as_owner(&metadata, || {
+                open(OFlag::O_RDONLY).or_else(|_| open(OFlag::O_WRONLY))
+            })
+        }
+        result => result,
+    }
+}
+
+/// Makes a call with the rights of a file's owner, `setfsuid(2)`: ours, or those of another user if we have the
+/// privilege to take them.
+///
+/// # Errors
+///
+/// Those of the call; `EACCES`: we have no such privilege.
+fn as_owner<T>(file: &Metadata, call: impl FnOnce() -> nix::Result<T>) -> nix::Result<T> {
+    let owner = Uid::from_raw(file.uid());
+    let own = setfsuid(owner);
+    // It returns the user id that was set before, and does not say whether it succeeded.
+    let result = match setfsuid(owner) == owner {
+        true => call(),
+        false => Err(Errno::EACCES),
+    };
     setfsuid(own);
     result
 }
