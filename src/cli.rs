@@ -60,11 +60,11 @@ pub enum Command {
     /// of it says so now, and not a program later. Other programs see no object or the whole one. An object that exists
     /// already is left as it is, and is an error (status 4), unless an option says what to do with it.
     ///
-    /// With -- COMMAND the objects are there while it runs, and held open, so that no sweep takes them. It has the
-    /// streams, environment, terminal and process group that it would have alone; a signal that is sent to shmtool goes
-    /// on to it. Then those that this run made are removed, and not what has taken a name since, even if shmtool was
-    /// killed. shmtool ends as the command ended: with its status, or by the same signal. If it could not be run the
-    /// status is 125 for a reason of shmtool's, 126 where COMMAND is no program, 127 where there is none.
+    /// With -- COMMAND, the objects exist while COMMAND runs, and are held open, so that no sweep removes them. COMMAND
+    /// has the terminal, process group, signals, environment and descriptors that it would have on its own. When it
+    /// ends, however it ends, the objects that this run created are removed, even if shmtool was killed. shmtool ends as
+    /// COMMAND ended: with the same status, or by the same signal. The status is 125 if shmtool fails before COMMAND
+    /// runs, 126 if COMMAND cannot be run, and 127 if it is not found.
     #[command(after_long_help = include_str!("cli/examples/create.txt"))]
     Create(CreateArgs),
 

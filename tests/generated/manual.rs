@@ -226,6 +226,13 @@ impl Page {
                         false => drop(self.roff.text(marked("shmtool(1),"))),
                     }
                 }
+            } else if block.starts_with("    ") {
+                // A table, as it is.
+                self.roff.control("PP", []).control("EX", []);
+                for line in block.lines() {
+                    self.roff.text([roman(&line[4..])]);
+                }
+                self.roff.control("EE", []);
             } else if let Some((tag, text)) = block
                 .strip_prefix("  ")
                 .and_then(|block| block.split_once("  "))
