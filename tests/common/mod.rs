@@ -192,7 +192,13 @@ pub fn in_private_shm(test: &str, options: &'static str, body: impl FnOnce()) {
     }
     let mut again = Command::new(std::env::current_exe().unwrap());
     again
-        .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .args([
+            test,
+            "--exact",
+            "--nocapture",
+            "--test-threads=1",
+            "--include-ignored",
+        ])
         .env(INSIDE, "1");
     again.stdin(Stdio::null()).stdout(Stdio::piped());
     // SAFETY: between fork and exec only system calls, and files that are opened, written and closed.

@@ -312,31 +312,6 @@ fn it_is_replaced_where_the_kernel_has_no_unnamed_files() {
 }
 
 #[test]
-fn a_replacer_that_is_killed_leaves_complete_objects() {
-    in_private_shm(
-        "exists::a_replacer_that_is_killed_leaves_complete_objects",
-        "size=64m",
-        || {
-            fs::write("/dev/shm/x", [0; 1 << 20]).unwrap();
-            for round in 0..200 {
-                let mut child = shmtool(["create", "--replace", "-s", "1M", "x"])
-                    .spawn()
-                    .unwrap();
-                sleep(Duration::from_micros(round * 20));
-                child.kill().unwrap();
-                child.wait().unwrap();
-                for entry in fs::read_dir("/dev/shm").unwrap() {
-                    assert_eq!(entry.unwrap().metadata().unwrap().len(), 1 << 20);
-                }
-                assert!(fs::exists("/dev/shm/x").unwrap());
-            }
-            run(&mut shmtool(["create", "--replace", "-s", "1M", "x"])).prints("");
-            assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 1);
-        },
-    );
-}
-
-#[test]
 fn a_c_program_that_maps_the_old_one_sees_nothing_of_the_new() {
     let Some(c) = c_program() else { return };
     let name = Name::holding(7_i32.to_ne_bytes());

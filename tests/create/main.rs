@@ -5,6 +5,7 @@ mod common;
 
 mod exists;
 mod from;
+mod killed;
 mod scoped;
 
 use common::*;
@@ -326,30 +327,4 @@ fn an_object_is_named_through_proc_where_its_descriptor_is_not_enough() {
     };
     run(create.arg(&name)).prints("");
     assert_eq!(fs::metadata(name.path()).unwrap().len(), 8192);
-}
-
-#[test]
-fn a_creator_that_is_killed_leaves_nothing_or_the_whole_object() {
-    in_private_shm(
-        "a_creator_that_is_killed_leaves_nothing_or_the_whole_object",
-        "size=64m",
-        || {
-            let mut made = 0;
-            for round in 0..200 {
-                let mut child = shmtool(["create", "-s", "16M", "/big"]).spawn().unwrap();
-                std::thread::sleep(std::time::Duration::from_micros(round * 60));
-                child.kill().unwrap();
-                child.wait().unwrap();
-                for entry in fs::read_dir("/dev/shm").unwrap() {
-                    let entry = entry.unwrap();
-                    let stat = entry.metadata().unwrap();
-                    assert_eq!(entry.file_name(), "big");
-                    assert_eq!((stat.len(), stat.blocks() * 512), (16 << 20, 16 << 20));
-                    fs::remove_file(entry.path()).unwrap();
-                    made += 1;
-                }
-            }
-            eprintln!("{made} of 200 were made before the kill");
-        },
-    );
 }

@@ -1,21 +1,6 @@
 use super::*;
 
 #[test]
-fn killed_at_any_moment_it_leaves_nothing_once_the_command_has_ended() {
-    let test = "scoped::killed::killed_at_any_moment_it_leaves_nothing_once_the_command_has_ended";
-    in_private_shm(test, "size=16m", || {
-        for round in 0..100_u64 {
-            let mut child = create(&["-s", "64K", "a", "b", "--", "sleep", "0.05"]);
-            let mut child = child.spawn().unwrap();
-            sleep(Duration::from_micros(round * 100));
-            child.kill().unwrap();
-            child.wait().unwrap();
-            until(|| there().is_empty());
-        }
-    });
-}
-
-#[test]
 fn killed_with_its_whole_process_group_it_leaves_nothing() {
     let test = "scoped::killed::killed_with_its_whole_process_group_it_leaves_nothing";
     in_private_shm(test, "size=16m", || {
