@@ -1,14 +1,12 @@
 //! One module a verb: what to do, and what to print.
 
 use crate::cli::Place;
-use crate::exit::Status;
 use crate::sys::error::{Error, Result};
 use crate::sys::escape::Escaped;
 use crate::sys::io::stream;
 use crate::sys::memory::access::Access;
 use crate::sys::memory::futex;
 use crate::sys::memory::mapping::Mapping;
-use crate::sys::process::signal;
 use crate::sys::shm::name::ShmName;
 use crate::sys::shm::object::Object;
 use anyhow::{Context, anyhow};
@@ -66,18 +64,14 @@ fn has_size(file: &File, size: u64) -> bool {
 /// The words that one or more integers of a [`Place`] lie in, mapped.
 ///
 /// A mapping has its first integer at [`first`], for it starts on a word: that is what `futex(2)` works on.
-///
-/// From here on an object that is truncated ends the program with a sentence.
 fn map_integers(object: &Object, place: &Place, count: u64, access: Access) -> Result<Mapping> {
     let start = place.offset - first(place) as u64;
     let length = (place.end(count) - start).next_multiple_of(futex::WORD as u64);
-    let truncated = format!("shmtool: {}\n", Error::Truncated(object.name().clone()));
-    signal::bus_error_is(truncated, Status::Failed as i32)
-        .and_then(|()| {
-            let length = usize::try_from(length).map_err(|_| Errno::ENOMEM)?;
-            let length = NonZero::new(length).ok_or(Errno::EINVAL)?;
-            Mapping::shared_file(object, start, length, access)
-        })
+    usize::try_from(length)
+        .ok()
+        .and_then(NonZero::new)
+        .ok_or(Errno::ENOMEM)
+        .and_then(|length| Mapping::shared_file(object, start, length, access))
         .map_err(|errno| Error::Os {
             name: object.name().clone(),
             action: "map it",

@@ -112,7 +112,7 @@ fn what_somebody_uses_in_any_way_stays_and_the_rest_goes() {
             use shmtool::sys::memory::int::IntType;
             let mapp = i32::from_ne_bytes(*b"mapp").to_string();
             for mapping in [&to_read, &to_write] {
-                assert_eq!(mapping.load(0, IntType::I32).to_string(), mapp);
+                assert_eq!(mapping.load(0, IntType::I32).unwrap().to_string(), mapp);
             }
 
             running.kill().unwrap();
