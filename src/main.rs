@@ -9,6 +9,7 @@ use shmtool::sys::process::signal;
 use std::ffi::OsString;
 
 shmtool::start_with!(shmtool);
+shmtool::define_pow!();
 
 fn shmtool(args: &mut dyn Iterator<Item = OsString>) -> u8 {
     let mut report = Report::default();

@@ -104,6 +104,25 @@ fn a_bus_error_in_other_memory_kills_as_usual() {
     unreachable!("the load killed us");
 }
 
+/// The library must not define a symbol of C, because it would replace C's in every program that uses it.
+#[test]
+fn c_s_pow_is_left_alone() {
+    unsafe extern "C" {
+        fn pow(base: f64, exponent: f64) -> f64;
+    }
+    let object = |address: *const std::ffi::c_void| {
+        // SAFETY: zeros are a valid value, and dladdr fills it in with pointers to strings that stay.
+        unsafe {
+            let mut info: nix::libc::Dl_info = std::mem::zeroed();
+            assert_ne!(nix::libc::dladdr(address, &mut info), 0);
+            std::ffi::CStr::from_ptr(info.dli_fname).to_owned()
+        }
+    };
+    // The library is linked, for it is used.
+    let ours = Mapping::private_anonymous as fn(_) -> _ as *const std::ffi::c_void;
+    assert_ne!(object(pow as *const std::ffi::c_void), object(ours));
+}
+
 #[test]
 #[should_panic(expected = "7+4 of 10")]
 fn an_integer_beyond_the_end_is_a_panic() {

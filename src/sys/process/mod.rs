@@ -2,8 +2,8 @@
 
 pub(crate) mod command;
 pub(crate) mod guard;
-mod pow;
 pub(crate) mod proc;
 // For `main`, before anything else.
+pub mod pow;
 pub mod signal;
 pub mod start;
