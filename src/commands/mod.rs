@@ -25,8 +25,27 @@ pub mod read_int;
 pub mod unlink;
 pub mod write_int;
 
-/// What the context of an error on standard output says.
-const STDOUT: &str = "standard output";
+/// The context of an error on standard output.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output")]
+struct StandardOutput;
+
+const STDOUT: StandardOutput = StandardOutput;
+
+/// Whether an error is that standard output failed, and no more of it can be written.
+pub fn is_output_failure(error: &anyhow::Error) -> bool {
+    error.is::<StandardOutput>()
+}
+
+/// Closes standard output, once nothing is left to print. Standard error is left to the kernel: if closing it
+/// failed, there would be no place to say so, and the status tells of every failure anyway.
+///
+/// # Errors
+///
+/// What was printed could not be stored.
+pub fn close_output() -> anyhow::Result<()> {
+    stream::close_stdout().context(STDOUT)
+}
 
 /// The answer to the question that was asked is no: the integer is not the one that `write-int --if` asks for, or
 /// `ls` has left out a NAME that does not pass the filters. The status says so, and nothing else does.
