@@ -89,8 +89,8 @@ pub struct CreateArgs {
 pub struct FilterArgs {
     /// Whose name matches; with !PATTERN, does not match
     ///
-    /// A * is any text, ? any one byte, [a-z] one of these, {a,b} one or the other. The first slash may be left out. If
-    /// there are several, any of those without !, and none of those with it.
+    /// A * is any text, ? any one byte, [a-z] one of these, {a,b} one or the other. A slash or /dev/shm/ before it makes
+    /// no difference. If there are several, any of those without !, and none of those with it.
     #[arg(short, long = "glob", value_name = "PATTERN", value_parser = parser(filter::parse_pattern))]
     pub globs: Vec<Pattern>,
 
