@@ -59,12 +59,9 @@ fn scratch_file() -> anyhow::Result<File> {
 fn observe(kind: &'static str, mapping: Mapping, file: Option<&File>) -> anyhow::Result<Seen> {
     // Anonymous memory starts as zeros.
     if file.is_none() {
-        mapping.store(0, int(BEFORE));
+        mapping.store(0, int(BEFORE))?;
     }
-    in_child(|| {
-        mapping.store(0, int(AFTER));
-        true
-    })?;
+    in_child(|| mapping.store(0, int(AFTER)).is_ok())?;
     let in_the_file = file
         .map(|file| -> anyhow::Result<bool> {
             let mut bytes = [0; 4];
@@ -89,7 +86,7 @@ fn observe(kind: &'static str, mapping: Mapping, file: Option<&File>) -> anyhow:
 }
 
 fn sees_store(mapping: &Mapping) -> bool {
-    mapping.load(0, IntType::I32) == int(AFTER)
+    mapping.load(0, IntType::I32) == Ok(int(AFTER))
 }
 
 /// Runs `body` in a child process, and returns what it returned.

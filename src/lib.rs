@@ -36,17 +36,17 @@
 //! draft.object().grow(4)?;
 //! draft.publish(0o600)?;
 //! let ours = Mapping::shared_file(draft.object(), 0, length, Access::ReadWrite)?;
-//! ours.store(0, Int::new(IntType::I32, 42).unwrap());
+//! ours.store(0, Int::new(IntType::I32, 42).unwrap())?;
 //!
 //! // Another, which knows no more than the name, finds 42.
 //! let object = Object::open(&name, Access::Read)?;
 //! let theirs = Mapping::shared_file(&object, 0, length, Access::Read)?;
-//! assert_eq!(theirs.load(0, IntType::I32).value(), 42);
+//! assert_eq!(theirs.load(0, IntType::I32)?.value(), 42);
 //!
 //! // The name goes at once; who has the object mapped keeps it.
 //! Object::unlink(&name)?;
-//! ours.store(0, Int::new(IntType::I32, 7).unwrap());
-//! assert_eq!(theirs.load(0, IntType::I32).value(), 7);
+//! ours.store(0, Int::new(IntType::I32, 7).unwrap())?;
+//! assert_eq!(theirs.load(0, IntType::I32)?.value(), 7);
 //! # Ok(())
 //! # }
 //! ```
@@ -78,9 +78,10 @@
 //! # }
 //! ```
 //!
-//! A load or store through a [`Mapping`](sys::memory::mapping::Mapping) of a file that somebody truncated raises SIGBUS, as
-//! in any program; [`Object::read_int`](sys::shm::object::Object::read_int) does not, and
-//! [`Object::still_reaches`](sys::shm::object::Object::still_reaches) tells afterwards.
+//! A load or store through a [`Mapping`](sys::memory::mapping::Mapping) of a file that somebody truncated fails
+//! with [`Lost`](sys::memory::bus_error::Lost). The first one installs a handler for SIGBUS, which leaves every
+//! other bus error to the handler that was there before. If the file was truncated within the page of the integer,
+//! there is no fault, and [`Object::still_reaches`](sys::shm::object::Object::still_reaches) tells afterwards.
 
 #![deny(unsafe_code)]
 #![warn(missing_debug_implementations, missing_docs)]

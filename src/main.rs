@@ -9,6 +9,7 @@ use shmtool::sys::process::signal;
 use std::ffi::OsString;
 
 shmtool::start_with!(shmtool);
+shmtool::define_pow!();
 
 fn shmtool(args: &mut dyn Iterator<Item = OsString>) -> u8 {
     let mut report = Report::default();
@@ -19,8 +20,12 @@ fn shmtool(args: &mut dyn Iterator<Item = OsString>) -> u8 {
 
 fn run(args: &mut dyn Iterator<Item = OsString>, report: &mut Report) -> anyhow::Result<()> {
     signal::prepare()?;
-    match cli::parse(args)? {
+    let done = match cli::parse(args)? {
         Request::Show(text) => commands::print(&text),
+        // The output is COMMAND's, which has closed it already, and whose status tells how that went.
+        Request::Run(Command::Create(args)) if !args.command.is_empty() => {
+            return create::run(&args, report);
+        }
         Request::Run(command) => match command {
             Command::Cat(args) => cat::run(&args, report),
             Command::Create(args) => create::run(&args, report),
@@ -29,5 +34,12 @@ fn run(args: &mut dyn Iterator<Item = OsString>, report: &mut Report) -> anyhow:
             Command::Ls(args) => ls::run(&args, report),
             Command::Unlink(args) => unlink::run(&args, report),
         },
+    };
+    let output_failed = done.as_ref().is_err_and(commands::is_output_failure);
+    report.note(done);
+    match output_failed {
+        // Closing it would report the same problem once more.
+        true => Ok(()),
+        false => commands::close_output(),
     }
 }

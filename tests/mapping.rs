@@ -7,10 +7,12 @@ mod mapping_kinds;
 use mapping_kinds::{Seen, observe_all};
 use proptest::prelude::*;
 use shmtool::sys::memory::access::Access;
+use shmtool::sys::memory::bus_error::Lost;
 use shmtool::sys::memory::int::{Int, IntType};
 use shmtool::sys::memory::mapping::Mapping;
 use std::num::NonZero;
 use std::os::unix::fs::FileExt;
+use std::os::unix::process::ExitStatusExt;
 
 #[test]
 fn a_child_s_store_is_seen_as_the_manual_says() {
@@ -50,11 +52,84 @@ fn what_is_no_file_is_not_mapped() {
 }
 
 #[test]
+fn memory_that_was_truncated_away_is_lost() {
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(8192).unwrap();
+    let map = || {
+        let length = NonZero::new(8192).unwrap();
+        Mapping::shared_file(&file, 0, length, Access::ReadWrite).unwrap()
+    };
+    let int = |value| Int::new(IntType::U64, value).unwrap();
+    // The last integer is not aligned, and lies in two pages.
+    for offset in [0, 4096, 4092] {
+        let mappings = [map(), map(), map()];
+        mappings[0].store(offset, int(7)).unwrap();
+        file.set_len(0).unwrap();
+        assert_eq!(mappings[0].load(offset, IntType::U64), Err(Lost));
+        assert_eq!(mappings[1].store(offset, int(8)), Err(Lost));
+        if offset % 8 == 0 {
+            let found = mappings[2].compare_exchange(offset, int(0), int(9));
+            assert_eq!(found, Err(Lost));
+        }
+        // It stays so: what a lost mapping holds is not the file.
+        file.set_len(8192).unwrap();
+        assert_eq!(mappings[0].load(offset, IntType::U64), Err(Lost));
+        assert_eq!(map().load(offset, IntType::U64), Ok(int(0)));
+    }
+}
+
+#[test]
+fn a_bus_error_in_other_memory_kills_as_usual() {
+    const CHILD: &str = "SHMTOOL_TEST_BUS_ERROR";
+    if std::env::var_os(CHILD).is_none() {
+        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+        again.args(["a_bus_error_in_other_memory_kills_as_usual", "--exact"]);
+        let ended = again.env(CHILD, "1").output().unwrap().status;
+        assert_eq!(ended.signal(), Some(nix::libc::SIGBUS), "{ended}");
+        return;
+    }
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(4).unwrap();
+    let length = NonZero::new(4).unwrap();
+    let mapping = Mapping::shared_file(&file, 0, length, Access::Read).unwrap();
+    assert_eq!(mapping.load(0, IntType::I32).unwrap().value(), 0);
+    use nix::sys::mman::{MapFlags, ProtFlags, mmap};
+    let (access, flags) = (ProtFlags::PROT_READ, MapFlags::MAP_SHARED);
+    // SAFETY: the kernel chooses the address, and the load from it is meant to kill this process.
+    unsafe {
+        let address = mmap(None, length, access, flags, &file, 0).unwrap();
+        file.set_len(0).unwrap();
+        address.as_ptr().cast::<u32>().read_volatile();
+    }
+    unreachable!("the load killed us");
+}
+
+/// The library must not define a symbol of C, because it would replace C's in every program that uses it.
+#[test]
+fn c_s_pow_is_left_alone() {
+    unsafe extern "C" {
+        fn pow(base: f64, exponent: f64) -> f64;
+    }
+    let object = |address: *const std::ffi::c_void| {
+        // SAFETY: zeros are a valid value, and dladdr fills it in with pointers to strings that stay.
+        unsafe {
+            let mut info: nix::libc::Dl_info = std::mem::zeroed();
+            assert_ne!(nix::libc::dladdr(address, &mut info), 0);
+            std::ffi::CStr::from_ptr(info.dli_fname).to_owned()
+        }
+    };
+    // The library is linked, for it is used.
+    let ours = Mapping::private_anonymous as fn(_) -> _ as *const std::ffi::c_void;
+    assert_ne!(object(pow as *const std::ffi::c_void), object(ours));
+}
+
+#[test]
 #[should_panic(expected = "7+4 of 10")]
 fn an_integer_beyond_the_end_is_a_panic() {
     Mapping::private_anonymous(NonZero::new(10).unwrap())
         .unwrap()
-        .load(7, IntType::I32);
+        .load(7, IntType::I32)
+        .unwrap();
 }
 
 proptest! {
@@ -66,8 +141,8 @@ proptest! {
         let mapping =
             Mapping::shared_file(&file, offset, NonZero::new(length).unwrap(), Access::ReadWrite).unwrap();
         prop_assert_eq!(mapping.len(), length);
-        mapping.store(length - 8, int);
-        prop_assert_eq!(mapping.load(length - 8, IntType::U64), int);
+        mapping.store(length - 8, int).unwrap();
+        prop_assert_eq!(mapping.load(length - 8, IntType::U64), Ok(int));
         let mut bytes = [0; 8];
         file.read_exact_at(&mut bytes, offset + length as u64 - 8).unwrap();
         prop_assert_eq!(u64::from_ne_bytes(bytes), bits);

@@ -43,9 +43,14 @@ fn a_name_that_is_none_is_wrong_usage_for_every_verb() {
         (".", ".", "not a NAME: . and .. are directories"),
         ("/..", "/..", "not a NAME: . and .. are directories"),
         (
-            "/dev/shm/x",
-            "/dev/shm/x",
-            "not a NAME: a path; the object's name is /x",
+            "/dev/shm/",
+            "/dev/shm/",
+            "not a NAME: nothing is left without the slash",
+        ),
+        (
+            "/dev/shm/a/b",
+            "/dev/shm/a/b",
+            "not a NAME: it may start with a slash and holds no other",
         ),
         (&too_long, &too_long, too_long_reason),
     ] {
@@ -60,6 +65,48 @@ fn a_name_that_is_none_is_wrong_usage_for_every_verb() {
                 .says(format!("{shown}: {reason}"));
         }
     }
+}
+
+#[test]
+fn a_path_in_dev_shm_is_a_name() {
+    in_private_shm("a_path_in_dev_shm_is_a_name", "size=64k", || {
+        let path = "/dev/shm/x";
+        run(&mut shmtool(["create", path])).prints("");
+        run(&mut shmtool(["write-int", path, "7"])).prints("");
+        run(&mut shmtool(["read-int", path])).prints("7\n");
+        run(&mut shmtool(["cat", "--shm", path])).prints(7_i32.to_ne_bytes());
+        run(&mut shmtool(["ls", "-q", path])).prints("/x\n");
+        run(&mut shmtool(["unlink", "-v", path])).prints("/x\n");
+        run(&mut shmtool(["unlink", path]))
+            .fails(3)
+            .says("/x: no such object");
+    });
+}
+
+#[test]
+fn a_path_in_dev_shm_may_stand_before_a_pattern() {
+    let test = "a_path_in_dev_shm_may_stand_before_a_pattern";
+    in_private_shm(test, "size=64k", || {
+        run(&mut shmtool(["create", "job-1", "job-2", "task"])).prints("");
+        let ls = |pattern| run(&mut shmtool(["ls", "-q", "--glob", pattern]));
+        ls("/dev/shm/job-*").prints("/job-1\n/job-2\n");
+        ls("!/dev/shm/job-*").prints("/task\n");
+        ls("/dev/shm/")
+            .fails(2)
+            .says("/dev/shm/: not a PATTERN: nothing follows /dev/shm/");
+        ls("!/dev/shm/a/*")
+            .fails(2)
+            .says(r#"!/dev/shm/a/*: not a PATTERN: no "/" is allowed after /dev/shm/"#);
+        run(&mut shmtool([
+            "unlink",
+            "-g",
+            "/dev/shm/job-*",
+            "-g",
+            "!/dev/shm/job-2",
+        ]))
+        .prints("");
+        run(&mut shmtool(["ls", "-q"])).prints("/job-2\n/task\n");
+    });
 }
 
 #[test]

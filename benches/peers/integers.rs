@@ -70,7 +70,10 @@ fn latency(name: &ShmName, table: &mut Table) {
     let object = Object::open(name, Access::ReadWrite).expect("our object");
     let length = NonZero::new(futex::WORD).expect("4 is not 0");
     let mapping = Mapping::shared_file(&object, 0, length, Access::ReadWrite).expect("a mapping");
-    let store = |value| mapping.store(0, Int::new(IntType::I32, value).expect("a small integer"));
+    let store = |value| {
+        let int = Int::new(IntType::I32, value).expect("a small integer");
+        mapping.store(0, int).expect("our object");
+    };
     let times = (0..200).map(|_| {
         store(0);
         let mut command =

@@ -92,8 +92,8 @@ const FILTERS: &str = "Filters (all must match)";
 pub struct FilterArgs {
     /// Name matches PATTERN; with !PATTERN, does not match
     ///
-    /// A * is any text, ? any one byte, [a-z] one of these, {a,b} one or the other. The first slash may be left out.
-    /// Several patterns: the name must match any of those without !, and none of those with it.
+    /// A * is any text, ? any one byte, [a-z] one of these, {a,b} one or the other. A slash or /dev/shm/ in front of it
+    /// makes no difference. Several patterns: the name must match any of those without !, and none of those with it.
     #[arg(short, long = "glob", value_name = "PATTERN", value_parser = parser(filter::parse_pattern))]
     pub globs: Vec<Pattern>,
 

@@ -1,10 +1,9 @@
 //! `cat`: print files through one memory mapping each.
 
-use super::{STDOUT, has_size};
+use super::{STDOUT, has_size, is_output_failure};
 use crate::cli::{CatArgs, Input};
 use crate::commands::progress::Progress;
 use crate::exit::Report;
-use crate::sys::error::words;
 use crate::sys::escape;
 use crate::sys::io::stream;
 use crate::sys::memory::access::Access;
@@ -50,7 +49,8 @@ pub fn run(args: &CatArgs, report: &mut Report) -> anyhow::Result<()> {
     };
     for input in &inputs {
         match print(input, part, args.progress, &mut printer) {
-            Err(error) if error.is::<OutputFailed>() => return Err(error),
+            // No other operand can be printed either.
+            Err(error) if is_output_failure(&error) => return Err(error),
             result => report.note(result),
         }
     }
@@ -103,7 +103,7 @@ fn print(input: &Input, part: Part, progress: bool, printer: &mut Printer) -> an
         Failure::Input(error) => anyhow::Error::from(error).context(label),
         Failure::Truncated => anyhow!("{label}: it was truncated while it was printed"),
         Failure::OwnOutput => anyhow!("{label}: input file is output file"),
-        Failure::Output(errno) => anyhow::Error::from(OutputFailed(errno)),
+        Failure::Output(errno) => anyhow::Error::from(errno).context(STDOUT),
     })
 }
 
@@ -114,11 +114,6 @@ enum Failure {
     OwnOutput,
     Output(Errno),
 }
-
-/// Standard output failed: no other operand can be printed either.
-#[derive(Debug, thiserror::Error)]
-#[error("{STDOUT}: {}", words(*.0))]
-struct OutputFailed(Errno);
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {

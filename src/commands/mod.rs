@@ -1,14 +1,12 @@
 //! One module a verb: what to do, and what to print.
 
 use crate::cli::Place;
-use crate::exit::Status;
 use crate::sys::error::{Error, Result};
 use crate::sys::escape::Escaped;
 use crate::sys::io::stream;
 use crate::sys::memory::access::Access;
 use crate::sys::memory::futex;
 use crate::sys::memory::mapping::Mapping;
-use crate::sys::process::signal;
 use crate::sys::shm::name::ShmName;
 use crate::sys::shm::object::Object;
 use anyhow::{Context, anyhow};
@@ -27,8 +25,27 @@ pub mod read_int;
 pub mod unlink;
 pub mod write_int;
 
-/// What the context of an error on standard output says.
-const STDOUT: &str = "standard output";
+/// The context of an error on standard output.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output")]
+struct StandardOutput;
+
+const STDOUT: StandardOutput = StandardOutput;
+
+/// Whether an error is that standard output failed, and no more of it can be written.
+pub fn is_output_failure(error: &anyhow::Error) -> bool {
+    error.is::<StandardOutput>()
+}
+
+/// Closes standard output, once nothing is left to print. Standard error is left to the kernel: if closing it
+/// failed, there would be no place to say so, and the status tells of every failure anyway.
+///
+/// # Errors
+///
+/// What was printed could not be stored.
+pub fn close_output() -> anyhow::Result<()> {
+    stream::close_stdout().context(STDOUT)
+}
 
 /// The answer to the question that was asked is no: the integer is not the one that `write-int --if` asks for, or
 /// `ls` has left out a NAME that does not pass the filters. The status says so, and nothing else does.
@@ -66,18 +83,14 @@ fn has_size(file: &File, size: u64) -> bool {
 /// The words that one or more integers of a [`Place`] lie in, mapped.
 ///
 /// A mapping has its first integer at [`first`], for it starts on a word: that is what `futex(2)` works on.
-///
-/// From here on an object that is truncated ends the program with a sentence.
 fn map_integers(object: &Object, place: &Place, count: u64, access: Access) -> Result<Mapping> {
     let start = place.offset - first(place) as u64;
     let length = (place.end(count) - start).next_multiple_of(futex::WORD as u64);
-    let truncated = format!("shmtool: {}\n", Error::Truncated(object.name().clone()));
-    signal::bus_error_is(truncated, Status::Failed as i32)
-        .and_then(|()| {
-            let length = usize::try_from(length).map_err(|_| Errno::ENOMEM)?;
-            let length = NonZero::new(length).ok_or(Errno::EINVAL)?;
-            Mapping::shared_file(object, start, length, access)
-        })
+    usize::try_from(length)
+        .ok()
+        .and_then(NonZero::new)
+        .ok_or(Errno::ENOMEM)
+        .and_then(|length| Mapping::shared_file(object, start, length, access))
         .map_err(|errno| Error::Os {
             name: object.name().clone(),
             action: "map it",

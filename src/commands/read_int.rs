@@ -4,6 +4,7 @@ use super::{first, map_integers, print, too_small};
 use crate::cli::{Count, Place, ReadIntArgs};
 use crate::exit::tell;
 use crate::sys::memory::access::Access;
+use crate::sys::memory::bus_error::Lost;
 use crate::sys::memory::int::Int;
 use crate::sys::shm::object::Object;
 use std::fmt::{self, Write};
@@ -26,6 +27,12 @@ pub fn run(args: &ReadIntArgs) -> anyhow::Result<()> {
     let (object, awaited) = match args.test()? {
         Some(test) => {
             let (object, int) = wait::until(name, place, &test, args.timeout)?;
+            if args.count == Count::Some(1) {
+                // Nothing is looked at again: the object may be gone by now, but the wait is over.
+                let mut text = String::new();
+                write_line(&mut text, int, args.hex)?;
+                return print(&text);
+            }
             (object, Some(int))
         }
         None => (Object::open(name, Access::Read)?, None),
@@ -69,7 +76,8 @@ fn load(
     } else {
         let mapping = map_integers(object, place, count, Access::Read)?;
         for index in 0..count as usize {
-            each(mapping.load(first(place) + index * int_type.width(), int_type))?;
+            let int = mapping.load(first(place) + index * int_type.width(), int_type);
+            each(int.map_err(|Lost| object.lost(place.end(count)))?)?;
         }
     }
     Ok(())
@@ -91,10 +99,7 @@ fn print_all(
         let count = (stop - place.offset).div_ceil(place.width());
         let line = |int: Int| {
             let int = awaited.take().unwrap_or(int);
-            match args.hex {
-                true => writeln!(text, "{int:#x}"),
-                false => writeln!(text, "{int}"),
-            }
+            write_line(&mut text, int, args.hex)
         };
         load(object, &place, count, line)?;
         place.offset += count * place.width();
@@ -103,4 +108,11 @@ fn print_all(
         text.clear();
     }
     Ok(())
+}
+
+fn write_line(text: &mut String, int: Int, hex: bool) -> fmt::Result {
+    match hex {
+        true => writeln!(text, "{int:#x}"),
+        false => writeln!(text, "{int}"),
+    }
 }

@@ -2,8 +2,9 @@
 
 use super::{NotAsExpected, first, map_integers, print, too_small};
 use crate::cli::{Change, Place, Update, WriteIntArgs};
-use crate::sys::error::{Error, Result};
+use crate::sys::error::Error;
 use crate::sys::memory::access::Access;
+use crate::sys::memory::bus_error::Lost;
 use crate::sys::memory::futex;
 use crate::sys::memory::int::Int;
 use crate::sys::memory::mapping::Mapping;
@@ -39,9 +40,10 @@ pub fn run(args: &WriteIntArgs) -> anyhow::Result<()> {
 fn store(args: &WriteIntArgs, ints: &[Int]) -> anyhow::Result<()> {
     let place = &args.place;
     let store_all = |mapping: &Mapping| {
-        for (index, &int) in ints.iter().enumerate() {
-            mapping.store(first(place) + index * place.int_type.width(), int);
-        }
+        let mut ints = ints.iter().enumerate();
+        ints.try_for_each(|(index, &int)| {
+            mapping.store(first(place) + index * place.int_type.width(), int)
+        })
     };
     let count = ints.len() as u64;
     match open_or_make(args, count, || Ok(store_all))? {
@@ -49,7 +51,7 @@ fn store(args: &WriteIntArgs, ints: &[Int]) -> anyhow::Result<()> {
         Some(object) => {
             let target = Target::new(&object, place, count)?;
             target.prepare()?;
-            store_all(&target.mapping);
+            store_all(&target.mapping).map_err(|Lost| target.lost())?;
             target.finish()
         }
     }
@@ -76,11 +78,12 @@ fn update_one(args: &WriteIntArgs, update: Update) -> anyhow::Result<(Int, Int)>
     };
     let target = Target::new(&object, place, 1)?;
     // Looked at before anything is changed: what is refused leaves no trace, not even a new time.
-    let mut old = target.look();
+    let mut old = target.look()?;
     let mut new = apply(old)?;
     target.prepare()?;
     loop {
         let found = target.mapping.compare_exchange(first(place), old, new);
+        let found = found.map_err(|Lost| target.lost())?;
         if found == old {
             break;
         }
@@ -100,7 +103,7 @@ fn does_not_fit(name: &ShmName, old: Int, amount: i128) -> anyhow::Error {
 }
 
 /// Opens the object; or, if there is none, makes it with the integers that `fill` stores.
-fn open_or_make<F: FnOnce(&Mapping)>(
+fn open_or_make<F: FnOnce(&Mapping) -> Result<(), Lost>>(
     args: &WriteIntArgs,
     count: u64,
     fill: impl Fn() -> anyhow::Result<F>,
@@ -119,7 +122,8 @@ fn open_or_make<F: FnOnce(&Mapping)>(
         let (object, size) = (draft.object(), place.end(count));
         object.truncate(size)?;
         object.reserve(0, size)?;
-        fill(&map_integers(object, place, count, Access::ReadWrite)?);
+        fill(&map_integers(object, place, count, Access::ReadWrite)?)
+            .map_err(|Lost| object.lost(size))?;
         match draft.publish(MODE) {
             Err(Error::Exists(_)) => {}
             result => return Ok(result.map(|()| None)?),
@@ -154,16 +158,22 @@ impl<'a> Target<'a> {
     }
 
     /// The first integer. Nothing is allocated for it.
-    fn look(&self) -> Int {
+    fn look(&self) -> Result<Int, Error> {
         let (place, object) = (self.place, self.object);
-        match self.size == 0 || object.is_hole(place.offset, place.width()) {
-            true => Int::zero(place.int_type),
-            false => self.mapping.load(first(place), place.int_type),
+        if self.size == 0 || object.is_hole(place.offset, place.width()) {
+            return Ok(Int::zero(place.int_type));
         }
+        let int = self.mapping.load(first(place), place.int_type);
+        int.map_err(|Lost| self.lost())
+    }
+
+    /// Why an access to the mapping was lost.
+    fn lost(&self) -> Error {
+        self.object.lost(self.place.end(self.count))
     }
 
     /// Does all that can fail, so that the stores after it cannot.
-    fn prepare(&self) -> Result<()> {
+    fn prepare(&self) -> Result<(), Error> {
         let (object, place) = (self.object, self.place);
         object.set_modified()?;
         match self.size {

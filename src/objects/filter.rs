@@ -2,7 +2,7 @@
 
 use crate::sys::process::proc;
 use crate::sys::shm::directory;
-use crate::sys::shm::name::ShmName;
+use crate::sys::shm::name::{PREFIX, ShmName};
 use anyhow::{Context, anyhow};
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use jiff::Timestamp;
@@ -203,17 +203,27 @@ pub struct Pattern {
     excludes: bool,
 }
 
-/// Reads a PATTERN for names, or `!PATTERN`; the slash before it may be left out, as that of a NAME.
+/// Reads a PATTERN for names, or `!PATTERN`. A slash or `/dev/shm/` may stand before it, as before a NAME.
 ///
 /// # Errors
 ///
-/// A bracket or brace that is not closed.
+/// A bracket or brace that is not closed; a path that leads to no object.
 pub fn parse_pattern(text: &str) -> Result<Pattern, String> {
     let (excludes, text) = match text.strip_prefix('!') {
         Some(rest) => (true, rest),
         None => (false, text),
     };
-    let glob = GlobBuilder::new(text.strip_prefix('/').unwrap_or(text))
+    let text = match text.strip_prefix(PREFIX) {
+        Some("") => return Err(format!("not a PATTERN: nothing follows {PREFIX}")),
+        Some(rest) if rest.contains('/') => {
+            return Err(format!(
+                r#"not a PATTERN: no "/" is allowed after {PREFIX}"#
+            ));
+        }
+        Some(rest) => rest,
+        None => text.strip_prefix('/').unwrap_or(text),
+    };
+    let glob = GlobBuilder::new(text)
         .backslash_escape(true)
         .build()
         .map_err(|error| format!("not a PATTERN: {}", error.kind()))?;
@@ -261,6 +271,8 @@ mod tests {
             ("*", b".hidden"),
             ("*", b"\xff\n\x1b"),
             ("/job-*", b"job-1"),
+            ("/dev/shm/job-*", b"job-1"),
+            ("!/dev/shm/job-*", b"task"),
             ("job-?", b"job-1"),
             ("job-[0-9]*", b"job-17"),
             ("{job,task}-1", b"task-1"),
@@ -280,6 +292,7 @@ mod tests {
             (r"a\*", b"ab"),
             ("//job", b"job"),
             ("!job-*", b"job-1"),
+            ("!/dev/shm/job-*", b"job-1"),
             ("a* b* !*-kept", b"b-kept"),
             ("a* !b*", b"c"),
             ("", b"job"),
@@ -290,7 +303,15 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_says_why() {
-        for pattern in ["[", "{a", "a]}", "\\"] {
+        for pattern in [
+            "[",
+            "{a",
+            "a]}",
+            "\\",
+            "/dev/shm/",
+            "!/dev/shm/a/b",
+            "/dev/shm//a",
+        ] {
             let error = parse_pattern(pattern).map(|_| ()).unwrap_err();
             assert!(error.starts_with("not a PATTERN: "), "{pattern}: {error}");
         }

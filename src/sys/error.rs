@@ -38,6 +38,10 @@ pub enum Error {
     /// The object has become smaller than it was when it was opened.
     #[error("{0}: another process truncated it meanwhile")]
     Truncated(ShmName),
+    /// A bus error, though the object is as large as it was: it shrank and grew again, or a hole in it could not
+    /// be filled.
+    #[error("{0}: its memory is gone: another process truncated it meanwhile, or none was left")]
+    Lost(ShmName),
     /// `ENOSPC`: the file system of the objects is full.
     #[error("{name}: {asked} bytes do not fit into /dev/shm, where {free} bytes are free{}", advice(*limit))]
     NoSpace {

@@ -7,8 +7,6 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::sleep;
-use std::time::Duration;
 
 fn create(args: &[&str], name: &Name) -> Ended {
     run(shmtool(["create"]).args(args).arg(name))

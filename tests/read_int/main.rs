@@ -4,6 +4,7 @@
 mod common;
 
 mod several;
+mod truncation;
 mod wait;
 
 use common::*;

@@ -76,7 +76,7 @@ fn a_sweep_keeps_objects_that_are_in_use_in_any_way() {
             use shmtool::sys::memory::int::IntType;
             let mapp = i32::from_ne_bytes(*b"mapp").to_string();
             for mapping in [&to_read, &to_write] {
-                assert_eq!(mapping.load(0, IntType::I32).to_string(), mapp);
+                assert_eq!(mapping.load(0, IntType::I32).unwrap().to_string(), mapp);
             }
 
             running.kill().unwrap();

@@ -245,13 +245,19 @@ fn a_full_dev_shm_is_an_error_and_not_a_bus_error() {
 
 #[test]
 fn an_object_truncated_at_the_worst_moment_is_an_error_and_not_a_bus_error() {
-    for size in [0, 2] {
+    // A compare-and-swap on zeros that take the place of the object's memory would succeed.
+    let changes: [&[&str]; 3] = [&[], &["--add"], &["--if", "0"]];
+    for (size, options) in [0, 2]
+        .into_iter()
+        .flat_map(|size| changes.map(|one| (size, one)))
+    {
         let name = Name::holding([0; 4]);
         // The last call before the store reserves memory.
-        let inject = "inject=fallocate:delay_exit=2000000";
+        let inject = "inject=fallocate:delay_exit=1000000";
         let Some(mut write) = strace(&["-e", inject], ["write-int"]) else {
             return;
         };
+        write.args(options);
         let write = write
             .arg(&name)
             .arg("1")
@@ -264,6 +270,27 @@ fn an_object_truncated_at_the_worst_moment_is_an_error_and_not_a_bus_error() {
             .says(format!("{name}: another process truncated it meanwhile"));
         assert_eq!(fs::metadata(name.path()).unwrap().len(), size);
     }
+}
+
+#[test]
+fn a_hole_that_cannot_be_filled_is_an_error_and_not_a_bus_error() {
+    let test = "a_hole_that_cannot_be_filled_is_an_error_and_not_a_bus_error";
+    in_private_shm(test, "size=64k", || {
+        fs::File::create("/dev/shm/hole")
+            .unwrap()
+            .set_len(4096)
+            .unwrap();
+        // It ends with ENOSPC.
+        let _ = fs::write("/dev/shm/fill", [1; 64 << 10]);
+        // As on a file system that reserves nothing.
+        let inject = "inject=fallocate:retval=0";
+        let Some(mut write) = strace(&["-e", inject], ["write-int", "hole", "1"]) else {
+            return;
+        };
+        run(&mut write).fails(1).says(
+            "/hole: its memory is gone: another process truncated it meanwhile, or none was left",
+        );
+    });
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn wakes(content: [u8; 16], int_type: IntType, offset: usize, args: &[&str]) {
     thread::spawn(move || {
         let length = NonZero::new(16).unwrap();
         let mapping = Mapping::shared_file(file, 0, length, Access::Read).unwrap();
-        let (_, word) = Word::load(&mapping, offset, int_type);
+        let (_, word) = Word::load(&mapping, offset, int_type).unwrap();
         sender.send(gettid()).unwrap();
         word.sleep(&mapping, Duration::from_secs(3600)).unwrap();
         sender.send(gettid()).unwrap();

@@ -6,6 +6,7 @@ use crate::notation::condition::Test;
 use crate::sys::error::Error;
 use crate::sys::io::watch::Watch;
 use crate::sys::memory::access::Access;
+use crate::sys::memory::bus_error::Lost;
 use crate::sys::memory::futex::Word;
 use crate::sys::memory::int::Int;
 use crate::sys::memory::mapping::Mapping;
@@ -41,6 +42,8 @@ enum Seen {
     Nothing,
     #[error("it has only {0} bytes")]
     TooSmall(u64),
+    #[error("another process truncated it")]
+    Truncated,
     #[error("it holds {0}")]
     Other(Int),
 }
@@ -95,22 +98,29 @@ impl Waiter<'_> {
             if size < place.end(1) {
                 self.sleep(Seen::TooSmall(size), None)?;
             } else {
-                let mapping = match &mapping {
-                    Some(mapping) => mapping,
-                    None => mapping.insert(map_integers(object, place, 1, Access::Read)?),
+                let map = match mapping.take() {
+                    Some(map) => map,
+                    None => map_integers(object, place, 1, Access::Read)?,
                 };
                 let is_hole = object.is_hole(place.offset, place.width());
                 // A hole is neither loaded from nor slept on: both would allocate its page.
-                let (int, word) = match is_hole {
-                    true => Word::of_hole(first(place), int_type),
-                    false => Word::load(mapping, first(place), int_type),
+                let loaded = match is_hole {
+                    true => Ok(Word::of_hole(first(place), int_type)),
+                    false => Word::load(&map, first(place), int_type),
                 };
-                if self.test.holds(int) && object.still_reaches(place.end(1)).is_ok() {
-                    return Ok(Some(int));
+                match loaded {
+                    // The mapping stays lost, even if the object grows again.
+                    Err(Lost) => self.sleep(Seen::Truncated, None)?,
+                    Ok((int, word)) => {
+                        if self.test.holds(int) && object.still_reaches(place.end(1)).is_ok() {
+                            return Ok(Some(int));
+                        }
+                        // One that is reserved has its page already.
+                        let may_sleep = !is_hole || object.is_reserved()?;
+                        self.sleep(Seen::Other(int), may_sleep.then_some((&map, word)))?;
+                        mapping = Some(map);
+                    }
                 }
-                // One that is reserved has its page already.
-                let may_sleep = !is_hole || object.is_reserved()?;
-                self.sleep(Seen::Other(int), may_sleep.then_some((mapping, word)))?;
             }
             if !object.has_its_name()? {
                 return Ok(None);

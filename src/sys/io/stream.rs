@@ -6,7 +6,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode, fstat};
-use nix::unistd::{Whence, lseek};
+use nix::unistd::{Whence, close, lseek};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
@@ -47,11 +47,32 @@ pub fn stdout() -> nix::Result<Output> {
     standard(libc::STDOUT_FILENO).map(Output)
 }
 
+/// Closes standard output, `close(2)`. Only then do NFS, FUSE and quotas report that they cannot store what was
+/// written.
+///
+/// It is the last thing that a program does with its output: an [`Output`] must not be used any more.
+///
+/// # Errors
+///
+/// Those of `close(2)`, except that there may be nothing to close.
+pub fn close_stdout() -> nix::Result<()> {
+    // What stands in for a stream that was closed at the start has nothing to report.
+    if CLOSED.fetch_or(1 << libc::STDOUT_FILENO, Ordering::Relaxed) & (1 << libc::STDOUT_FILENO)
+        != 0
+    {
+        return Ok(());
+    }
+    match close(libc::STDOUT_FILENO) {
+        Err(Errno::EBADF) => Ok(()),
+        result => result,
+    }
+}
+
 fn standard(fd: i32) -> nix::Result<BorrowedFd<'static>> {
     if CLOSED.load(Ordering::Relaxed) & (1 << fd) != 0 {
         return Err(Errno::EBADF);
     }
-    // SAFETY: nothing here closes a standard stream, so it stays open as long as the process lives.
+    // SAFETY: no standard stream is closed before the program has finished with it, see `close_stdout`.
     Ok(unsafe { BorrowedFd::borrow_raw(fd) })
 }
 

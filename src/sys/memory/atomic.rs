@@ -1,12 +1,13 @@
 //! Integers in mapped memory that other processes use at the same time: the atomic operations of the
 //! machine, as `stdatomic.h(0p)` gives them to C.
 //!
-//! Memory that another process has truncated away raises SIGBUS, and so does a store into a hole that a
-//! full file system cannot fill; see [`signal::bus_error_is`](crate::sys::process::signal::bus_error_is).
+//! Memory that another process has truncated away, and a hole that a full file system cannot fill, is
+//! [`Lost`].
 
+use super::bus_error::Lost;
 use super::int::{Int, IntType};
 use super::mapping::Mapping;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 
 /// An integer at any address: the type makes the compiler use accesses that need no alignment.
 #[repr(C, packed)]
@@ -24,11 +25,21 @@ macro_rules! by_width {
     };
 }
 
+/// Whether an address is a multiple of the width of an integer type. `align_of` may be less (4 for a 64-bit
+/// integer on 32-bit x86), but atomic operations need the whole width.
+fn is_aligned<T>(pointer: *const T) -> bool {
+    pointer.addr().is_multiple_of(size_of::<T>())
+}
+
 macro_rules! load {
     ($atomic:ty, $plain:ty, $address:expr) => {{
         let pointer = $address.as_ptr().cast::<$plain>();
-        if pointer.is_aligned() {
-            <$atomic>::from_ptr(pointer).load(Ordering::SeqCst)
+        if is_aligned(pointer) {
+            // The mapping may be read-only. `core::sync::atomic` promises that a relaxed load never writes,
+            // and says to add a fence for an acquire load.
+            let value = <$atomic>::from_ptr(pointer).load(Ordering::Relaxed);
+            fence(Ordering::Acquire);
+            value
         } else {
             pointer.cast::<Unaligned<$plain>>().read_volatile().0
         }
@@ -38,7 +49,7 @@ macro_rules! load {
 macro_rules! store {
     ($atomic:ty, $plain:ty, $address:expr, $bits:expr) => {{
         let pointer = $address.as_ptr().cast::<$plain>();
-        if pointer.is_aligned() {
+        if is_aligned(pointer) {
             <$atomic>::from_ptr(pointer).store($bits as $plain, Ordering::SeqCst);
         } else {
             pointer
@@ -52,7 +63,6 @@ macro_rules! store {
 macro_rules! compare_exchange {
     ($atomic:ty, $plain:ty, $address:expr, $current:expr, $new:expr) => {{
         let pointer = $address.as_ptr().cast::<$plain>();
-        assert!(pointer.is_aligned(), "nothing else is atomic");
         let (current, new) = ($current as $plain, $new as $plain);
         let (success, failure) = (Ordering::SeqCst, Ordering::SeqCst);
         match <$atomic>::from_ptr(pointer).compare_exchange(current, new, success, failure) {
@@ -64,47 +74,68 @@ macro_rules! compare_exchange {
 // SAFETY, of all three operations: the address is within the mapping, which lives as long as `self`, and
 // every bit pattern is an integer. Other processes may store at any time: the aligned accesses are atomic,
 // the others volatile, and no reference to the memory is made that promises it keeps still. If the file
-// was truncated, or the mapping was made to be read only and is stored into, the access faults; it never
-// touches other memory.
+// was truncated, the access faults and ends in zeros that take the mapping's place, see `bus_error`. A store
+// into a read-only mapping faults, and ends the process. No access ever touches other memory.
 impl Mapping {
-    /// Loads the integer `offset` bytes from the start: atomically where it is aligned to its type.
+    /// Loads the integer `offset` bytes from the start. If its address is a multiple of its width, the load is
+    /// atomic, with acquire ordering.
+    ///
+    /// # Errors
+    ///
+    /// The memory is gone.
     ///
     /// # Panics
     ///
     /// The integer is not within the mapping.
-    pub fn load(&self, offset: usize, int_type: IntType) -> Int {
+    pub fn load(&self, offset: usize, int_type: IntType) -> Result<Int, Lost> {
         let address = self.address(offset, int_type.width());
         // SAFETY: above.
-        let bits = unsafe { by_width!(int_type.width(), load!(address)) };
-        Int::from_bits(int_type, bits).expect("as many bits were loaded as the type has")
+        let load = || unsafe { by_width!(int_type.width(), load!(address)) };
+        let bits = self.pages().access(load)?;
+        Ok(Int::from_bits(int_type, bits).expect("as many bits were loaded as the type has"))
     }
 
-    /// Stores an integer `offset` bytes from the start: atomically where it is aligned to its type.
+    /// Stores an integer `offset` bytes from the start. If its address is a multiple of its width, the store is
+    /// atomic, and sequentially consistent.
+    ///
+    /// # Errors
+    ///
+    /// The memory is gone.
     ///
     /// # Panics
     ///
     /// The integer is not within the mapping.
-    pub fn store(&self, offset: usize, int: Int) {
+    pub fn store(&self, offset: usize, int: Int) -> Result<(), Lost> {
         let width = int.int_type().width();
         let (address, bits) = (self.address(offset, width), int.to_bits());
         // SAFETY: above.
-        unsafe { by_width!(width, store!(address, bits)) };
+        let store = || unsafe { by_width!(width, store!(address, bits)) };
+        self.pages().access(store).map(drop)
     }
 
     /// Stores `new` where the integer `offset` bytes from the start is `current`, in one atomic step, and
     /// gives the integer that was found there: `current` if it was stored.
     ///
+    /// # Errors
+    ///
+    /// The memory is gone.
+    ///
     /// # Panics
     ///
-    /// The integer is not within the mapping, is not aligned to its type, or the two are of two types.
-    pub fn compare_exchange(&self, offset: usize, current: Int, new: Int) -> Int {
-        let int_type = current.int_type();
+    /// The integer is not within the mapping, its address is not a multiple of its width, or `current` and
+    /// `new` have different types.
+    pub fn compare_exchange(&self, offset: usize, current: Int, new: Int) -> Result<Int, Lost> {
+        let (int_type, width) = (current.int_type(), current.int_type().width());
         assert_eq!(int_type, new.int_type());
-        let address = self.address(offset, int_type.width());
+        let address = self.address(offset, width);
+        assert!(
+            address.addr().get().is_multiple_of(width),
+            "nothing else is atomic"
+        );
         let (current, new) = (current.to_bits(), new.to_bits());
         // SAFETY: above.
-        let found =
-            unsafe { by_width!(int_type.width(), compare_exchange!(address, current, new)) };
-        Int::from_bits(int_type, found).expect("as many bits were found as the type has")
+        let exchange = || unsafe { by_width!(width, compare_exchange!(address, current, new)) };
+        let found = self.pages().access(exchange)?;
+        Ok(Int::from_bits(int_type, found).expect("as many bits were found as the type has"))
     }
 }

@@ -3,6 +3,7 @@
 //! The kernel knows the words of a file by the file and the place in it, so that all who map it meet,
 //! wherever they map it; that takes the shared kind (no `FUTEX_PRIVATE_FLAG`).
 
+use super::bus_error::Lost;
 use super::int::{Int, IntType};
 use super::mapping::Mapping;
 use nix::errno::Errno;
@@ -29,32 +30,33 @@ impl Word {
     /// low bits, which next to every change changes. A store that changes the other alone just between
     /// this load and the sleep is slept through, to the end of the timeout.
     ///
+    /// # Errors
+    ///
+    /// The memory is gone.
+    ///
     /// # Panics
     ///
     /// The mapping does not start on a word, or the integer is not aligned to its type.
-    pub fn load(mapping: &Mapping, offset: usize, int_type: IntType) -> (Int, Word) {
+    pub fn load(mapping: &Mapping, offset: usize, int_type: IntType) -> Result<(Int, Word), Lost> {
         let (word, width) = (Self::offset(offset, int_type), int_type.width());
-        if width >= WORD {
-            let int = mapping.load(offset, int_type);
-            let value = int.to_bits() as u32;
-            return (
-                int,
-                Word {
-                    offset: word,
-                    value,
-                },
-            );
-        }
-        let value = mapping.load(word, IntType::U32).to_bits() as u32;
-        let part = &value.to_ne_bytes()[offset - word..][..width];
-        let int = Int::from_ne_bytes(int_type, part);
-        (
+        let (int, value) = match width >= WORD {
+            true => {
+                let int = mapping.load(offset, int_type)?;
+                (int, int.to_bits() as u32)
+            }
+            false => {
+                let value = mapping.load(word, IntType::U32)?.to_bits() as u32;
+                let part = &value.to_ne_bytes()[offset - word..][..width];
+                (Int::from_ne_bytes(int_type, part), value)
+            }
+        };
+        Ok((
             int,
             Word {
                 offset: word,
                 value,
             },
-        )
+        ))
     }
 
     /// The same for an integer that lies in a hole, of which nothing is loaded.

@@ -7,6 +7,7 @@
 //! | [private anonymous](Mapping::private_anonymous) | zeros | this process |
 //! | [shared anonymous](Mapping::shared_anonymous) | zeros | this process and the children it forks |
 
+use super::bus_error::Pages;
 use crate::sys::memory::access::Access;
 use nix::errno::Errno;
 use nix::libc;
@@ -20,12 +21,11 @@ use std::ptr::NonNull;
 
 /// Mapped memory. It stays mapped until it is dropped, whatever happens to the file.
 ///
-/// A file can be truncated while it is mapped; touching what is gone then raises SIGBUS. System calls
-/// that are given the address fail with `EFAULT` instead.
+/// A file can be truncated while it is mapped. Loads and stores of what is gone then fail with
+/// [`Lost`](super::bus_error::Lost), and system calls that are given the address fail with `EFAULT`.
 #[derive(Debug)]
 pub struct Mapping {
-    /// The start of the first page.
-    base: NonNull<c_void>,
+    pages: Pages,
     /// From the start of the first page to the first byte that was asked for.
     lead: usize,
     /// The bytes that were asked for.
@@ -100,7 +100,8 @@ impl Mapping {
         // SAFETY: the kernel chooses the address (no MAP_FIXED), so no memory that exists is touched.
         let base = unsafe { mmap(None, whole, protection(access), sharing, file, start) }?;
         Ok(Mapping {
-            base,
+            // SAFETY: they are unmapped when the mapping is dropped, and not before.
+            pages: unsafe { Pages::new(base, whole) },
             lead,
             length: length.get(),
         })
@@ -110,7 +111,8 @@ impl Mapping {
         // SAFETY: as for a file.
         let base = unsafe { mmap_anonymous(None, length, protection(Access::ReadWrite), sharing) }?;
         Ok(Mapping {
-            base,
+            // SAFETY: as for a file.
+            pages: unsafe { Pages::new(base, length) },
             lead: 0,
             length: length.get(),
         })
@@ -120,6 +122,11 @@ impl Mapping {
     #[allow(clippy::len_without_is_empty, reason = "no mapping is empty")]
     pub fn len(&self) -> usize {
         self.length
+    }
+
+    /// The pages that the mapping lies in.
+    pub(super) fn pages(&self) -> &Pages {
+        &self.pages
     }
 
     /// The address of the byte `offset` bytes from the start.
@@ -135,7 +142,7 @@ impl Mapping {
             self.length
         );
         // SAFETY: by the assertion the address is within the mapping, or one past its end.
-        unsafe { self.base.byte_add(self.lead + offset) }
+        unsafe { self.pages.base().byte_add(self.lead + offset) }
     }
 
     /// Writes some of `length` bytes from `offset` on to a place in a file, `pwrite(2)`, and says how many.
@@ -189,7 +196,7 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: exactly what `mmap` gave us, and no address of it is used after its `Mapping`. It can
         // only fail for an address that is none (`munmap(2)`).
-        let unmapped = unsafe { munmap(self.base, self.lead + self.length) };
+        let unmapped = unsafe { munmap(self.pages.base(), self.pages.length().get()) };
         debug_assert_eq!(unmapped, Ok(()));
     }
 }

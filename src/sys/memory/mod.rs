@@ -2,6 +2,7 @@
 
 pub mod access;
 mod atomic;
+pub mod bus_error;
 pub mod futex;
 pub mod hole;
 pub mod int;

@@ -3,10 +3,10 @@
 mod child;
 pub(crate) mod command;
 pub(crate) mod guard;
-mod pow;
 pub(crate) mod proc;
 mod raw_signal;
 // For `main`, before anything else.
+pub mod pow;
 pub mod signal;
 pub mod start;
 mod witness;

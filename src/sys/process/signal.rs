@@ -1,11 +1,9 @@
 //! Signals that would otherwise be what the user sees, `signal(7)`.
 
-use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction};
+use std::cell::Cell;
+use std::marker::PhantomData;
 use std::sync::{Mutex, OnceLock, PoisonError};
-
-/// What the handler of SIGBUS writes, and the status that it ends the process with.
-static BUS_ERROR: OnceLock<(Vec<u8>, i32)> = OnceLock::new();
 
 /// The actions that were set when this process started, of the signals that it has set others for.
 static INHERITED_ACTIONS: Mutex<Vec<(Signal, SigAction)>> = Mutex::new(Vec::new());
@@ -85,51 +83,59 @@ pub fn restore_inherited() -> nix::Result<()> {
     }
 }
 
-/// All signals of this thread, let in again when it is dropped.
+thread_local! {
+    /// How many [`BlockedSignals`] this thread has, and its mask before the first.
+    static BLOCKED: Cell<(usize, SigSet)> = Cell::new((0, SigSet::empty()));
+}
+
+/// Blocks all signals of this thread until it is dropped.
+///
+/// Several may overlap and be dropped in any order: the last one restores the mask that was there before the
+/// first. The mask belongs to the thread, so the guard must not move to another one.
 #[derive(Debug)]
-pub(in crate::sys) struct BlockedSignals(SigSet);
+pub(in crate::sys) struct BlockedSignals {
+    _not_send: PhantomData<*const ()>,
+}
 
 impl BlockedSignals {
     pub(in crate::sys) fn new() -> nix::Result<BlockedSignals> {
-        SigSet::all()
-            .thread_swap_mask(SigmaskHow::SIG_SETMASK)
-            .map(BlockedSignals)
+        let (depth, mut mask) = BLOCKED.get();
+        if depth == 0 {
+            mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+        }
+        BLOCKED.set((depth + 1, mask));
+        Ok(BlockedSignals {
+            _not_send: PhantomData,
+        })
     }
 }
 
 impl Drop for BlockedSignals {
     fn drop(&mut self) {
-        // It can only fail for a mask that is none, `sigprocmask(2)`.
-        let restored = self.0.thread_set_mask();
-        debug_assert_eq!(restored, Ok(()));
+        let (depth, mask) = BLOCKED.get();
+        BLOCKED.set((depth - 1, mask));
+        if depth == 1 {
+            // It can only fail for an invalid operation, `sigprocmask(2)`.
+            let restored = mask.thread_set_mask();
+            debug_assert_eq!(restored, Ok(()));
+        }
     }
 }
 
-/// Ends the process with this message on standard error, and this status, when a mapping is touched
-/// whose file was truncated meanwhile (SIGBUS, `mmap(2)`). Only the first call counts.
-///
-/// # Errors
-///
-/// Those of `sigaction(2)`.
-pub fn bus_error_is(message: String, status: i32) -> nix::Result<()> {
-    BUS_ERROR.get_or_init(|| (message.into_bytes(), status));
-    let action = SigAction::new(
-        SigHandler::Handler(on_bus_error),
-        SaFlags::empty(),
-        SigSet::all(),
-    );
-    // SAFETY: the handler makes only calls that `signal-safety(7)` lists, and does not return.
-    unsafe { sigaction(Signal::SIGBUS, &action) }.map(drop)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-extern "C" fn on_bus_error(_: libc::c_int) {
-    let (message, status) = BUS_ERROR
-        .get()
-        .map_or((&[][..], 1), |(text, status)| (text, *status));
-    // SAFETY: `message` is memory of our own that never changes again (reading a set OnceLock takes no
-    // lock), and write and _exit are async-signal-safe. There is nobody to tell that the write failed.
-    unsafe {
-        libc::write(libc::STDERR_FILENO, message.as_ptr().cast(), message.len());
-        libc::_exit(status)
+    #[test]
+    fn the_last_guard_restores_the_mask_whatever_the_order() {
+        let mask = || SigSet::thread_get_mask().unwrap();
+        let before = mask();
+        let (first, second) = (BlockedSignals::new().unwrap(), BlockedSignals::new());
+        drop(first);
+        assert!(mask().contains(Signal::SIGTERM));
+        drop(second);
+        assert_eq!(mask(), before);
+        drop(BlockedSignals::new());
+        assert_eq!(mask(), before);
     }
 }

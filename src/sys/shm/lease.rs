@@ -34,6 +34,13 @@ pub struct Leases {
 }
 
 /// An object that nobody else uses, and that nobody can start to use as long as this lives.
+///
+/// It blocks the signals of the thread that took it, and so cannot move to another thread:
+///
+/// ```compile_fail,E0277
+/// fn move_to_another_thread<T: Send>() {}
+/// move_to_another_thread::<shmtool::sys::shm::lease::Lease>();
+/// ```
 #[derive(Debug)]
 pub struct Lease {
     name: ShmName,
@@ -233,4 +240,36 @@ fn as_owner<T>(file: &Metadata, call: impl FnOnce() -> nix::Result<T>) -> nix::R
     };
     setfsuid(own);
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::shm::draft::Draft;
+    use nix::sys::signal::SigSet;
+    use std::ffi::OsStr;
+
+    #[test]
+    fn two_leases_restore_the_signal_mask_whatever_the_order() {
+        let names = ["a", "b"].map(|letter| {
+            let name = format!("/shmtool-test-{}-lease-{letter}", std::process::id());
+            ShmName::new(OsStr::new(&name)).unwrap()
+        });
+        for name in &names {
+            Draft::new(name).unwrap().publish(0o600).unwrap();
+        }
+        let before = SigSet::thread_get_mask().unwrap();
+        let leases = Leases::new().unwrap();
+        let [first, second] = names.each_ref().map(|name| leases.ask(name));
+        let granted = first.is_ok() && second.is_ok();
+        drop(first);
+        drop(second);
+        let after = SigSet::thread_get_mask().unwrap();
+        for name in &names {
+            shm_unlink(name.as_c_str()).unwrap();
+        }
+        assert_eq!(after, before);
+        // Only a tmpfs has leases to tell of.
+        assert!(granted || leases.device.is_none());
+    }
 }

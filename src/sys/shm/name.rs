@@ -9,6 +9,9 @@ use std::path::PathBuf;
 /// The most bytes that a name has after its slash (`NAME_MAX`, `limits.h(0p)`).
 pub const NAME_MAX: usize = 255;
 
+/// What may stand before a name instead of its slash: the directory of the objects.
+pub const PREFIX: &str = "/dev/shm/";
+
 /// A valid name: a slash, then 1 to 255 bytes, none of them a slash or NUL, and neither `.` nor `..`.
 ///
 /// It is bytes, not text. [`Display`] escapes what a terminal would act on.
@@ -24,9 +27,6 @@ pub enum NameError {
     /// A slash that is not the first byte.
     #[error("not a NAME: it may start with a slash and holds no other")]
     Slash,
-    /// The path of an object in `/dev/shm`: the name that was meant.
-    #[error("not a NAME: a path; the object's name is {0}")]
-    Path(ShmName),
     /// `.` or `..`.
     #[error("not a NAME: . and .. are directories")]
     Dots,
@@ -39,19 +39,17 @@ pub enum NameError {
 }
 
 impl ShmName {
-    /// Reads `counter` or `/counter`, which are the same.
+    /// Reads `counter`, `/counter` or `/dev/shm/counter`, which are the same.
     ///
     /// # Errors
     ///
     /// The rule that was broken, see [`NameError`].
     pub fn new(name: &OsStr) -> Result<Self, NameError> {
         let bytes = name.as_bytes();
-        if let Some(rest) = bytes.strip_prefix(b"/dev/shm/") {
-            return Err(
-                Self::new(OsStr::from_bytes(rest)).map_or(NameError::Slash, NameError::Path)
-            );
-        }
-        let bare = bytes.strip_prefix(b"/").unwrap_or(bytes);
+        let bare = bytes
+            .strip_prefix(PREFIX.as_bytes())
+            .or_else(|| bytes.strip_prefix(b"/"))
+            .unwrap_or(bytes);
         match bare {
             b"" => Err(NameError::Empty),
             b"." | b".." => Err(NameError::Dots),
@@ -111,8 +109,9 @@ mod tests {
     }
 
     #[test]
-    fn the_leading_slash_is_optional() {
+    fn a_slash_or_the_directory_may_stand_before_it() {
         assert_eq!(name(b"counter"), name(b"/counter"));
+        assert_eq!(name(b"/dev/shm/counter"), name(b"/counter"));
         assert_eq!(name(b"counter").unwrap().to_string(), "/counter");
     }
 
@@ -145,9 +144,12 @@ mod tests {
             (b"/..", NameError::Dots),
             (b"a\0b", NameError::Nul),
             (&[b'x'; 256], NameError::TooLong(256)),
-            (b"/dev/shm/", NameError::Slash),
+            (b"/dev/shm/", NameError::Empty),
+            (b"/dev/shm", NameError::Slash),
             (b"/dev/shm/a/b", NameError::Slash),
-            (b"/dev/shm/x", NameError::Path(name(b"x").unwrap())),
+            (b"/dev/shm//x", NameError::Slash),
+            (b"dev/shm/x", NameError::Slash),
+            (b"/dev/shm/..", NameError::Dots),
         ] {
             assert_eq!(name(bytes), Err(error), "{}", Escaped(bytes));
         }

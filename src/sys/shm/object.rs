@@ -241,6 +241,14 @@ impl Object {
         }
     }
 
+    /// Why memory of the object was [`Lost`](crate::sys::memory::bus_error::Lost) that lies before `end`.
+    pub fn lost(&self, end: u64) -> Error {
+        match self.still_reaches(end) {
+            Ok(()) => Error::Lost(self.name.clone()),
+            Err(error) => error,
+        }
+    }
+
     /// Sets the modification time to now, `futimens(3)`: a store through a mapping does so only sometimes.
     ///
     /// # Errors
