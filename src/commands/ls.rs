@@ -291,6 +291,7 @@ fn write_totals(out: &mut impl Write, items: &[Item]) -> io::Result<()> {
         size,
         used: all,
         free,
+        ..
     } = directory::space()?;
     write!(out, "{} with {}", objects(items.len()), humanised(used))?;
     // Without a limit there is nothing that could be full.

@@ -31,7 +31,9 @@ impl Serialize for Objects<'_> {
 
 /// Writes the objects, and the totals of the file system.
 pub fn write(out: &mut impl Write, items: &[Item], space: Space) -> io::Result<()> {
-    let Space { size, used, free } = space;
+    let Space {
+        size, used, free, ..
+    } = space;
     let listing = Listing {
         objects: Objects(items, RefCell::default()),
         filesystem: FileSystem { size, used, free },
