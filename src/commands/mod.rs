@@ -19,6 +19,7 @@ use std::num::NonZero;
 use std::os::unix::fs::FileExt;
 
 pub mod cat;
+mod color;
 pub mod create;
 mod in_use;
 pub mod ls;
