@@ -70,7 +70,7 @@ _shmtool() {
         else
             case ${words[index]} in
                 --) dashes=$index ;;
-                --count|--from|--glob|--if|--larger-than|--length|--mode|--offset|--older-than|--output|--owner|--pid|--size|--sort|--timeout|--type|--until|-g|-m|-o|-s|-t) wants=${words[index]} ;;
+                --color|--count|--from|--glob|--if|--larger-than|--length|--mode|--offset|--older-than|--output|--owner|--pid|--size|--sort|--timeout|--type|--until|-g|-m|-o|-s|-t) wants=${words[index]} ;;
                 -?*) ;;
                 *) ((operands++)) ;;
             esac
@@ -83,7 +83,8 @@ _shmtool() {
     case $wants in
         '') ;;
         --type|-t) _shmtool_offer i8 i16 i32 i64 u8 u16 u32 u64; return ;;
-        --sort) _shmtool_offer name size used age; return ;;
+        --sort) _shmtool_offer name size allocated age owner pid; return ;;
+        --color) _shmtool_offer auto always never; return ;;
         --owner) _shmtool_offer $(compgen -u); return ;;
         --until)
             compopt -o nospace
@@ -93,8 +94,11 @@ _shmtool() {
         --output|-o)
             compopt -o nospace
             local list=${typed#"$option"}
-            [[ $list == *,* ]] && option+=${list%,*},
-            _shmtool_offer name type size used mode owner uid group gid inode links modified changed age processes
+            case $list in
+                *,*) option+=${list%,*}, ;;
+                +*) option+=+ ;;
+            esac
+            _shmtool_offer name type size allocated mode owner uid group gid inode links modified changed age in-use pid user access command all
             return
             ;;
         --from) compopt -o default; return ;;
@@ -108,8 +112,8 @@ _shmtool() {
         create) _shmtool_offer -s --size -m --mode --from --sparse --progress --exist-ok --resize --replace -h --help ;;
         write-int) _shmtool_offer -t --type --offset --no-create --add --swap --if -h --help ;;
         read-int) _shmtool_offer -t --type --offset --count -x --hex --until --timeout -h --help ;;
-        ls) _shmtool_offer -a --all -p --processes --unlinked --sort -r --reverse -b --bytes -n --numeric -q --names -0 --null -o --output -J --json -g --glob --owner --older-than --larger-than --pid --unused --in-use -h --help ;;
-        unlink) _shmtool_offer -a --all -f --force -n --dry-run -v --verbose --include-in-use -g --glob --owner --older-than --larger-than --pid --unused -h --help ;;
+        ls) _shmtool_offer -a --all -p --processes --unlinked --sort -r --reverse -b --bytes -n --numeric --color --no-header -q --names -0 --null -o --output -J --json -g --glob --owner --older-than --larger-than --pid --unused --in-use -h --help ;;
+        unlink) _shmtool_offer -a --all -f --force -n --dry-run -v --verbose --include-in-use --color -g --glob --owner --older-than --larger-than --pid --unused -h --help ;;
         help) _shmtool_offer  ;;
         esac
         return

@@ -15,9 +15,9 @@ function __shmtool_names
 end
 
 function __shmtool_columns
-    # What is there already, up to the last comma, stays.
-    set -l before (string match -r '^.*,' -- (commandline -ct | string replace -r '^--output=' ''))
-    for column in 'name	the NAME' 'type	memory or semaphore' 'size	the size in bytes' 'used	the memory it really takes, in bytes' 'mode	who may read and write it' 'owner	the user who owns it' 'uid	the owners number' 'group	its group' 'gid	the groups number' 'inode	its number in the file system' 'links	how many names it has' 'modified	when it was last written to' 'changed	when its mode, owner or names last changed' 'age	the time since the later of the two, in seconds' 'processes	who has it mapped or open'
+    # What is there already, up to the last comma or after a plus, stays.
+    set -l before (string match -r '^(?:.*,|\+)' -- (commandline -ct | string replace -r '^--output=' ''))
+    for column in 'name	the NAME' 'type	memory or semaphore' 'size	the size in bytes' 'allocated	the memory allocated for it, in bytes' 'mode	who may read and write it' 'owner	the user who owns it' 'uid	the owners number' 'group	its group' 'gid	the groups number' 'inode	its number in the file system' 'links	how many names it has' 'modified	when it was last written to' 'changed	when its mode, owner or names last changed' 'age	the time since the later of the two, in seconds' 'in-use	whether any process anywhere uses it' 'pid	the id of a process that uses it' 'user	the user of the process' 'access	how the process uses it' 'command	the command line of the process' 'all	all of them'
         printf '%s%s\n' "$before" $column
     end
 end
@@ -120,28 +120,37 @@ complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l until -d 'W
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l timeout -d 'Give up after this time (status 124): 30s, 10m; 0 looks once' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -s x -l hex -d 'Print the bits of the type\'s width, as 0x0000002a'
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l sort -d 'Order by name, size, used or age' -r -f -a "name\t''
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l sort -d 'Sort by name, size, allocated, age, owner or pid' -r -f -a "name\t''
 size\t''
-used\t''
-age\t''"
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s o -l output -d 'Show these columns: name, type, size, used, mode, owner, uid, group, gid, inode, links, modified, changed, age, processes' -r -f -a "(__shmtool_columns)"
+allocated\t''
+age\t''
+owner\t''
+pid\t''"
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l color -d 'Use colors: auto (on a terminal), always or never' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s o -l output -d 'Show these columns, or with +LIST these too: name, type, size, allocated, mode, owner, uid, group, gid, inode, links, modified, changed, age, in-use, pid, user, access, command, all' -r -f -a "(__shmtool_columns)"
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s g -l glob -d 'Name matches PATTERN; with !PATTERN, does not match' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l owner -d 'Owner is this user, given by name or number' -r -f -a "(__fish_complete_users)"
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l older-than -d 'Not modified for this long: 30s, 10m, 4h, 2d' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l larger-than -d 'Has more allocated memory than this: 64K, 1M' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l pid -d 'Process PID has it open or mapped' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s a -l all -d 'List named semaphores too'
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s p -l processes -d 'Show who has each object mapped or open'
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s p -l processes -d 'Show the processes that use each object'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l unlinked -d 'List objects whose names are gone, and who still holds them'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s r -l reverse -d 'Reverse the order'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s b -l bytes -d 'Show sizes in bytes, not as 4KiB'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s n -l numeric -d 'Show users and groups as numbers'
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l no-header -d 'Leave out the header'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s q -l names -d 'Print names alone, one a line, for scripts'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s 0 -l null -d 'With -q, end each name with a NUL byte, for xargs -r0'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s J -l json -d 'Print everything that is known, as JSON'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l unused -d 'No process, in any container, has it open or mapped'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l in-use -d 'A process has it open or mapped, or this cannot be told'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l color -d 'Use colors: auto (on a terminal), always or never' -r -f -a "auto\t''
+always\t''
+never\t''"
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s g -l glob -d 'Name matches PATTERN; with !PATTERN, does not match' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l owner -d 'Owner is this user, given by name or number' -r -f -a "(__fish_complete_users)"
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l older-than -d 'Not modified for this long: 30s, 10m, 4h, 2d' -r -f

@@ -9,8 +9,8 @@ mod objects;
 
 pub use cat::{CatArgs, Input};
 pub use integers::{Change, Count, Place, ReadIntArgs, Update, WriteIntArgs};
-pub use line::{Request, UsageError, parse};
-pub use objects::{CreateArgs, FilterArgs, LsArgs, SortKey, UnlinkArgs};
+pub use line::{Request, parse};
+pub use objects::{Color, CreateArgs, FilterArgs, LsArgs, SortKey, UnlinkArgs};
 
 /// Memory-mapped files and POSIX shared memory from the command line
 ///
@@ -99,14 +99,14 @@ pub enum Command {
 
     /// List shared memory objects, and who uses them
     ///
-    /// Shows each object's name, its size, the memory it really takes, who may read and write it (as ls -l), its owner,
-    /// and its age: the time since it was last modified, or its mode, owner or name last changed. What is not known is
-    /// a question mark. On a terminal the totals come last.
+    /// Shows each object's name, its size, the memory allocated for it, who may read and write it (as ls -l), its owner,
+    /// and its age: the time since it was last modified, or since its mode, owner or name last changed. A question mark
+    /// stands for what is not known. On a terminal the totals come last, with what is not listed.
     ///
     /// With NAMEs and filters, the NAMEs that pass are listed, and if one does not pass, the status is 5.
     ///
-    /// Whether an object is in use is asked of the kernel (see unlink); who uses it, of /proc, which shows the processes
-    /// that you may inspect, and none of other containers.
+    /// The processes come from /proc, which shows those that you may inspect, and none of other containers. Whether
+    /// anybody at all uses an object, only the kernel knows: it is asked about objects without a process there.
     #[command(after_long_help = include_str!("cli/examples/ls.txt"))]
     Ls(LsArgs),
 

@@ -1,92 +1,127 @@
-//! The exit statuses, which error gets which, and how an error is told.
+//! The exit statuses, which error has which, and how errors are printed.
 
-use crate::cli::UsageError;
-use crate::commands::NotAsExpected;
-use crate::commands::read_int::TimedOut;
-use crate::commands::unlink::Left;
-use crate::notation::value::OutOfRange;
 use crate::sys::error::{Error, words};
 use nix::errno::Errno;
+use std::fmt::Display;
 use std::io::{self, Write};
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Status {
-    /// Done.
-    Done = 0,
-    /// It failed, and the message says why.
+    /// Success.
+    Success = 0,
+    /// Failure; the message says why.
     Failed = 1,
-    /// Wrong usage: an option, a NAME, a VALUE out of its type's range, an unaligned atomic.
+    /// A usage error: an option, a NAME, a VALUE out of its type's range, an unaligned atomic operation.
     Usage = 2,
     /// No such object.
     NotFound = 3,
-    /// The object exists already.
+    /// The object already exists.
     Exists = 4,
-    /// Not as expected, and nothing was changed.
-    NotAsExpected = 5,
-    /// Timed out, as `timeout(1)` has it.
+    /// A condition was not met, and nothing was changed.
+    ConditionNotMet = 5,
+    /// Timed out, as `timeout(1)` ends.
     TimedOut = 124,
-    /// With a COMMAND: it was not run, for a reason of ours, as `env(1)` has it.
-    OwnFailure = 125,
+    /// shmtool failed before it could run COMMAND, as `env(1)` ends.
+    CommandNotRun = 125,
 }
 
-/// Tells each problem as it comes, and keeps the status of the first.
+/// An error that carries its exit status, and perhaps the next step that the user can take.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    status: Status,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure with this status and message.
+    pub fn new(status: Status, message: impl Into<String>) -> Failure {
+        Failure {
+            status,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// A usage error.
+    pub fn usage(message: impl Into<String>) -> Failure {
+        Failure::new(Status::Usage, message)
+    }
+
+    /// A failure that is no news: a script asked a question, and the status is the answer.
+    pub fn silent(status: Status) -> Failure {
+        Failure::new(status, "")
+    }
+
+    /// Adds the next step that the user can take.
+    pub fn hint(mut self, hint: impl Into<String>) -> Failure {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// Adds the next step that the user can take to any error.
+pub fn with_hint(error: &anyhow::Error, hint: impl Into<String>) -> anyhow::Error {
+    Failure::new(status(error), text(error)).hint(hint).into()
+}
+
+/// Prints each error as it happens, and keeps the status of the first.
 #[derive(Debug, Default)]
 pub struct Report {
     first: Option<u8>,
 }
 
 impl Report {
-    /// Notes how one operand went. What failed is told on standard error.
+    /// Records the result for one operand, and prints the error if it failed.
     pub fn note(&mut self, result: anyhow::Result<()>) {
         if let Err(error) = result {
-            // It answers the question that `--if` is, and scripts ask in a loop.
-            if !error.is::<NotAsExpected>() {
-                tell(message(&error));
-            }
+            print_error(&error);
             self.first.get_or_insert(status(&error) as u8);
         }
     }
 
-    /// Notes that a command could not be run, for a reason of ours.
+    /// Records that a command could not be run because shmtool failed.
     pub fn fail_before_command(&mut self, error: &anyhow::Error) {
-        self.tell_only(error);
-        self.first.get_or_insert(Status::OwnFailure as u8);
+        print_error(error);
+        self.first.get_or_insert(Status::CommandNotRun as u8);
     }
 
-    /// Notes how a command ended.
+    /// Records how a command ended.
     pub fn end_with(&mut self, status: u8) {
         self.first.get_or_insert(status);
     }
 
-    /// Tells of a problem that does not count.
-    pub fn tell_only(&self, error: &anyhow::Error) {
-        tell(message(error));
-    }
-
-    /// The status of the first problem.
+    /// The status of the first error.
     pub fn status(&self) -> u8 {
-        self.first.unwrap_or(Status::Done as u8)
+        self.first.unwrap_or(Status::Success as u8)
     }
 }
 
-/// What to do next about an error, on a line of its own. It is the outermost context of the error.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Hint(pub &'static str);
-
-/// Prints a message on standard error.
-pub fn tell(message: String) {
-    // In one write, so that the lines of two processes do not mix. With standard error gone there is nobody
-    // left to tell; the status still says it.
-    let _ = io::stderr().write_all((message + "\n").as_bytes());
+/// Prints an error on standard error, with its hint on a second line.
+pub fn print_error(error: &anyhow::Error) {
+    let text = text(error);
+    if text.is_empty() {
+        return;
+    }
+    match hint(error) {
+        Some(hint) => print_line(&format!("{text}\nhint: {hint}")),
+        None => print_line(&text),
+    }
 }
 
-/// What a person is told: a line, and perhaps a second one with a hint, without the newline at the end.
-pub fn message(error: &anyhow::Error) -> String {
-    let hint = error.downcast_ref::<Hint>();
-    let causes = error.chain().skip(hint.iter().count()).map(|cause| {
+/// Prints a message on standard error, after the program's name.
+pub fn print_line(message: &dyn Display) {
+    // In one write, so that the lines of two processes do not mix. If it fails there is nobody to tell; the status
+    // still says it.
+    let _ = io::stderr().write_all(format!("shmtool: {message}\n").as_bytes());
+}
+
+/// What went wrong, in one line, without the program's name.
+fn text(error: &anyhow::Error) -> String {
+    let causes = error.chain().map(|cause| {
         let of_system = cause
             .downcast_ref::<io::Error>()
             .and_then(io::Error::raw_os_error)
@@ -96,22 +131,28 @@ pub fn message(error: &anyhow::Error) -> String {
             None => cause.to_string(),
         }
     });
-    let text = format!("shmtool: {}", causes.collect::<Vec<_>>().join(": "));
-    match hint {
-        Some(hint) => format!("{text}\nhint: {hint}"),
-        None => text,
-    }
+    causes.collect::<Vec<_>>().join(": ")
+}
+
+/// The next step that the user can take.
+fn hint(error: &anyhow::Error) -> Option<String> {
+    error
+        .chain()
+        .find_map(|cause| match cause.downcast_ref::<Failure>() {
+            Some(failure) => failure.hint.clone(),
+            None => Some(cause.downcast_ref::<Error>()?.hint()?.to_owned()),
+        })
 }
 
 /// The status that an error ends the program with.
 fn status(error: &anyhow::Error) -> Status {
-    match error.downcast_ref::<Error>() {
-        Some(Error::NotFound(_)) => Status::NotFound,
-        Some(Error::Exists(_)) => Status::Exists,
-        Some(_) => Status::Failed,
-        None if error.is::<UsageError>() || error.is::<OutOfRange>() => Status::Usage,
-        None if error.is::<NotAsExpected>() || error.is::<Left>() => Status::NotAsExpected,
-        None if error.is::<TimedOut>() => Status::TimedOut,
-        None => Status::Failed,
+    match (
+        error.downcast_ref::<Failure>(),
+        error.downcast_ref::<Error>(),
+    ) {
+        (Some(failure), _) => failure.status,
+        (None, Some(Error::NotFound(_))) => Status::NotFound,
+        (None, Some(Error::Exists(_))) => Status::Exists,
+        (None, _) => Status::Failed,
     }
 }

@@ -22,6 +22,7 @@ fn run(args: &mut dyn Iterator<Item = OsString>, report: &mut Report) -> anyhow:
     signal::prepare()?;
     let done = match cli::parse(args)? {
         Request::Show(text) => commands::print(&text),
+        Request::ShowAsError(text) => return commands::print_as_usage_error(&text),
         // The output is COMMAND's, which has closed it already, and whose status tells how that went.
         Request::Run(Command::Create(args)) if !args.command.is_empty() => {
             return create::run(&args, report);

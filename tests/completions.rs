@@ -19,7 +19,7 @@ use std::time::Instant;
 const HOSTILE: &str = "/unique it's $(touch hacked) \"q\" `touch hacked` *";
 
 /// What is typed, and what is printed then.
-const LINES: [(&str, &str); 12] = [
+const LINES: [(&str, &str); 14] = [
     // Verbs, and objects.
     ("shmtool re\t/uni\t", "42"),
     ("shmtool cat --shm /uni\t| wc -c", "4"),
@@ -41,6 +41,10 @@ const LINES: [(&str, &str); 12] = [
         "shmtool ls -b -o size,lin\t /plai\t | tail -1",
         "   8      1",
     ),
+    // Columns after a plus.
+    ("shmtool ls --no-header -o +lin\t /plai\t | wc -w", "7"),
+    // WHEN.
+    ("shmtool ls --color ne\t -q /plai\t", "/plain:1"),
     // KEYs.
     ("shmtool ls -q --sort ag\t/plai\t", "/plain:1"),
     // Files where files go.

@@ -21,36 +21,36 @@ const VERBS: [&[&str]; 6] = [
 #[test]
 fn a_name_that_is_none_is_wrong_usage_for_every_verb() {
     let too_long = "x".repeat(256);
-    let too_long_reason = "not a NAME: 256 bytes after the slash, and 255 is the most";
+    let too_long_reason = "not an object name: 256 bytes after the slash, at most 255 are allowed";
     for (name, shown, reason) in [
-        ("", "''", "not a NAME: nothing is left without the slash"),
-        ("/", "/", "not a NAME: nothing is left without the slash"),
+        ("", "''", "not an object name: nothing follows the slash"),
+        ("/", "/", "not an object name: nothing follows the slash"),
         (
             "//x",
             "//x",
-            "not a NAME: it may start with a slash and holds no other",
+            "not an object name: no \"/\" is allowed except at the start",
         ),
         (
             "a/b",
             "a/b",
-            "not a NAME: it may start with a slash and holds no other",
+            "not an object name: no \"/\" is allowed except at the start",
         ),
         (
             "\u{1b}[2J/\n",
             r"\u{1b}[2J/\n",
-            "not a NAME: it may start with a slash and holds no other",
+            "not an object name: no \"/\" is allowed except at the start",
         ),
-        (".", ".", "not a NAME: . and .. are directories"),
-        ("/..", "/..", "not a NAME: . and .. are directories"),
+        (".", ".", "not an object name: . and .. are directories"),
+        ("/..", "/..", "not an object name: . and .. are directories"),
         (
             "/dev/shm/",
             "/dev/shm/",
-            "not a NAME: nothing is left without the slash",
+            "not an object name: nothing follows the slash",
         ),
         (
             "/dev/shm/a/b",
             "/dev/shm/a/b",
-            "not a NAME: it may start with a slash and holds no other",
+            "not an object name: no \"/\" is allowed except at the start",
         ),
         (&too_long, &too_long, too_long_reason),
     ] {
@@ -60,9 +60,13 @@ fn a_name_that_is_none_is_wrong_usage_for_every_verb() {
             if verb == ["write-int"] {
                 command.arg("1");
             }
+            let hint = match reason.contains("except at the start") {
+                true => "\nhint: only objects in /dev/shm can be used here",
+                false => "",
+            };
             run(&mut command)
                 .fails(2)
-                .says(format!("{shown}: {reason}"));
+                .says(format!("{shown}: {reason}{hint}"));
         }
     }
 }
@@ -76,7 +80,7 @@ fn a_path_in_dev_shm_is_a_name() {
         run(&mut shmtool(["read-int", path])).prints("7\n");
         run(&mut shmtool(["cat", "--shm", path])).prints(7_i32.to_ne_bytes());
         run(&mut shmtool(["ls", "-q", path])).prints("/x\n");
-        run(&mut shmtool(["unlink", "-v", path])).prints("/x\n");
+        run(&mut shmtool(["unlink", path])).prints("");
         run(&mut shmtool(["unlink", path]))
             .fails(3)
             .says("/x: no such object");
@@ -128,37 +132,76 @@ fn a_name_is_bytes_and_not_text() {
 }
 
 #[test]
-fn wrong_usage_is_told_in_one_line() {
-    let names = "Usage: shmtool";
+fn a_usage_error_has_one_line_and_at_most_one_hint() {
+    const HELP: &str = "\nhint: add --help to see the options and operands";
     for (args, message) in [
         (
-            &[][..],
-            "'shmtool' requires a subcommand but one was not provided",
+            &["bogus"][..],
+            "bogus: no such verb\nhint: the verbs are cat, create, write-int, read-int, ls, unlink",
         ),
-        (&["bogus"], "unrecognized subcommand 'bogus'"),
-        (
-            &["create"],
-            "the following required arguments were not provided: <NAME>...",
-        ),
+        (&["create"], &format!("missing NAME{HELP}")),
+        (&["write-int"], &format!("missing NAME and VALUE{HELP}")),
+        (&["create", "-s"], "--size SIZE: the value is missing"),
         (
             &["create", "--siz", "4", "x"],
-            "unexpected argument '--siz' found; tip: ",
+            &format!("--siz: no such option{HELP}"),
         ),
-        (&["read-int", "x", "y"], "unexpected argument 'y' found"),
         (
-            &["ls", "--\u{1b}[2J\n"],
-            r"unexpected argument '--\u{1b}[2J",
+            &["unlink", "--in-use", "x"],
+            &format!("--in-use: no such option{HELP}"),
+        ),
+        (
+            &["read-int", "--follow", "x"],
+            &format!("--follow: no such option{HELP}"),
+        ),
+        (
+            &["read-int", "x", "y"],
+            &format!("y: one operand too many{HELP}"),
+        ),
+        (
+            &["ls", "--\u{1b}[2J"],
+            &format!(r"--\u{{1b}}[2J: no such option{HELP}"),
+        ),
+        (&["ls", "--all=3"], "--all takes no value"),
+        (
+            &["read-int", "--timeout", "3s", "x"],
+            &format!("missing --until [OP:]VALUE{HELP}"),
+        ),
+        (
+            &["write-int", "--add", "--swap", "x", "1"],
+            "--add cannot be used with --swap",
+        ),
+        (
+            &["create", "--resize", "x"],
+            &format!("missing --size SIZE{HELP}"),
+        ),
+        (&["ls", "-q", "-J"], "--names cannot be used with --json"),
+        (
+            &["read-int", "-t", "f32", "x"],
+            "f32: not one of i8, i16, i32, i64, u8, u16, u32, u64\n\
+             hint: shmtool cat --shm --offset 0 --length 4 NAME | od -An -tf4 prints it",
+        ),
+        (
+            &["read-int", "--until", ">=4", "x"],
+            ">=4: not an integer: decimal digits, or 0x, 0o, 0b and digits, with _ between digits where it helps\n\
+             hint: write ge:4",
+        ),
+        (
+            &["read-int", "./regs.bin"],
+            "./regs.bin: not an object name: no \"/\" is allowed except at the start\n\
+             hint: only objects in /dev/shm can be used here",
         ),
     ] {
-        let wrong = run(&mut shmtool(args));
-        wrong.fails(2);
-        assert_eq!(wrong.stderr.lines().count(), 1, "{wrong:?}");
-        assert!(
-            wrong.stderr.starts_with(&format!("shmtool: {message}")),
-            "{wrong:?}"
-        );
-        assert!(wrong.stderr.contains(names), "{wrong:?}");
+        run(&mut shmtool(args)).fails(2).says(message);
     }
+}
+
+#[test]
+fn without_a_verb_the_help_goes_to_standard_error() {
+    let help = run(&mut shmtool(["-h"])).stdout;
+    let ended = run(&mut shmtool([""; 0]));
+    ended.fails(2);
+    assert_eq!(ended.stderr.as_bytes(), help);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The options of `cat`.
 
-use super::line::{UsageError, parse_name, parser};
+use super::line::{parse_name, parser};
+use crate::exit::Failure;
 use crate::notation::size;
 use crate::sys::shm::name::ShmName;
 use clap::Args;
@@ -58,7 +59,7 @@ impl CatArgs {
     /// # Errors
     ///
     /// With `--shm`, an operand that is no NAME.
-    pub fn inputs(&self) -> Result<Vec<Input>, UsageError> {
+    pub fn inputs(&self) -> Result<Vec<Input>, Failure> {
         if self.operands.is_empty() {
             return Ok(vec![Input::Stdin]);
         }

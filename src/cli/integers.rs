@@ -1,6 +1,7 @@
 //! The options of `write-int` and `read-int`.
 
-use super::line::{UsageError, names, parser};
+use super::line::{conditions, names, parser, usage};
+use crate::exit::Failure;
 use crate::notation::condition::{Condition, Test};
 use crate::notation::value::Value;
 use crate::notation::{duration, size};
@@ -86,19 +87,25 @@ impl WriteIntArgs {
             Some(_) => "--if",
             None => {
                 let ints = self.values.iter().map(|value| value.as_int(int_type));
-                return Ok(Change::Store(ints.collect::<Result<_, _>>()?));
+                return Ok(Change::Store(
+                    ints.collect::<Result<_, _>>().map_err(usage)?,
+                ));
             }
         };
         let [value] = &self.values[..] else {
-            return Err(UsageError(format!("{option} takes one VALUE")).into());
+            return Err(Failure::usage(format!("{option} takes one VALUE")).into());
         };
         self.place.check_atomic(option)?;
         Ok(Change::Update(match &self.old {
-            _ if self.add => Update::Add(value.as_amount(int_type)?),
-            _ if self.swap => Update::Swap(value.as_int(int_type)?),
+            _ if self.add => Update::Add(value.as_amount(int_type).map_err(usage)?),
+            _ if self.swap => Update::Swap(value.as_int(int_type).map_err(usage)?),
             old => Update::If {
-                old: old.as_ref().unwrap_or(value).as_int(int_type)?,
-                new: value.as_int(int_type)?,
+                old: old
+                    .as_ref()
+                    .unwrap_or(value)
+                    .as_int(int_type)
+                    .map_err(usage)?,
+                new: value.as_int(int_type).map_err(usage)?,
             },
         }))
     }
@@ -131,7 +138,7 @@ pub struct ReadIntArgs {
     /// It waits for the object too. OP is one of eq (equal), ne (not equal), lt (less than), le (less or equal), gt
     /// (greater than), ge (greater or equal); eq if it is left out. With --count, the first integer is waited for.
     #[arg(long, value_name = "[OP:]VALUE", allow_hyphen_values = true)]
-    #[arg(value_parser = parser(str::parse::<Condition>))]
+    #[arg(value_parser = conditions())]
     pub until: Option<Condition>,
 
     /// Give up after this time (status 124): 30s, 10m; 0 looks once
@@ -162,7 +169,7 @@ impl ReadIntArgs {
             return Ok(None);
         };
         self.place.check_atomic("--until")?;
-        Ok(Some(condition.of_type(self.place.int_type)?))
+        Ok(Some(condition.of_type(self.place.int_type).map_err(usage)?))
     }
 }
 
@@ -229,11 +236,11 @@ impl Place {
         self.offset.is_multiple_of(self.width())
     }
 
-    fn check_atomic(&self, option: &str) -> Result<(), UsageError> {
+    fn check_atomic(&self, option: &str) -> Result<(), Failure> {
         let (name, width, offset) = (self.int_type.name(), self.width(), self.offset);
         match self.is_aligned() {
             true => Ok(()),
-            false => Err(UsageError(format!(
+            false => Err(Failure::usage(format!(
                 "{option} is atomic only where the offset is a multiple of {width}, the width of the {name}, and {offset} is none"
             ))),
         }

@@ -1,27 +1,17 @@
 //! From the arguments to a request, or to one line that says what is wrong with them.
 
 use super::{Cli, Command};
+use crate::exit::Failure;
+use crate::notation::condition::{self, Condition};
 use crate::sys::escape::{self, Escaped};
-use crate::sys::shm::name::ShmName;
-use clap::Parser;
+use crate::sys::shm::name::{NameError, ShmName};
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser};
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt;
-
-/// Wrong usage, in one line.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct UsageError(pub(super) String);
-
-impl UsageError {
-    /// A problem that only shows when the options are seen together.
-    pub fn new(problem: &str) -> UsageError {
-        UsageError(problem.to_owned())
-    }
-}
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -29,21 +19,27 @@ pub enum Request {
     Run(Command),
     /// Help, or the version: the text to print.
     Show(String),
+    /// The program's help, because there is no verb: a usage error.
+    ShowAsError(String),
 }
 
-/// Reads the command line, the program's name first.
+/// Parses the command line, the program's name first.
 ///
 /// # Errors
 ///
-/// Whatever is wrong with it first.
-pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Request, UsageError> {
+/// The first problem with it.
+pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Request, Failure> {
     Cli::try_parse_from(mark_values(args))
         .map(|cli| Request::Run(cli.command))
         .or_else(|error| match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 Ok(Request::Show(error.render().to_string()))
             }
-            _ => Err(UsageError(in_one_line(&error))),
+            ErrorKind::MissingSubcommand => {
+                let help = Cli::command().render_help();
+                Ok(Request::ShowAsError(help.to_string()))
+            }
+            _ => Err(usage_error(&error)),
         })
 }
 
@@ -69,33 +65,99 @@ fn mark_values(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsS
     })
 }
 
-/// Our parsers name the operand and the reason; of clap's own paragraphs the last, on --help, is left out.
-fn in_one_line(error: &clap::Error) -> String {
-    if let Some(source) = error
+/// Says in our own words what clap found.
+fn usage_error(error: &clap::Error) -> Failure {
+    // Our own parsers have said it already.
+    if let Some(failure) = error
         .source()
-        .filter(|_| error.kind() == ErrorKind::ValueValidation)
+        .and_then(|source| source.downcast_ref::<Failure>())
     {
-        return source.to_string();
+        return failure.clone();
     }
-    let text = error.render().to_string().replace(MARK, "");
-    let paragraphs = text.trim_start_matches("error: ").split("\n\n");
-    let lines = paragraphs
-        .filter(|paragraph| !paragraph.starts_with("For more information"))
-        .map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
-    Escaped(lines.collect::<Vec<_>>().join("; ").as_bytes()).to_string()
+    let texts = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => vec![shown(text)],
+        Some(ContextValue::Strings(texts)) => texts.iter().map(|text| shown(text)).collect(),
+        _ => Vec::new(),
+    };
+    let arguments = texts(ContextKind::InvalidArg).join(" and ");
+    let value = texts(ContextKind::InvalidValue).concat();
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => {
+            let verb = texts(ContextKind::InvalidSubcommand).concat();
+            let command = Cli::command();
+            let verbs: Vec<_> = command
+                .get_subcommands()
+                .map(clap::Command::get_name)
+                .collect();
+            Failure::usage(format!("{verb}: no such verb"))
+                .hint(format!("the verbs are {}", verbs.join(", ")))
+        }
+        ErrorKind::UnknownArgument if arguments.starts_with('-') => {
+            Failure::usage(format!("{arguments}: no such option")).hint(SEE_HELP)
+        }
+        ErrorKind::UnknownArgument => {
+            Failure::usage(format!("{arguments}: one operand too many")).hint(SEE_HELP)
+        }
+        ErrorKind::MissingRequiredArgument => {
+            Failure::usage(format!("missing {arguments}")).hint(SEE_HELP)
+        }
+        ErrorKind::ArgumentConflict => {
+            let others = texts(ContextKind::PriorArg).join(" and ");
+            Failure::usage(format!("{arguments} cannot be used with {others}"))
+        }
+        ErrorKind::InvalidValue if value.is_empty() => {
+            Failure::usage(format!("{arguments}: the value is missing"))
+        }
+        ErrorKind::InvalidValue => {
+            let known = texts(ContextKind::ValidValue).join(", ");
+            let failure = Failure::usage(format!("{value}: not one of {known}"));
+            match value.as_str() {
+                "f32" | "float" => failure.hint(float_hint(4)),
+                "f64" | "double" => failure.hint(float_hint(8)),
+                _ => failure,
+            }
+        }
+        ErrorKind::TooManyValues => Failure::usage(format!("{arguments} takes no value")),
+        _ => {
+            let text = error.render().to_string();
+            let first = text.lines().next().unwrap_or_default();
+            Failure::usage(shown(first.trim_start_matches("error: ")))
+        }
+    }
+}
+
+/// The next step where an option or operand is not understood.
+const SEE_HELP: &str = "add --help to see the options and operands";
+
+/// How to print a number that is no integer.
+fn float_hint(width: usize) -> String {
+    format!("shmtool cat --shm --offset 0 --length {width} NAME | od -An -tf{width} prints it")
+}
+
+/// An argument as messages name it: `NAME` for clap's `<NAME>...`.
+fn shown(argument: &str) -> String {
+    let text = argument.replace(MARK, "").replace("...", "");
+    let text = text.replace('<', "").replace('>', "");
+    Escaped(text.trim().as_bytes()).to_string()
 }
 
 pub(super) fn names() -> impl TypedValueParser<Value = ShmName> {
     OsStringValueParser::new().try_map(|operand| parse_name(&operand))
 }
 
-pub(super) fn parse_name(operand: &OsStr) -> Result<ShmName, UsageError> {
+pub(super) fn parse_name(operand: &OsStr) -> Result<ShmName, Failure> {
     match unmarked(operand) {
         number if number != operand => Err(about(
             number,
             &"a NAME that starts with - is written with its slash",
         )),
-        _ => ShmName::new(operand).map_err(|error| about(operand, &error)),
+        _ => ShmName::new(operand).map_err(|error| {
+            let failure = about(operand, &error);
+            match error {
+                NameError::Slash => failure.hint("only objects in /dev/shm can be used here"),
+                _ => failure,
+            }
+        }),
     }
 }
 
@@ -117,6 +179,25 @@ fn unmarked(operand: &OsStr) -> &OsStr {
     OsStr::from_bytes(bytes.strip_prefix(MARK.as_bytes()).unwrap_or(bytes))
 }
 
-fn about(operand: &OsStr, error: &dyn Display) -> UsageError {
-    UsageError(format!("{}: {error}", escape::operand(operand)))
+/// Parses a condition. Those who write `>=4`, as they would in a program, learn how it is written here.
+pub(super) fn conditions() -> impl TypedValueParser<Value = Condition> {
+    OsStringValueParser::new().try_map(|text| {
+        let text = unmarked(&text).to_string_lossy();
+        text.parse().map_err(|error| {
+            let failure = about(text.as_ref().as_ref(), &error);
+            match condition::suggestion(&text) {
+                Some(suggestion) => failure.hint(format!("write {suggestion}")),
+                None => failure,
+            }
+        })
+    })
+}
+
+fn about(operand: &OsStr, error: &dyn Display) -> Failure {
+    Failure::usage(format!("{}: {error}", escape::operand(operand)))
+}
+
+/// Makes a usage error of an error that only shows when several arguments are seen together.
+pub(super) fn usage(error: impl Display) -> Failure {
+    Failure::usage(error.to_string())
 }

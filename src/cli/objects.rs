@@ -1,9 +1,11 @@
 //! The options of the verbs about whole objects: `create`, `ls` and `unlink`.
 
-use super::line::{UsageError, names, parser};
+use super::line::{names, parser};
+use crate::exit::Failure;
 use crate::notation::{duration, mode, size};
-use crate::objects::columns::{COLUMNS, Column};
+use crate::objects::columns::{Column, Shown, Subject};
 use crate::objects::filter::{self, Filter, MinAge, NameFilter, Pattern, ProcessFiles};
+use crate::objects::selection::{self, ALL, List};
 use crate::sys::shm::name::ShmName;
 use clap::{Args, ValueEnum};
 use std::ffi::OsString;
@@ -152,7 +154,8 @@ impl FilterArgs {
     ///
     /// The PATTERNs are too large, or the process cannot be inspected.
     pub fn filter(&self) -> anyhow::Result<Filter> {
-        let names = NameFilter::new(&self.globs).map_err(|error| UsageError(error.to_string()))?;
+        let names =
+            NameFilter::new(&self.globs).map_err(|error| Failure::usage(error.to_string()))?;
         Ok(Filter {
             names,
             owner: self.owner,
@@ -171,10 +174,11 @@ pub struct LsArgs {
     #[arg(short, long)]
     pub all: bool,
 
-    /// Show who has each object mapped or open
+    /// Show the processes that use each object
     ///
-    /// The process id, the command, and how: r is for reading, w for writing. Only processes that you may inspect are
-    /// seen, in your own container.
+    /// One row per object and process, with the columns PID, USER, ACCESS (r is for reading, w for writing) and COMMAND.
+    /// An object that nobody uses has a - there. A ? means that somebody may use it whom you cannot see: a process that
+    /// you may not inspect, or one in another container.
     #[arg(short, long)]
     pub processes: bool,
 
@@ -184,9 +188,9 @@ pub struct LsArgs {
     #[arg(long, conflicts_with_all = ["names", "unused"])]
     pub unlinked: bool,
 
-    /// Order by name, size, used or age
+    /// Sort by name, size, allocated, age, owner or pid
     ///
-    /// For size and used, the memory that it really takes, the largest come first; for age the oldest.
+    /// The largest size, the most allocated memory, the oldest, and the lowest pid come first. pid needs -p.
     #[arg(long, value_name = "KEY", value_enum, default_value_t = SortKey::Name, hide_possible_values = true)]
     #[arg(hide_default_value = true)]
     pub sort: SortKey,
@@ -200,11 +204,24 @@ pub struct LsArgs {
     pub bytes: bool,
 
     /// Show users and groups as numbers
+    ///
+    /// The letter is that of ls(1); in unlink, -n means a dry run.
     #[arg(short, long)]
     pub numeric: bool,
 
+    /// Use colors: auto (on a terminal), always or never
+    ///
+    /// auto obeys NO_COLOR in the environment.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Color::Auto, hide_possible_values = true)]
+    #[arg(hide_default_value = true)]
+    pub color: Color,
+
+    /// Leave out the header
+    #[arg(long)]
+    pub no_header: bool,
+
     /// Print names alone, one a line, for scripts
-    #[arg(short = 'q', long = "names", conflicts_with_all = ["json", "output"])]
+    #[arg(short = 'q', long = "names", conflicts_with_all = ["json", "output", "processes"])]
     pub only_names: bool,
 
     /// With -q, end each name with a NUL byte, for xargs -r0
@@ -213,13 +230,14 @@ pub struct LsArgs {
     #[arg(short = '0', long = "null", requires = "only_names")]
     pub nul: bool,
 
-    #[arg(short, long, value_name = "LIST", value_delimiter = ',', help = columns_help(false), long_help = columns_help(true))]
-    #[arg(value_parser = parser(Column::of), conflicts_with = "json")]
-    pub output: Vec<&'static Column>,
+    #[arg(short, long, value_name = "LIST")]
+    #[arg(help = columns_help(), long_help = columns_long_help())]
+    #[arg(value_parser = parser(selection::parse))]
+    pub output: Vec<List>,
 
     /// Print everything that is known, as JSON
     ///
-    /// The processes too, if -p is said. The schema is in shmtool-ls(1).
+    /// With -p the processes too; with -o only what LIST names. The schema is in shmtool-ls(1).
     #[arg(short = 'J', long)]
     pub json: bool,
 
@@ -238,20 +256,45 @@ pub struct LsArgs {
     pub in_use: bool,
 }
 
-fn columns_help(explained: bool) -> String {
-    let columns = COLUMNS.iter().map(|column| match explained {
-        true => format!("{} ({})", column.key, column.help),
-        false => column.key.to_owned(),
-    });
-    let columns = columns.collect::<Vec<_>>().join(", ");
-    format!("Show these columns: {columns}")
+fn columns_help() -> String {
+    let keys: Vec<_> = Column::offered().map(|column| column.key).collect();
+    format!(
+        "Show these columns, or with +LIST these too: {}, {ALL}",
+        keys.join(", ")
+    )
+}
+
+fn columns_long_help() -> String {
+    let listed = |subject| {
+        let columns = Column::offered().filter(|column| column.subject == subject);
+        let columns = columns.map(|column| format!("{} ({})", column.key, column.help));
+        columns.collect::<Vec<_>>().join(", ")
+    };
+    format!(
+        "Show these columns, or with +LIST these in addition to the default ones\n\nOf the object: {}. Of each process \
+         that uses it, as with -p: {}. {ALL} is every column except in-use, and with -p those of the processes too. \
+         in-use asks the kernel (see NOTES in shmtool-ls(1)). -o may be given several times.",
+        listed(Subject::Object),
+        listed(Subject::Process)
+    )
 }
 
 impl LsArgs {
-    /// Whether anything shows who uses the objects.
-    pub fn wants_processes(&self) -> bool {
-        let chosen = || self.output.iter().any(|column| column.key == "processes");
-        !self.only_names && (self.processes || self.unlinked || chosen())
+    /// The columns of the table, or the members of each object in JSON.
+    pub fn columns(&self) -> Vec<&'static Column> {
+        selection::columns(
+            &self.output,
+            self.asks_for_processes(),
+            |column| match self.json {
+                true => column.shown != Shown::IfNamed,
+                false => column.shown == Shown::Always,
+            },
+        )
+    }
+
+    /// Whether an option asks who uses the objects.
+    pub fn asks_for_processes(&self) -> bool {
+        self.processes || self.unlinked || selection::names_processes(&self.output)
     }
 }
 
@@ -260,8 +303,20 @@ impl LsArgs {
 pub enum SortKey {
     Name,
     Size,
-    Used,
+    // The name of version 0.1, which is not documented.
+    #[value(alias = "used")]
+    Allocated,
     Age,
+    Owner,
+    Pid,
+}
+
+/// When colors are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
 }
 
 #[derive(Debug, Args)]
@@ -296,6 +351,13 @@ pub struct UnlinkArgs {
     /// Processes that use them keep their memory. Without filters this changes nothing: a NAME alone is always removed.
     #[arg(long, conflicts_with = "unused")]
     pub include_in_use: bool,
+
+    /// Use colors: auto (on a terminal), always or never
+    ///
+    /// auto obeys NO_COLOR in the environment.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Color::Auto, hide_possible_values = true)]
+    #[arg(hide_default_value = true)]
+    pub color: Color,
 
     /// Objects to remove
     #[arg(value_name = "NAME", value_parser = names())]

@@ -1,7 +1,7 @@
 //! `create`: make objects, whole or not at all.
 
-use crate::cli::{CreateArgs, UsageError};
-use crate::exit::Report;
+use crate::cli::CreateArgs;
+use crate::exit::{Failure, Report};
 use crate::sys::error::Error;
 use crate::sys::escape;
 use crate::sys::memory::access::Access;
@@ -29,8 +29,8 @@ pub fn run(args: &CreateArgs, report: &mut Report) -> anyhow::Result<()> {
         && is_read_once(from)
     {
         let from = escape::operand(from);
-        let problem = format!("--from {from} is read once, and so is for one NAME");
-        return Err(UsageError::new(&problem).into());
+        let problem = format!("--from {from} can be read only once: give one NAME");
+        return Err(Failure::usage(problem).into());
     }
     if !args.command.is_empty() {
         scoped::run(args, report);

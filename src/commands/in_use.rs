@@ -1,6 +1,6 @@
 //! Who uses objects, as the kernel sees it, and where it does not say.
 
-use crate::exit::tell;
+use crate::exit::print_line;
 use crate::sys::error::words;
 use crate::sys::shm::lease::{Lease, Leases, Refusal};
 use crate::sys::shm::name::ShmName;
@@ -36,8 +36,8 @@ impl Judge {
             let why = reason(Errno::from_raw(errno));
             let they_are = if count == 1 { "it is" } else { "they are" };
             let objects = objects(count);
-            tell(format!(
-                "shmtool: {objects} {fate}: cannot tell whether {they_are} in use ({why})"
+            print_line(&format!(
+                "{objects} {fate}: cannot tell whether {they_are} in use ({why})"
             ));
         }
     }

@@ -1,27 +1,34 @@
 //! `ls`: what is in shared memory, and who uses it.
 
-use super::in_use::{Judge, objects};
-use super::{NotAsExpected, STDOUT, write_name};
+use super::color::Palette;
+use super::in_use::Judge;
+use super::{STDOUT, write_name};
 use crate::cli::{LsArgs, SortKey};
-use crate::exit::{Report, tell};
-use crate::objects::columns::{COLUMNS, Column, Context, Style, humanised};
+use crate::exit::{Failure, Report, Status};
+use crate::objects::columns::{Column, Context, Subject};
 use crate::objects::filter::changed;
 use crate::objects::item::Item;
+use crate::objects::value::Style;
 use crate::sys::error::Error;
 use crate::sys::io::stream;
-use crate::sys::process::proc::{DELETED, Holders};
-use crate::sys::shm::directory::{self, Space};
+use crate::sys::process::proc::DELETED;
+use crate::sys::shm::directory;
 use crate::sys::shm::lease::Refusal;
 use crate::sys::shm::name::ShmName;
 use anyhow::Context as _;
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::fs::Metadata;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
-use unicode_width::UnicodeWidthStr;
+use table::Table;
+use users::Question;
 
 mod json;
+mod table;
+mod totals;
+mod users;
 
 /// Lists the objects.
 ///
@@ -29,33 +36,75 @@ mod json;
 ///
 /// `/dev/shm` or `/proc` cannot be read, standard output fails; those of single NAMEs go to the report.
 pub fn run(args: &LsArgs, report: &mut Report) -> anyhow::Result<()> {
+    if args.sort == SortKey::Pid && !args.asks_for_processes() {
+        return Err(Failure::usage("--sort pid: no processes are listed")
+            .hint("add -p")
+            .into());
+    }
+    let columns = args.columns();
+    let question = Question {
+        processes: !args.only_names && (shows_processes(&columns) || args.sort == SortKey::Pid),
+        in_use: !args.only_names && columns.iter().any(|column| column.key == "in-use"),
+    };
     let mut items = match args.unlinked {
         true => unlinked(args)?,
-        false => linked(args, report)?,
+        false => linked(args, question, report)?,
     };
-    sort(&mut items, args);
+    let mut context = Context::default();
+    sort(&mut items, args, &mut context);
 
     let stdout = stream::stdout().context(STDOUT)?;
     let on_terminal = stdout.as_fd().is_terminal();
+    let width = terminal_size::terminal_size_of(stdout.as_fd()).map(|(width, _)| width.0.into());
     let mut out = BufWriter::with_capacity(64 << 10, stdout);
     if args.json {
         let space = directory::space().context(directory::PATH)?;
-        json::write(&mut out, &items, space)
+        json::write(&mut out, &items, &columns, context, space).context(STDOUT)?;
     } else if args.only_names {
         let write = |item: &Item| write_name(&mut out, &item.name, args.nul, on_terminal);
-        items.iter().try_for_each(write)
-    } else {
-        write_table(&mut out, &items, args).and_then(|()| match on_terminal {
-            true => write_totals(&mut out, &items),
-            false => Ok(()),
-        })
+        items.iter().try_for_each(write).context(STDOUT)?;
+    } else if args.names.is_empty() || !items.is_empty() {
+        let palette = Palette::new(args.color, on_terminal);
+        let table = table(&items, columns, context, args, palette);
+        table.write(&mut out, width).context(STDOUT)?;
+        if on_terminal {
+            totals::write(&mut out, &items, args, palette)?;
+        }
     }
-    .and_then(|()| out.flush())
-    .context(STDOUT)
+    out.flush().context(STDOUT)
+}
+
+fn table(
+    items: &[Item],
+    columns: Vec<&'static Column>,
+    mut context: Context,
+    args: &LsArgs,
+    palette: Palette,
+) -> Table {
+    let by_process = shows_processes(&columns);
+    let mut rows = table::rows(items, by_process);
+    if by_process && args.sort == SortKey::Pid {
+        table::sort_by_pid(&mut rows, args.reverse);
+    }
+    let style = Style {
+        bytes: args.bytes,
+        numeric: args.numeric,
+    };
+    let mut table = Table::new(columns);
+    if !args.no_header {
+        table.add_header(palette.header);
+    }
+    table.add_rows(&rows, &mut context, style);
+    table
+}
+
+fn shows_processes(columns: &[&Column]) -> bool {
+    let mut subjects = columns.iter().map(|column| column.subject);
+    subjects.any(|subject| subject == Subject::Process)
 }
 
 /// The objects that have names.
-fn linked(args: &LsArgs, report: &mut Report) -> anyhow::Result<Vec<Item>> {
+fn linked(args: &LsArgs, question: Question, report: &mut Report) -> anyhow::Result<Vec<Item>> {
     let filter = args.filters.filter()?;
     // Then the directory is all there is to read.
     let only_names = args.only_names && !filter.needs_metadata() && args.sort == SortKey::Name;
@@ -106,15 +155,9 @@ fn linked(args: &LsArgs, report: &mut Report) -> anyhow::Result<Vec<Item>> {
         all_pass &= items.len() == asked;
     }
     if !args.names.is_empty() && !all_pass {
-        report.note(Err(NotAsExpected.into()));
+        report.note(Err(Failure::silent(Status::ConditionNotMet).into()));
     }
-    if args.wants_processes() {
-        let mut holders = holders()?;
-        for item in &mut items {
-            let held = holders.held.remove(&item.inode());
-            item.uses = Some(held.map_or_else(Vec::new, |held| held.uses));
-        }
-    }
+    users::look_up(&mut items, question)?;
     Ok(items)
 }
 
@@ -136,7 +179,9 @@ fn filter_by_use(items: &mut Vec<Item>, in_use: bool) {
 /// The objects whose names are gone, but not their memory.
 fn unlinked(args: &LsArgs) -> anyhow::Result<Vec<Item>> {
     let filter = args.filters.filter()?;
-    let holders = holders()?;
+    let holders = users::holders()?;
+    // Any of them may hold an object that is not listed.
+    users::print_denied(&holders);
     let mut linked = HashSet::new();
     for entry in directory::entries().context(directory::PATH)? {
         linked.insert(entry.context(directory::PATH)?.inode());
@@ -165,147 +210,25 @@ fn unlinked(args: &LsArgs) -> anyhow::Result<Vec<Item>> {
     Ok(items.collect())
 }
 
-fn holders() -> anyhow::Result<Holders> {
-    let device = std::fs::metadata(directory::PATH)
-        .context(directory::PATH)?
-        .dev();
-    let holders = Holders::of(device).context("/proc")?;
-    if holders.denied > 0 {
-        let count = holders.denied;
-        let processes = if count == 1 { "process" } else { "processes" };
-        tell(format!("shmtool: {count} {processes} may not be inspected"));
-    }
-    Ok(holders)
-}
-
-fn sort(items: &mut [Item], args: &LsArgs) {
+/// Sorts by name, then by the key; the largest and the oldest come first.
+fn sort(items: &mut [Item], args: &LsArgs, context: &mut Context) {
     items.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    // The largest come first, and the oldest.
-    let key = |item: &Item| match args.sort {
-        SortKey::Name => 0,
-        SortKey::Size => -i128::from(item.size()),
-        SortKey::Used => -i128::from(item.used().unwrap_or(0)),
-        SortKey::Age => item.metadata().map_or(i128::MAX, changed),
-    };
-    if args.sort != SortKey::Name {
-        items.sort_by_key(key);
+    match args.sort {
+        SortKey::Name => {}
+        SortKey::Size => items.sort_by_key(|item| Reverse(item.size())),
+        SortKey::Allocated => items.sort_by_key(|item| Reverse(item.allocated())),
+        SortKey::Age => items.sort_by_key(|item| item.metadata().map_or(i128::MAX, changed)),
+        SortKey::Owner => items.sort_by_cached_key(|item| {
+            let uid = item.metadata().map(|metadata| metadata.uid());
+            let name = uid
+                .filter(|_| !args.numeric)
+                .and_then(|uid| context.user(uid));
+            // Those without a name come after the others, and what is not known comes last.
+            (uid.is_none(), name.is_none(), name, uid)
+        }),
+        SortKey::Pid => items.sort_by_key(users::first_pid),
     }
     if args.reverse {
         items.reverse();
     }
-}
-
-fn write_table(out: &mut impl Write, items: &[Item], args: &LsArgs) -> io::Result<()> {
-    let columns: Vec<&Column> = match &args.output[..] {
-        [] => COLUMNS
-            .iter()
-            .filter(|column| {
-                column.is_default || (args.wants_processes() && column.key == "processes")
-            })
-            .collect(),
-        chosen => chosen.to_vec(),
-    };
-    let style = Style {
-        bytes: args.bytes,
-        numeric: args.numeric,
-    };
-    let mut context = Context::default();
-    let mut cells = Cells::default();
-    for column in &columns {
-        cells.add(|text| text.push_str(&column.key.to_uppercase()));
-    }
-    for item in items {
-        for column in &columns {
-            cells.add(|text| column.write(text, item, &mut context, style));
-        }
-    }
-    cells.write(out, &columns)
-}
-
-/// The texts of all cells, row by row: in one piece, for there may be a million.
-#[derive(Default)]
-struct Cells {
-    text: String,
-    ends: Vec<usize>,
-}
-
-impl Cells {
-    fn add(&mut self, write: impl FnOnce(&mut String)) {
-        write(&mut self.text);
-        self.ends.push(self.text.len());
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &str> {
-        let starts = [0].into_iter().chain(self.ends.iter().copied());
-        let range = |(start, &end): (usize, &usize)| &self.text[start..end];
-        starts.zip(&self.ends).map(range)
-    }
-
-    fn write(&self, out: &mut impl Write, columns: &[&Column]) -> io::Result<()> {
-        let mut widths = vec![0; columns.len()];
-        for (index, cell) in self.iter().enumerate() {
-            let width = &mut widths[index % columns.len()];
-            *width = columns_of(cell).max(*width);
-        }
-        let last = columns.len() - 1;
-        for (index, cell) in self.iter().enumerate() {
-            let index = index % columns.len();
-            let padding = widths[index] - columns_of(cell);
-            if columns[index].is_number {
-                write_spaces(out, padding)?;
-            }
-            out.write_all(cell.as_bytes())?;
-            if index == last {
-                out.write_all(b"\n")?;
-                continue;
-            }
-            if !columns[index].is_number {
-                write_spaces(out, padding)?;
-            }
-            out.write_all(b"  ")?;
-        }
-        Ok(())
-    }
-}
-
-/// How many columns of a terminal a cell takes: a wide character takes two. No cell has control characters.
-fn columns_of(cell: &str) -> usize {
-    match cell.is_ascii() {
-        true => cell.len(),
-        false => cell.width(),
-    }
-}
-
-fn write_spaces(out: &mut impl Write, count: usize) -> io::Result<()> {
-    const SPACES: [u8; 64] = [b' '; 64];
-    for start in (0..count).step_by(SPACES.len()) {
-        out.write_all(&SPACES[..SPACES.len().min(count - start)])?;
-    }
-    Ok(())
-}
-
-/// What it comes to, for people.
-fn write_totals(out: &mut impl Write, items: &[Item]) -> io::Result<()> {
-    let used: u64 = items.iter().filter_map(Item::used).sum();
-    let Space {
-        size,
-        used: all,
-        free,
-    } = directory::space()?;
-    write!(out, "{} with {}", objects(items.len()), humanised(used))?;
-    // Without a limit there is nothing that could be full.
-    if size > 0 {
-        let nearly_full = if free < size / 10 {
-            ": nearly full"
-        } else {
-            ""
-        };
-        let (all, free) = (humanised(all), humanised(free));
-        write!(
-            out,
-            "; {} has {all} used and {free} free{nearly_full}",
-            directory::PATH
-        )?;
-    }
-    writeln!(out)
 }

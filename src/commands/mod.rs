@@ -1,6 +1,7 @@
 //! One module a verb: what to do, and what to print.
 
 use crate::cli::Place;
+use crate::exit::{Failure, Status};
 use crate::sys::error::{Error, Result};
 use crate::sys::escape::Escaped;
 use crate::sys::io::stream;
@@ -17,7 +18,9 @@ use std::num::NonZero;
 use std::os::unix::fs::FileExt;
 
 pub mod cat;
+mod color;
 pub mod create;
+mod hidden;
 mod in_use;
 pub mod ls;
 mod progress;
@@ -47,12 +50,6 @@ pub fn close_output() -> anyhow::Result<()> {
     stream::close_stdout().context(STDOUT)
 }
 
-/// The answer to the question that was asked is no: the integer is not the one that `write-int --if` asks for, or
-/// `ls` has left out a NAME that does not pass the filters. The status says so, and nothing else does.
-#[derive(Debug, thiserror::Error)]
-#[error("not as expected")]
-pub struct NotAsExpected;
-
 /// Prints a text to standard output, in one write.
 ///
 /// # Errors
@@ -63,6 +60,17 @@ pub fn print(text: &str) -> anyhow::Result<()> {
         .context(STDOUT)?
         .write_all(text.as_bytes())
         .context(STDOUT)
+}
+
+/// Prints the help to standard error, for there was nothing to do.
+///
+/// # Errors
+///
+/// Always: it is a usage error.
+pub fn print_as_usage_error(help: &str) -> anyhow::Result<()> {
+    // If that fails, the status still says it.
+    let _ = io::stderr().write_all(help.as_bytes());
+    Err(Failure::silent(Status::Usage).into())
 }
 
 /// Writes the name of an object on a line of its own, or with a NUL after it: as it is, but escaped where a

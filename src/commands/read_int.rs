@@ -2,7 +2,7 @@
 
 use super::{first, map_integers, print, too_small};
 use crate::cli::{Count, Place, ReadIntArgs};
-use crate::exit::tell;
+use crate::exit::print_line;
 use crate::sys::memory::access::Access;
 use crate::sys::memory::bus_error::Lost;
 use crate::sys::memory::int::Int;
@@ -10,8 +10,6 @@ use crate::sys::shm::object::Object;
 use std::fmt::{self, Write};
 
 mod wait;
-
-pub use wait::TimedOut;
 
 /// How many bytes of an object are looked at together. They lie in one page: all in a hole, or none.
 const STEP: u64 = 4096;
@@ -48,8 +46,8 @@ pub fn run(args: &ReadIntArgs) -> anyhow::Result<()> {
     let left_over = rest % place.width();
     if args.count == Count::All && left_over > 0 {
         let (type_name, width) = (place.int_type.name(), place.width());
-        tell(format!(
-            "shmtool: {name}: left over at the end: {left_over} of the {width} bytes that {type_name} takes"
+        print_line(&format!(
+            "{name}: left over at the end: {left_over} of the {width} bytes that {type_name} takes"
         ));
     }
     Ok(())

@@ -1,8 +1,10 @@
 //! `unlink`: remove names, or sweep away what nobody uses.
 
 use super::in_use::{Judge, reason};
-use crate::cli::{UnlinkArgs, UsageError};
-use crate::exit::{Hint, Report, tell};
+use crate::cli::UnlinkArgs;
+use crate::commands::color::Palette;
+use crate::commands::hidden::describe;
+use crate::exit::{Failure, Report, Status, print_line, with_hint};
 use crate::notation::duration;
 use crate::objects::columns::humanised;
 use crate::objects::filter::{Filter, Mismatch};
@@ -23,14 +25,6 @@ use summary::Summary;
 mod rows;
 mod summary;
 
-/// A NAME stays, because of the FILTERs or because it is in use.
-#[derive(Debug, thiserror::Error)]
-#[error("{name}: kept: {why}")]
-pub struct Left {
-    name: ShmName,
-    why: String,
-}
-
 /// Removes each NAME; without NAMEs, every object that passes the FILTERs and that nobody uses.
 ///
 /// # Errors
@@ -42,16 +36,17 @@ pub fn run(args: &UnlinkArgs, report: &mut Report) -> anyhow::Result<()> {
         // As rm: -f with nothing to remove is no error.
         return match args.force {
             true => Ok(()),
-            false => Err(UsageError::new("say what to remove: a NAME or a filter")).context(Hint(
-                "--older-than 4h removes what was not modified for 4 hours and nobody uses",
-            )),
+            false => Err(Failure::usage("say what to remove: a NAME or a filter")
+                .hint("--older-than 4h removes what was not modified for 4 hours and nobody uses")
+                .into()),
         };
     }
     if args.filters.pid.is_some() && !args.include_in_use {
-        return Err(UsageError::new(
-            "--pid selects objects that are in use, and those are kept",
-        ))
-        .context(Hint("add --include-in-use to remove them"));
+        return Err(
+            Failure::usage("--pid selects objects that are in use, and those are kept")
+                .hint("add --include-in-use to remove them")
+                .into(),
+        );
     }
     let prints = args.verbose || args.dry_run;
     let mut remover = Remover {
@@ -122,8 +117,8 @@ impl Remover<'_> {
                 format!("cannot tell whether it is in use ({})", reason(errno))
             }
         };
-        let name = name.clone();
-        Err(Left { name, why }.into())
+        let message = format!("{name}: kept: {why}");
+        Err(Failure::new(Status::ConditionNotMet, message).into())
     }
 
     fn fate_of_named(&mut self, name: &ShmName) -> Result<Fate, Error> {
@@ -153,10 +148,8 @@ impl Remover<'_> {
         let mut names = Vec::new();
         for entry in directory::entries().context(directory::PATH)? {
             let name = entry.context(directory::PATH)?.name;
-            match self.filter.passes_name(&name) {
-                true if self.args.all || !name.is_semaphore() => names.push(name),
-                true => summary.semaphores += 1,
-                false => {}
+            if self.filter.passes_name(&name) && (self.args.all || !name.is_semaphore()) {
+                names.push(name);
             }
         }
         if let Some(rows) = &mut self.rows {
@@ -183,10 +176,16 @@ impl Remover<'_> {
         if self.rows.is_some() || io::stderr().is_terminal() {
             let too_young = self.explain(Mismatch::Age);
             for line in summary.lines(self.args.dry_run, &too_young) {
-                tell(format!("shmtool: {line}"));
+                print_line(&line);
+            }
+            let hidden = directory::hidden().context(directory::PATH)?;
+            if let Some(hidden) = describe(hidden, self.args.all) {
+                print_line(&format!("not swept: {hidden}"));
             }
             if let Some(inodes) = directory::exhausted_inodes() {
-                tell(format!("shmtool: {inodes}"));
+                let Palette { alarm, .. } =
+                    Palette::new(self.args.color, io::stderr().is_terminal());
+                print_line(&format!("{alarm}{inodes}{alarm:#}"));
             }
         }
         self.judge.tell_unclear("kept");
@@ -311,9 +310,7 @@ impl Remover<'_> {
 fn not_found(name: &ShmName) -> anyhow::Error {
     let error = anyhow::Error::new(Error::NotFound(name.clone()));
     match name.as_bytes().iter().any(|byte| b"*?[".contains(byte)) {
-        true => error.context(Hint(
-            "use --glob to remove all objects that match a pattern",
-        )),
+        true => with_hint(&error, "--glob removes all objects that match a pattern"),
         false => error,
     }
 }

@@ -1,7 +1,8 @@
 //! `write-int`: store an integer where a C program finds an `int`, or change it in one step.
 
-use super::{NotAsExpected, first, map_integers, print, too_small};
+use super::{first, map_integers, print, too_small};
 use crate::cli::{Change, Place, Update, WriteIntArgs};
+use crate::exit::{Failure, Status};
 use crate::sys::error::Error;
 use crate::sys::memory::access::Access;
 use crate::sys::memory::bus_error::Lost;
@@ -67,7 +68,7 @@ fn update_one(args: &WriteIntArgs, update: Update) -> anyhow::Result<(Int, Int)>
             .ok_or_else(|| does_not_fit(&args.name, old, amount)),
         Update::Swap(new) => Ok(new),
         Update::If { old: expected, new } if old == expected => Ok(new),
-        Update::If { .. } => Err(NotAsExpected.into()),
+        Update::If { .. } => Err(Failure::silent(Status::ConditionNotMet).into()),
     };
     let make = || {
         let new = apply(zero)?;

@@ -51,10 +51,31 @@ pub struct Condition {
 /// The text is no condition.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    #[error("before the colon stands one of eq, ne, lt, le, gt, ge")]
+    #[error("not a condition: the operator is one of eq, ne, lt, le, gt, ge")]
     Op,
     #[error(transparent)]
     Value(#[from] value::Malformed),
+}
+
+/// How a condition is written here that somebody wrote as `>=4` or `!=0`.
+pub fn suggestion(text: &str) -> Option<String> {
+    let operators = [
+        ("==", "eq"),
+        ("!=", "ne"),
+        ("<=", "le"),
+        (">=", "ge"),
+        ("<", "lt"),
+        (">", "gt"),
+        ("=", "eq"),
+    ];
+    operators.iter().find_map(|(operator, name)| {
+        let value = text.strip_prefix(operator)?.trim_start();
+        let suggestion = format!("{name}:{value}");
+        suggestion
+            .parse::<Condition>()
+            .is_ok()
+            .then_some(suggestion)
+    })
 }
 
 impl FromStr for Condition {

@@ -35,7 +35,7 @@ impl FromStr for Value {
     fn from_str(text: &str) -> Result<Self, Malformed> {
         let (negative, unsigned) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
-            None => (false, text),
+            None => (false, text.strip_prefix('+').unwrap_or(text)),
         };
         let (radix, digits) = match unsigned.get(..2).map(str::to_ascii_lowercase).as_deref() {
             Some("0x") => (16, &unsigned[2..]),
@@ -196,8 +196,8 @@ mod tests {
     #[test]
     fn what_is_no_integer_is_refused() {
         for text in [
-            "", "-", "--5", "+5", "0x", "0x_1", "_1", "1_", "1__0", "1.0", "1e3", "ten", " 1",
-            "0b2", "0o8", "0xg", "٣", "-_5", "é1",
+            "", "-", "+", "--5", "+-5", "0x", "0x_1", "_1", "1_", "1__0", "1.0", "1e3", "ten",
+            " 1", "0b2", "0o8", "0xg", "٣", "-_5", "é1",
         ] {
             assert_eq!(text.parse::<Value>(), Err(Malformed), "{text}");
         }

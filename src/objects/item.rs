@@ -15,8 +15,11 @@ pub struct Item {
     pub name: Box<[u8]>,
     inode: u64,
     stat: Stat,
-    /// Who uses it, if that was asked.
+    /// Who uses it: the processes that can be seen. None if this was not asked, or if there are users that cannot be
+    /// seen and no others.
     pub uses: Option<Vec<Use>>,
+    /// Whether anybody uses it. None if this was not asked, or if the kernel gives no clear answer.
+    pub in_use: Option<bool>,
 }
 
 /// What there was to ask.
@@ -38,6 +41,7 @@ impl Item {
             inode,
             stat: Stat::Nothing,
             uses: None,
+            in_use: None,
         }
     }
 
@@ -60,6 +64,7 @@ impl Item {
                 None => Stat::Extent(held.extent),
             },
             uses: Some(held.uses),
+            in_use: Some(true),
         }
     }
 
@@ -94,8 +99,8 @@ impl Item {
         }
     }
 
-    /// The memory that it really takes, in bytes: `stat(2)` counts in blocks of 512.
-    pub fn used(&self) -> Option<u64> {
+    /// The memory that is allocated for it, in bytes: `stat(2)` counts in blocks of 512.
+    pub fn allocated(&self) -> Option<u64> {
         self.metadata().map(|metadata| metadata.blocks() * 512)
     }
 

@@ -3,3 +3,5 @@
 pub mod columns;
 pub mod filter;
 pub mod item;
+pub mod selection;
+pub mod value;

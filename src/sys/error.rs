@@ -22,7 +22,7 @@ pub enum Error {
         what: &'static str,
     },
     /// `EACCES`: the object's mode does not allow it.
-    #[error("{0}: permission denied; 'shmtool ls' shows its owner and mode")]
+    #[error("{0}: permission denied")]
     Denied(ShmName),
     /// `EPERM`: the directory is sticky, and the object another user's (`unlink(2)`).
     #[error("{0}: only its owner may remove it")]
@@ -43,7 +43,7 @@ pub enum Error {
     #[error("{0}: its memory is gone: another process truncated it meanwhile, or none was left")]
     Lost(ShmName),
     /// `ENOSPC`: the file system of the objects is full.
-    #[error("{name}: {asked} bytes do not fit into /dev/shm, where {free} bytes are free{}", advice(*limit))]
+    #[error("{name}: {asked} bytes do not fit into /dev/shm, where {free} bytes are free")]
     NoSpace {
         /// The object that was to have the memory.
         name: ShmName,
@@ -95,16 +95,6 @@ impl ExhaustedInodes {
     }
 }
 
-/// How to get more, where there is as little as containers get if nothing else is said, or less.
-fn advice(limit: u64) -> &'static str {
-    match limit {
-        1..=0x400_0000 => {
-            "; a container gets more with --shm-size=1g, a machine with mount -o remount,size=1g /dev/shm"
-        }
-        _ => "",
-    }
-}
-
 /// The system's words for an error, `strerror(3)`, without the number that the standard library adds.
 pub fn words(errno: Errno) -> String {
     let text = io::Error::from(errno).to_string();
@@ -116,6 +106,21 @@ pub fn words(errno: Errno) -> String {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// The next step that the user can take, if there is an obvious one.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Error::Denied(_) => Some("shmtool ls shows its owner and mode"),
+            // As little as containers get if nothing else is said, or less.
+            Error::NoSpace {
+                limit: 1..=0x400_0000,
+                ..
+            } => Some(
+                "a container gets more with --shm-size=1g, a machine with mount -o remount,size=1g /dev/shm",
+            ),
+            _ => None,
+        }
+    }
+
     pub(super) fn os(name: &ShmName, action: &'static str, errno: Errno) -> Error {
         Error::Os {
             name: name.clone(),

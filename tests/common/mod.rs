@@ -376,7 +376,7 @@ pub fn truncate_when_open(strace: &Child, name: &Name, size: u64) {
 /// What is said where `/dev/shm` is as small as here.
 pub fn does_not_fit(name: &str, bytes: impl std::fmt::Display, free: u64) -> String {
     format!(
-        "{name}: {bytes} bytes do not fit into /dev/shm, where {free} bytes are free; a container gets more \
+        "{name}: {bytes} bytes do not fit into /dev/shm, where {free} bytes are free\nhint: a container gets more \
          with --shm-size=1g, a machine with mount -o remount,size=1g /dev/shm"
     )
 }
@@ -398,8 +398,20 @@ pub fn output_fails(command: &mut Command) {
 
 /// What a command prints on a terminal that passes bytes through as they are.
 pub fn on_terminal(command: &mut Command) -> Vec<u8> {
+    // A size of 0 is not known.
+    on_terminal_of_width(0, command)
+}
+
+/// The same on a terminal with so many columns.
+pub fn on_terminal_of_width(columns: u16, command: &mut Command) -> Vec<u8> {
     use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
-    let pty = nix::pty::openpty(None, None).unwrap();
+    let size = nix::pty::Winsize {
+        ws_row: columns,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    let pty = nix::pty::openpty(&size, None).unwrap();
     let mut raw = tcgetattr(&pty.slave).unwrap();
     cfmakeraw(&mut raw);
     tcsetattr(&pty.slave, SetArg::TCSANOW, &raw).unwrap();

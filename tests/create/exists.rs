@@ -147,7 +147,7 @@ fn another_user_s_object_is_neither_replaced_nor_resized() {
         ("--replace", "only its owner may remove it"),
         (
             "--resize",
-            "permission denied; 'shmtool ls' shows its owner and mode",
+            "permission denied\nhint: shmtool ls shows its owner and mode",
         ),
     ] {
         run(as_nobody(shmtool(["create", "-s", "1", option]).arg(&name)))

@@ -96,7 +96,7 @@ fn standard_input_is_taken_to_its_end() {
     let other = Name::new();
     run(shmtool(["create", "--from", "-"]).arg(&other).arg(&name))
         .fails(2)
-        .says("--from - is read once, and so is for one NAME");
+        .says("--from - can be read only once: give one NAME");
     assert!(!other.path().exists());
     // So is a pipe by any name: the second would be empty, or wait for ever.
     let (a, b) = (Name::new(), Name::new());

@@ -3,13 +3,14 @@
 
 use clap::{Arg, Command, ValueHint};
 use clap_complete::Shell;
-use shmtool::objects::columns::COLUMNS;
+use shmtool::objects::columns::Column;
+use shmtool::objects::selection::ALL;
 use std::fs;
 use std::path::Path;
 
 /// What a value is, told by its name; and the hint that stands for it on the way through clap_complete, which knows
 /// nothing of objects, columns and conditions.
-const HINTS: [(&str, ValueHint); 8] = [
+const HINTS: [(&str, ValueHint); 9] = [
     ("NAME", ValueHint::Hostname),
     ("FILE", ValueHint::FilePath),
     ("LIST", ValueHint::DirPath),
@@ -18,6 +19,7 @@ const HINTS: [(&str, ValueHint); 8] = [
     ("COMMAND", ValueHint::CommandWithArguments),
     ("TYPE", ValueHint::Unknown),
     ("KEY", ValueHint::Unknown),
+    ("WHEN", ValueHint::Unknown),
 ];
 
 /// What the hints become in zsh.
@@ -87,10 +89,7 @@ fn replace_all(mut script: String, replacements: &[(&str, &str)]) -> String {
 
 fn zsh(script: String) -> String {
     let functions = include_str!("functions.zsh")
-        .replace(
-            "@COLUMNS@",
-            &listed(COLUMNS.iter().map(|c| (c.key, c.help)), '[', "]"),
-        )
+        .replace("@COLUMNS@", &listed(columns(), '[', "]"))
         .replace("@CONDITIONS@", &listed(CONDITIONS.into_iter(), ':', ""));
     // Before what is called when the file is loaded.
     let call = "if [ \"$funcstack[1]\"";
@@ -101,12 +100,15 @@ fn zsh(script: String) -> String {
 
 fn fish(script: String) -> String {
     let functions = include_str!("functions.fish")
-        .replace(
-            "@COLUMNS@",
-            &listed(COLUMNS.iter().map(|c| (c.key, c.help)), '\t', ""),
-        )
+        .replace("@COLUMNS@", &listed(columns(), '\t', ""))
         .replace("@CONDITIONS@", &listed(CONDITIONS.into_iter(), '\t', ""));
     format!("{functions}\n{}", replace_all(script, &IN_FISH))
+}
+
+/// The keys of the columns, each with what it means.
+fn columns() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let columns = Column::offered().map(|column| (column.key, column.help));
+    columns.chain([(ALL, "all of them")])
 }
 
 /// Quoted words of a shell, each with what it means.
@@ -171,7 +173,7 @@ fn bash(program: &Command) -> String {
             .collect();
         values.join(" ")
     };
-    let columns: Vec<_> = COLUMNS.iter().map(|column| column.key).collect();
+    let columns: Vec<_> = columns().map(|(key, _)| key).collect();
     let conditions: Vec<_> = CONDITIONS.iter().map(|(op, _)| format!("{op}:")).collect();
     include_str!("functions.bash")
         .replace("@VERBS@", &names.join(" "))
@@ -181,6 +183,8 @@ fn bash(program: &Command) -> String {
         .replace("@TYPES@", &possible("TYPE"))
         .replace("@KEY@", &of_kind("KEY"))
         .replace("@KEYS@", &possible("KEY"))
+        .replace("@WHEN@", &of_kind("WHEN"))
+        .replace("@WHENS@", &possible("WHEN"))
         .replace("@LIST@", &of_kind("LIST"))
         .replace("@COLUMNS@", &columns.join(" "))
         .replace("@USER@", &of_kind("USER|UID"))

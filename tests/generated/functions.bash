@@ -84,6 +84,7 @@ _shmtool() {
         '') ;;
         @TYPE@) _shmtool_offer @TYPES@; return ;;
         @KEY@) _shmtool_offer @KEYS@; return ;;
+        @WHEN@) _shmtool_offer @WHENS@; return ;;
         @USER@) _shmtool_offer $(compgen -u); return ;;
         @CONDITION@)
             compopt -o nospace
@@ -93,7 +94,10 @@ _shmtool() {
         @LIST@)
             compopt -o nospace
             local list=${typed#"$option"}
-            [[ $list == *,* ]] && option+=${list%,*},
+            case $list in
+                *,*) option+=${list%,*}, ;;
+                +*) option+=+ ;;
+            esac
             _shmtool_offer @COLUMNS@
             return
             ;;

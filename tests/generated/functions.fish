@@ -15,8 +15,8 @@ function __shmtool_names
 end
 
 function __shmtool_columns
-    # What is there already, up to the last comma, stays.
-    set -l before (string match -r '^.*,' -- (commandline -ct | string replace -r '^--output=' ''))
+    # What is there already, up to the last comma or after a plus, stays.
+    set -l before (string match -r '^(?:.*,|\+)' -- (commandline -ct | string replace -r '^--output=' ''))
     for column in @COLUMNS@
         printf '%s%s\n' "$before" $column
     end

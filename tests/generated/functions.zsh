@@ -34,6 +34,7 @@ _shmtool_operands() {
 
 (( $+functions[_shmtool_columns] )) ||
 _shmtool_columns() {
+    compset -P '+'
     _values -s , column @COLUMNS@
 }
 

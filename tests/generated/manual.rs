@@ -321,9 +321,9 @@ fn is_repeated(arg: &Arg) -> bool {
 }
 
 /// What stands for something that the user says.
-const VALUE_NAMES: [&str; 16] = [
+const VALUE_NAMES: [&str; 17] = [
     "ARG", "COMMAND", "DURATION", "FILE", "FILTER", "KEY", "LIST", "MODE", "NAME", "OLD", "OP",
-    "PATTERN", "PID", "SIZE", "TYPE", "VALUE",
+    "PATTERN", "PID", "SIZE", "TYPE", "VALUE", "WHEN",
 ];
 
 /// A text with options, commands and manual pages in bold, and what the user says in italics.

@@ -3,8 +3,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod columns;
 mod options;
 mod processes;
+mod totals;
+mod unlinked;
 
 use common::*;
 use serde_json::{Value, json};
@@ -33,9 +36,9 @@ fn json(args: &[&str]) -> Value {
 }
 
 #[test]
-fn the_table_shows_name_size_use_mode_owner_and_age() {
+fn the_table_shows_name_size_allocated_mode_owner_and_age() {
     in_private_shm(
-        "the_table_shows_name_size_use_mode_owner_and_age",
+        "the_table_shows_name_size_allocated_mode_owner_and_age",
         "size=4m",
         || {
             run(&mut shmtool([
@@ -53,11 +56,14 @@ fn the_table_shows_name_size_use_mode_owner_and_age() {
                 .unwrap();
             let me = String::from_utf8(id.stdout).unwrap().trim().to_owned();
             let rows = table(&[]);
-            assert_eq!(rows[0], ["NAME", "SIZE", "USED", "MODE", "OWNER", "AGE"]);
+            assert_eq!(
+                rows[0],
+                ["NAME", "SIZE", "ALLOCATED", "MODE", "OWNER", "AGE"]
+            );
             assert_eq!(rows[1][..5], ["/a-hole", "1GiB", "0B", "rw-r--r--", &me]);
             assert_eq!(
                 rows[2][..5],
-                ["/full", "1.50MiB", "1.50MiB", "rw-r-----", &me]
+                ["/full", "1.5MiB", "1.5MiB", "rw-r-----", &me]
             );
             assert!(
                 rows[1][5].ends_with('s') && rows[2][5].ends_with('s'),
@@ -103,7 +109,7 @@ fn an_empty_dev_shm_is_a_table_without_rows() {
         "an_empty_dev_shm_is_a_table_without_rows",
         "size=64k",
         || {
-            run(&mut shmtool(["ls"])).prints("NAME  SIZE  USED  MODE  OWNER  AGE\n");
+            run(&mut shmtool(["ls"])).prints("NAME  SIZE  ALLOCATED  MODE  OWNER  AGE\n");
             run(&mut shmtool(["ls", "-q"])).prints("");
             assert_eq!(json(&[])["objects"], json!([]));
         },
@@ -162,6 +168,10 @@ fn names_limit_the_list_and_a_missing_one_is_status_3() {
                 (listed.status.code(), &listed.stdout[..]),
                 (Some(3), &b"/a\n/c\n"[..])
             );
+            // Without a row there is no header either.
+            let listed = run(&mut shmtool(["ls", "nope"]));
+            listed.fails(3).says("/nope: no such object");
+            run(&mut shmtool(["ls", "--older-than", "1h", "a"])).fails(5);
         },
     );
 }
@@ -194,7 +204,7 @@ fn a_pipe_gets_the_bytes_of_a_name_and_a_person_sees_them_escaped() {
 
 #[test]
 fn json_holds_everything() {
-    in_private_shm("json_holds_everything", "size=1m", || {
+    in_private_shm("json_holds_everything", "size=1m,nr_inodes=50", || {
         run(&mut shmtool(["create", "-s", "8K", "-m", "640", "/x"])).prints("");
         let file = fs::File::options().write(true).open("/dev/shm/x").unwrap();
         file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_millis(1500))
@@ -209,7 +219,7 @@ fn json_holds_everything() {
         assert_eq!(
             object,
             json!({
-                "name": "/x", "type": "memory", "size": 8192, "used": 8192, "mode": "0640",
+                "name": "/x", "type": "memory", "size": 8192, "allocated": 8192, "used": 8192, "mode": "0640",
                 "uid": stat.uid(), "owner": null, "gid": stat.gid(), "group": null,
                 "inode": stat.ino(), "links": 2, "modified": "1970-01-01T00:00:01.5Z", "changed": null, "age": object["age"],
             })
@@ -222,7 +232,11 @@ fn json_holds_everything() {
         );
         assert_eq!(
             listing["filesystem"],
-            json!({"size": 1 << 20, "used": 8192, "free": (1 << 20) - 8192})
+            json!({
+                "size": 1 << 20, "used": 8192, "free": (1 << 20) - 8192,
+                // The directory itself, and the object; the second name takes one too.
+                "inodes": 50, "inodes_used": 3, "inodes_free": 47,
+            })
         );
     });
 }

@@ -57,7 +57,7 @@ fn each_type_reads_its_own_width_and_sign() {
 fn a_type_that_is_none_is_wrong_usage() {
     run(&mut shmtool(["read-int", "-t", "int", "x"]))
         .fails(2)
-        .says("invalid value 'int' for '--type <TYPE>' [possible values: i8, i16, i32, i64, u8, u16, u32, u64]");
+        .says("int: not one of i8, i16, i32, i64, u8, u16, u32, u64");
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_reader_needs_only_read_permission() {
         run(as_nobody(shmtool(["read-int"]).arg(&name)))
             .fails(1)
             .says(format!(
-                "{name}: permission denied; 'shmtool ls' shows its owner and mode"
+                "{name}: permission denied\nhint: shmtool ls shows its owner and mode"
             ));
     }
 }

@@ -264,7 +264,7 @@ fn what_cannot_be_waited_for_is_told() {
         .says("200: out of the range of i8, which is -128 to 127");
     until(&["--until", "is:5"])
         .fails(2)
-        .says("is:5: before the colon stands one of eq, ne, lt, le, gt, ge");
+        .says("is:5: not a condition: the operator is one of eq, ne, lt, le, gt, ge");
     until(&["--timeout", "5"]).fails(2);
     for timeout in ["-1", "soon", "1h30"] {
         until(&["--until", "0", "--timeout", timeout]).fails(2).says(format!(
@@ -294,7 +294,7 @@ fn permission_to_read_is_enough_to_wait() {
     run(as_nobody(shmtool(["read-int", "--until", "1"]).arg(&name)))
         .fails(1)
         .says(format!(
-            "{name}: permission denied; 'shmtool ls' shows its owner and mode"
+            "{name}: permission denied\nhint: shmtool ls shows its owner and mode"
         ));
 }
 

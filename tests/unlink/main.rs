@@ -89,7 +89,7 @@ fn neither_a_name_nor_a_filter_is_wrong_usage_without_force() {
 fn a_missing_name_that_looks_like_a_pattern_gets_a_hint() {
     for name in ["/shmtool-test-*", "/shmtool-test-?", "/shmtool-test-[0-9]"] {
         unlink(&[name]).fails(3).says(format!(
-            "{name}: no such object\nhint: use --glob to remove all objects that match a pattern"
+            "{name}: no such object\nhint: --glob removes all objects that match a pattern"
         ));
         unlink(&["-f", name]).prints("");
         // It is a valid name all the same.

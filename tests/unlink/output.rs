@@ -100,26 +100,29 @@ fn the_summary_counts_what_was_removed_and_why_others_were_kept() {
                 "shmtool: would remove 2 objects and free 16KiB\n\
                  shmtool: 1 kept: in use\n\
                  shmtool: 2 kept: modified less than 1s ago\n\
-                 shmtool: 2 semaphores skipped: -a includes them\n"
+                 shmtool: not swept: 2 semaphores with 8KiB (see -a)\n"
             );
-            let swept = unlink(&["-v", "--older-than", "1s", "-g", "!sem*"]);
+            let swept = unlink(&["-v", "--older-than", "1s"]);
             assert_eq!(
                 swept.stderr,
                 "shmtool: removed 2 objects and freed 16KiB\n\
                  shmtool: 1 kept: in use\n\
-                 shmtool: 2 kept: modified less than 1s ago\n"
+                 shmtool: 2 kept: modified less than 1s ago\n\
+                 shmtool: not swept: 2 semaphores with 8KiB (see -a)\n"
             );
             // An object that another filter excludes is not what the summary is about.
             let young = unlink(&["-v", "--older-than", "1h", "-g", "young-1"]);
             assert_eq!(
                 young.stderr,
-                "shmtool: removed nothing\nshmtool: 1 kept: modified less than 1h ago\n"
+                "shmtool: removed nothing\nshmtool: 1 kept: modified less than 1h ago\n\
+                 shmtool: not swept: 2 semaphores with 8KiB (see -a)\n"
             );
             let in_use = unlink(&["-v", "--include-in-use", "-g", "[!s]*"]);
             assert_eq!(
                 in_use.stderr,
                 "shmtool: removed 2 objects and freed 8KiB\n\
-                 shmtool: removed 1 object in use: its 4KiB will be freed when the last user ends\n"
+                 shmtool: removed 1 object in use: its 4KiB will be freed when the last user ends\n\
+                 shmtool: not swept: 2 semaphores with 8KiB (see -a)\n"
             );
             assert_eq!(there(), ["sem.s", "sem.t"]);
             make(&["x"]);
@@ -160,7 +163,7 @@ fn without_verbose_the_summary_appears_only_on_a_terminal() {
                 on_terminal_error(&["--unused"]),
                 "shmtool: removed 1 object and freed 4KiB\n\
                  shmtool: 1 kept: in use\n\
-                 shmtool: 1 semaphore skipped: -a includes it\n"
+                 shmtool: not swept: 1 semaphore with 4KiB (see -a)\n"
             );
         },
     );
@@ -179,7 +182,7 @@ fn the_summary_says_that_no_inodes_are_left() {
                 swept.stderr,
                 "shmtool: removed nothing\n\
                  shmtool: 1 kept: in use\n\
-                 shmtool: 3 semaphores skipped: -a includes them\n\
+                 shmtool: not swept: 3 semaphores with 12KiB (see -a)\n\
                  shmtool: no inodes left in /dev/shm (3 of 5 are semaphores, see ls -a)\n"
             );
             drop(_used);

@@ -2,7 +2,7 @@
 
 use super::{existing_or_draft, name_it};
 use crate::cli::CreateArgs;
-use crate::exit::Report;
+use crate::exit::{Report, print_error, with_hint};
 use crate::sys::error::Error;
 use crate::sys::memory::access::Access;
 use crate::sys::process::command::{Command, Ending};
@@ -10,7 +10,7 @@ use crate::sys::process::guard::Guard;
 use crate::sys::shm::draft::Draft;
 use crate::sys::shm::name::ShmName;
 use crate::sys::shm::object::Object;
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 
@@ -19,7 +19,7 @@ pub fn run(args: &CreateArgs, report: &mut Report) {
     match scope(args) {
         Ok((ending, failures)) => {
             for error in failures {
-                report.tell_only(&error);
+                print_error(&error);
             }
             // The command's own end is what counts.
             report.end_with(ending.follow());
@@ -70,9 +70,7 @@ fn scope(args: &CreateArgs) -> anyhow::Result<(Ending, Vec<anyhow::Error>)> {
 /// everything was killed at once.
 fn hint_at_replace(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref::<Error>() {
-        Some(Error::Exists(_)) => {
-            anyhow!("{error}\nhint: --replace replaces what an earlier run left")
-        }
+        Some(Error::Exists(_)) => with_hint(&error, "--replace replaces what an earlier run left"),
         _ => error,
     }
 }

@@ -2,6 +2,7 @@
 
 use super::super::{first, map_integers};
 use crate::cli::Place;
+use crate::exit::{Failure, Status};
 use crate::notation::condition::Test;
 use crate::sys::error::Error;
 use crate::sys::io::watch::Watch;
@@ -24,16 +25,6 @@ const HURRY: Duration = Duration::from_millis(1);
 
 /// The shortest and the longest rest in a hurry.
 const RESTS: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(10));
-
-/// The integer did not become what was waited for.
-#[derive(Debug, thiserror::Error)]
-#[error("{name}: timed out waiting for {awaited}: {seen}")]
-pub struct TimedOut {
-    name: ShmName,
-    awaited: String,
-    /// What was seen last.
-    seen: Seen,
-}
 
 /// What a look at the object shows, if it is not what is waited for.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
@@ -129,11 +120,11 @@ impl Waiter<'_> {
     }
 
     /// Sleeps until the word changes; where there is none to sleep on, until something happens to objects.
-    fn sleep(&mut self, seen: Seen, word: Option<(&Mapping, Word)>) -> Result<(), TimedOut> {
-        let timeout = self.pace.next().ok_or_else(|| TimedOut {
-            name: self.name.clone(),
-            awaited: self.test.to_string(),
-            seen,
+    fn sleep(&mut self, seen: Seen, word: Option<(&Mapping, Word)>) -> Result<(), Failure> {
+        let timeout = self.pace.next().ok_or_else(|| {
+            let (name, awaited) = (self.name, self.test);
+            let message = format!("{name}: timed out waiting for {awaited}: {seen}");
+            Failure::new(Status::TimedOut, message)
         })?;
         let start = Instant::now();
         match word {

@@ -1,8 +1,9 @@
 //! The rows that `-v` and `-n` print, one per object that is removed.
 
 use crate::commands::STDOUT;
-use crate::objects::columns::{Column, Context, Style};
+use crate::objects::columns::{Column, Context};
 use crate::objects::item::Item;
+use crate::objects::value::Style;
 use crate::sys::escape::Escaped;
 use crate::sys::io::stream::{self, Output};
 use crate::sys::shm::name::ShmName;

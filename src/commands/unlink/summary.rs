@@ -21,8 +21,6 @@ pub struct Summary {
     changed: usize,
     /// An error message said why.
     pub failed: usize,
-    /// Semaphores that `-a` would have included.
-    pub semaphores: usize,
 }
 
 impl Summary {
@@ -88,11 +86,6 @@ impl Summary {
         ];
         let kept = kept.iter().filter(|(count, _)| *count > 0);
         lines.extend(kept.map(|(count, why)| format!("{count} kept: {why}")));
-        match self.semaphores {
-            0 => {}
-            1 => lines.push("1 semaphore skipped: -a includes it".to_owned()),
-            count => lines.push(format!("{count} semaphores skipped: -a includes them")),
-        }
         lines
     }
 }

@@ -1,19 +1,21 @@
 //! Which processes use the files of a file system: `/proc/PID/fd` and `/proc/PID/maps`, `proc(5)`.
 
+use super::identity::Identity;
+use crate::sys::io::status::status;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
-use nix::sys::stat::{Mode, major, makedev, minor};
+use nix::sys::stat::{Mode, major, minor};
 use std::collections::{HashMap, HashSet};
-use std::ffi::{CStr, OsStr};
+use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// What the kernel adds to the path of a file that has no name any more.
 pub const DELETED: &[u8] = b" (deleted)";
@@ -23,7 +25,7 @@ pub const DELETED: &[u8] = b" (deleted)";
 pub struct Rights {
     /// Load or read.
     pub read: bool,
-    /// Store or write, for all to see.
+    /// Store or write.
     pub write: bool,
 }
 
@@ -32,11 +34,13 @@ pub struct Rights {
 pub struct Use {
     /// Its id in our PID namespace.
     pub pid: i32,
-    /// What it calls itself (`PR_SET_NAME`, `prctl(2)`): any bytes.
-    pub command: Vec<u8>,
-    /// It has it mapped.
-    pub mapped: Option<Rights>,
-    /// It has a descriptor for it.
+    /// Its user and command line.
+    pub identity: Rc<Identity>,
+    /// The rights of its shared mappings, if it has any.
+    pub shared: Option<Rights>,
+    /// The rights of its private mappings, if it has any. What it stores there goes into a copy of its own.
+    pub private: Option<Rights>,
+    /// The rights of its descriptors, if it has any.
     pub open: Option<Rights>,
 }
 
@@ -58,32 +62,27 @@ pub struct Held {
 pub struct Holders {
     /// The files.
     pub held: HashMap<u64, Held>,
-    /// How many processes may not be looked at.
-    pub denied: usize,
+    /// The ids of the processes that may not be inspected.
+    pub denied: Vec<i32>,
 }
 
 impl Holders {
-    /// Looks at every process but this one, once.
+    /// Looks at every process once. This one is no exception: it may have inherited descriptors of objects.
     ///
     /// # Errors
     ///
     /// There is no `/proc`.
     pub fn of(device: u64) -> io::Result<Holders> {
         let mut scan = Scan::new(device);
-        // Not our process id: /proc may be that of another PID namespace.
-        let own = fs::read_link("/proc/self").unwrap_or_default();
         for entry in fs::read_dir("/proc")? {
             let name = entry?.file_name();
             let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
                 continue;
             };
-            if Path::new(&name) == own {
-                continue;
-            }
             match scan.process(pid) {
                 Ok(()) => {}
                 Err(error) if is_gone(&error) => {}
-                Err(_) => scan.holders.denied += 1,
+                Err(_) => scan.holders.denied.push(pid),
             }
         }
         Ok(scan.holders)
@@ -106,6 +105,8 @@ struct Scan {
     device: u64,
     device_in_maps: String,
     holders: Holders,
+    /// That of the process that is looked at, once it is found to use a file.
+    identity: Option<Rc<Identity>>,
     buffer: Vec<u8>,
 }
 
@@ -115,11 +116,13 @@ impl Scan {
             device,
             device_in_maps: format!("{:02x}:{:02x}", major(device), minor(device)),
             holders: Holders::default(),
+            identity: None,
             buffer: Vec::new(),
         }
     }
 
     fn process(&mut self, pid: i32) -> io::Result<()> {
+        self.identity = None;
         let directory = format!("/proc/{pid}");
         match self.maps(pid, &directory) {
             Ok(true) => return self.descriptors(pid, &directory),
@@ -157,13 +160,20 @@ impl Scan {
                 held.metadata = metadata(Path::new(&link), self.device, mapped.inode);
                 held.path = unescaped(mapped.path);
             }
-            add(&mut one_use(held, pid).mapped, mapped.rights);
+            let one = one_use(held, pid, &mut self.identity, directory);
+            add(
+                match mapped.is_private {
+                    true => &mut one.private,
+                    false => &mut one.shared,
+                },
+                mapped.rights,
+            );
         }
         Ok(!self.buffer.is_empty())
     }
 
-    fn descriptors(&mut self, pid: i32, directory: &str) -> io::Result<()> {
-        let path = format!("{directory}/fd");
+    fn descriptors(&mut self, pid: i32, process: &str) -> io::Result<()> {
+        let path = format!("{process}/fd");
         let mut directory = Dir::open(path.as_str(), OFlag::O_DIRECTORY, Mode::empty())?;
         // Read to the end first: the iterator has the directory to itself.
         let names: Vec<_> = directory
@@ -176,26 +186,25 @@ impl Scan {
             let Ok(file) = status(directory.as_fd(), &name, 0) else {
                 continue;
             };
-            let device = makedev(file.stx_dev_major.into(), file.stx_dev_minor.into());
-            let is_file = u32::from(file.stx_mode) & libc::S_IFMT == libc::S_IFREG;
-            if device != self.device || !is_file {
+            if file.device != self.device || !file.is_type(libc::S_IFREG) {
                 continue;
             }
             // The link's own mode says what it was opened for.
             let Ok(link) = status(directory.as_fd(), &name, libc::AT_SYMLINK_NOFOLLOW) else {
                 continue;
             };
-            let held = self.holders.held.entry(file.stx_ino).or_default();
-            if held.metadata.is_none() && file.stx_nlink == 0 {
+            let held = self.holders.held.entry(file.inode).or_default();
+            if held.metadata.is_none() && file.links == 0 {
                 let path = Path::new(&path).join(OsStr::from_bytes(name.to_bytes()));
-                held.metadata = metadata(&path, self.device, file.stx_ino);
+                held.metadata = metadata(&path, self.device, file.inode);
                 held.path = fs::read_link(&path).map_or_else(|_| Vec::new(), path_bytes);
             }
             let rights = Rights {
-                read: link.stx_mode & 0o400 != 0,
-                write: link.stx_mode & 0o200 != 0,
+                read: link.mode & 0o400 != 0,
+                write: link.mode & 0o200 != 0,
             };
-            add(&mut one_use(held, pid).open, rights);
+            let one = one_use(held, pid, &mut self.identity, process);
+            add(&mut one.open, rights);
         }
         Ok(())
     }
@@ -212,6 +221,7 @@ struct MapsLine<'a> {
     start: u64,
     end: u64,
     rights: Rights,
+    is_private: bool,
     offset: u64,
     inode: u64,
     path: &'a [u8],
@@ -233,9 +243,9 @@ impl<'a> MapsLine<'a> {
             end: number(&range[dash + 1..], 16)?,
             rights: Rights {
                 read: rights.contains(&b'r'),
-                // What is stored into a private mapping goes into a copy.
-                write: rights.contains(&b'w') && rights.contains(&b's'),
+                write: rights.contains(&b'w'),
             },
+            is_private: rights.contains(&b'p'),
             offset: number(offset, 16)?,
             inode: number(fields.next()?, 10)?,
             path: fields.next().unwrap_or_default().trim_ascii_start(),
@@ -259,16 +269,20 @@ fn read_all(path: &str, buffer: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-fn one_use(held: &mut Held, pid: i32) -> &mut Use {
+fn one_use<'a>(
+    held: &'a mut Held,
+    pid: i32,
+    identity: &mut Option<Rc<Identity>>,
+    directory: &str,
+) -> &'a mut Use {
     // Processes come one after the other, so that if it is there it is the last.
     if held.uses.last().is_none_or(|last| last.pid != pid) {
-        let mut command = Vec::new();
-        // One that is gone by now has no name any more.
-        let _ = read_all(&format!("/proc/{pid}/comm"), &mut command);
+        let identity = identity.get_or_insert_with(|| Rc::new(Identity::read(directory)));
         held.uses.push(Use {
             pid,
-            command: command.trim_ascii_end().to_owned(),
-            mapped: None,
+            identity: Rc::clone(identity),
+            shared: None,
+            private: None,
             open: None,
         });
     }
@@ -285,26 +299,6 @@ fn add(rights: &mut Option<Rights>, more: Rights) {
 pub fn is_gone(error: &io::Error) -> bool {
     let gone = [Errno::ENOENT, Errno::ESRCH].map(|errno| Some(errno as i32));
     gone.contains(&error.raw_os_error())
-}
-
-/// What `statx(2)` knows without asking a server: others may have files open on one that is gone, and an
-/// answer would never come. nix does not wrap it.
-fn status(directory: BorrowedFd, name: &CStr, flags: i32) -> nix::Result<libc::statx> {
-    let flags = flags | libc::AT_STATX_DONT_SYNC;
-    let mask = libc::STATX_BASIC_STATS;
-    let mut status = MaybeUninit::zeroed();
-    // SAFETY: both pointers are to memory of our own that outlives the call; zeros are a valid `statx`.
-    unsafe {
-        let result = libc::statx(
-            directory.as_raw_fd(),
-            name.as_ptr(),
-            flags,
-            mask,
-            status.as_mut_ptr(),
-        );
-        Errno::result(result)?;
-        Ok(status.assume_init())
-    }
 }
 
 fn path_bytes(path: PathBuf) -> Vec<u8> {
@@ -342,9 +336,9 @@ mod tests {
             (mapped.inode, mapped.path),
             (1234, &b"/dev/shm/a b (deleted)"[..])
         );
-        assert!(mapped.rights.read && mapped.rights.write);
+        assert!(mapped.rights.read && mapped.rights.write && !mapped.is_private);
         let copied = MapsLine::read(b"7f00-9f00 rw-p 0 00:1a 1 /dev/shm/x", b"00:1a").unwrap();
-        assert!(!copied.rights.write);
+        assert!(copied.rights.write && copied.is_private);
         for line in [
             &line[..20],
             b"",

@@ -22,19 +22,19 @@ pub struct ShmName(CString);
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// No byte but the slash.
-    #[error("not a NAME: nothing is left without the slash")]
+    #[error("not an object name: nothing follows the slash")]
     Empty,
     /// A slash that is not the first byte.
-    #[error("not a NAME: it may start with a slash and holds no other")]
+    #[error("not an object name: no \"/\" is allowed except at the start")]
     Slash,
     /// `.` or `..`.
-    #[error("not a NAME: . and .. are directories")]
+    #[error("not an object name: . and .. are directories")]
     Dots,
     /// More than [`NAME_MAX`] bytes after the slash: how many.
-    #[error("not a NAME: {0} bytes after the slash, and {NAME_MAX} is the most")]
+    #[error("not an object name: {0} bytes after the slash, at most {NAME_MAX} are allowed")]
     TooLong(usize),
     /// A NUL byte.
-    #[error("not a NAME: it holds a NUL byte")]
+    #[error("not an object name: it contains a NUL byte")]
     Nul,
 }
 

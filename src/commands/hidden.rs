@@ -1,0 +1,21 @@
+//! What takes memory in `/dev/shm` besides the objects that are listed or swept.
+
+use crate::objects::columns::humanised;
+use crate::sys::shm::directory::{Hidden, Usage};
+
+/// Describes it, as in `2 semaphores with 8KiB (see -a), 1 directory with 1MiB`. None if there is nothing.
+pub fn describe(hidden: Hidden, has_semaphores: bool) -> Option<String> {
+    let part = |usage: Usage, one, many| {
+        let kind = if usage.count == 1 { one } else { many };
+        let at_least = if usage.is_partial { "at least " } else { "" };
+        let (count, size) = (usage.count, humanised(usage.bytes));
+        (count > 0).then(|| format!("{count} {kind} with {at_least}{size}"))
+    };
+    let semaphores = match has_semaphores {
+        true => None,
+        false => part(hidden.semaphores, "semaphore", "semaphores").map(|text| text + " (see -a)"),
+    };
+    let directories = part(hidden.directories, "directory", "directories");
+    let parts: Vec<_> = semaphores.into_iter().chain(directories).collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}

@@ -1,0 +1,180 @@
+//! The table: a header and rows of cells, aligned by what a terminal shows.
+
+use crate::objects::columns::{Column, Context, Process, Row};
+use crate::objects::item::Item;
+use crate::objects::value::Style;
+use std::io::{self, Write};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// The rows of the objects: one for each, or one for each process that uses it.
+pub fn rows(items: &[Item], by_process: bool) -> Vec<Row<'_>> {
+    if !by_process {
+        return items.iter().map(Row::from).collect();
+    }
+    let mut rows = Vec::with_capacity(items.len());
+    for item in items {
+        match item.uses.as_deref() {
+            None => rows.push(Row::from(item)),
+            Some([]) => rows.push(Row {
+                item,
+                process: Process::Nobody,
+            }),
+            Some(uses) => rows.extend(uses.iter().map(|one| Row {
+                item,
+                process: Process::Known(one),
+            })),
+        }
+    }
+    rows
+}
+
+/// Sorts rows by the process, those without one last, and then by name.
+pub fn sort_by_pid(rows: &mut [Row], reverse: bool) {
+    let pid = |row: &Row| match row.process {
+        Process::Known(one) => one.pid,
+        Process::Unknown | Process::Nobody => i32::MAX,
+    };
+    let by_name = |a: &Row, b: &Row| a.item.name.cmp(&b.item.name);
+    rows.sort_by(|a, b| pid(a).cmp(&pid(b)).then_with(|| by_name(a, b)));
+    if reverse {
+        rows.reverse();
+    }
+}
+
+/// The texts of all cells, row by row: in one piece, for there may be a million.
+pub struct Table {
+    columns: Vec<&'static Column>,
+    /// How the first row is set off, if it is the header.
+    header: anstyle::Style,
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Table {
+    /// A table of these columns, still without rows.
+    pub fn new(columns: Vec<&'static Column>) -> Table {
+        Table {
+            columns,
+            header: anstyle::Style::new(),
+            text: String::new(),
+            ends: Vec::new(),
+        }
+    }
+
+    /// Adds the header, in this style.
+    pub fn add_header(&mut self, style: anstyle::Style) {
+        self.header = style;
+        for column in &self.columns {
+            self.text.push_str(&column.key.to_uppercase());
+            self.ends.push(self.text.len());
+        }
+    }
+
+    /// Adds the cells of the rows.
+    pub fn add_rows(&mut self, rows: &[Row], context: &mut Context, style: Style) {
+        for row in rows {
+            for column in &self.columns {
+                column.write(&mut self.text, *row, context, style);
+                self.ends.push(self.text.len());
+            }
+        }
+    }
+
+    fn cells(&self) -> impl Iterator<Item = &str> {
+        let starts = [0].into_iter().chain(self.ends.iter().copied());
+        let range = |(start, &end): (usize, &usize)| &self.text[start..end];
+        starts.zip(&self.ends).map(range)
+    }
+
+    /// Writes the table. A command in the last column is cut so that no row is wider than a terminal of this width.
+    ///
+    /// # Errors
+    ///
+    /// Those of the output.
+    pub fn write(&self, out: &mut impl Write, terminal: Option<usize>) -> io::Result<()> {
+        let count = self.columns.len();
+        let mut widths = vec![0; count];
+        for (index, cell) in self.cells().enumerate() {
+            let width = &mut widths[index % count];
+            *width = width_of(cell).max(*width);
+        }
+        let last = count - 1;
+        let before_last = widths[..last].iter().map(|width| width + GAP.len()).sum();
+        let room = terminal
+            .filter(|_| self.columns[last].key == "command")
+            .map(|width| width.saturating_sub(before_last).max("COMMAND".len()));
+        for (index, cell) in self.cells().enumerate() {
+            let (row, index) = (index / count, index % count);
+            let style = if row == 0 {
+                self.header
+            } else {
+                anstyle::Style::new()
+            };
+            if index == 0 {
+                write!(out, "{style}")?;
+            }
+            let padding = widths[index] - width_of(cell);
+            if self.columns[index].is_number {
+                write_spaces(out, padding)?;
+            }
+            if index == last {
+                let cell = room.map_or(cell, |room| cut(cell, room));
+                writeln!(out, "{cell}{style:#}")?;
+                continue;
+            }
+            out.write_all(cell.as_bytes())?;
+            if !self.columns[index].is_number {
+                write_spaces(out, padding)?;
+            }
+            out.write_all(GAP.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// What is between two columns.
+const GAP: &str = "  ";
+
+/// How many columns of a terminal a cell takes: a wide character takes two. No cell has control characters.
+fn width_of(cell: &str) -> usize {
+    match cell.is_ascii() {
+        true => cell.len(),
+        false => cell.width(),
+    }
+}
+
+/// As much of a cell as fits into this many columns of a terminal.
+fn cut(cell: &str, room: usize) -> &str {
+    let mut width = 0;
+    let end = cell.char_indices().find(|(_, c)| {
+        width += c.width().unwrap_or(0);
+        width > room
+    });
+    end.map_or(cell, |(end, _)| &cell[..end])
+}
+
+fn write_spaces(out: &mut impl Write, count: usize) -> io::Result<()> {
+    const SPACES: [u8; 64] = [b' '; 64];
+    for start in (0..count).step_by(SPACES.len()) {
+        out.write_all(&SPACES[..SPACES.len().min(count - start)])?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_is_cut_between_characters() {
+        for (cell, room, text) in [
+            ("sleep", 5, "sleep"),
+            ("sleep 10", 5, "sleep"),
+            ("数数", 3, "数"),
+            ("é", 0, ""),
+            ("", 0, ""),
+        ] {
+            assert_eq!(cut(cell, room), text);
+        }
+    }
+}

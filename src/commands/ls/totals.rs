@@ -1,0 +1,61 @@
+//! The totals below the table, for people at a terminal: what is listed, what is not, and what is left.
+
+use crate::cli::LsArgs;
+use crate::commands::STDOUT;
+use crate::commands::color::Palette;
+use crate::commands::hidden::describe;
+use crate::commands::in_use::objects;
+use crate::objects::columns::humanised;
+use crate::objects::item::Item;
+use crate::sys::shm::directory::{self, Space};
+use anyhow::Context;
+use std::io::Write;
+
+/// Writes the totals.
+///
+/// # Errors
+///
+/// `/dev/shm` cannot be read, the output fails.
+pub fn write(
+    out: &mut impl Write,
+    items: &[Item],
+    args: &LsArgs,
+    palette: Palette,
+) -> anyhow::Result<()> {
+    let space = directory::space().context(directory::PATH)?;
+    let alarm = palette.alarm;
+    let nearly_full = |free, size| match free < size / 10 {
+        true => format!(": {alarm}nearly full{alarm:#}"),
+        false => String::new(),
+    };
+    let allocated: u64 = items.iter().filter_map(Item::allocated).sum();
+    let mut text = format!("{} with {}", objects(items.len()), humanised(allocated));
+    let Space {
+        size, used, free, ..
+    } = space;
+    // Without a limit there is nothing that could be full.
+    if size > 0 {
+        text += &format!(
+            "; {} has {} used and {} free{}",
+            directory::PATH,
+            humanised(used),
+            humanised(free),
+            nearly_full(free, size)
+        );
+    }
+    text.push('\n');
+    if args.names.is_empty() {
+        let hidden = directory::hidden().context(directory::PATH)?;
+        if let Some(hidden) = describe(hidden, args.all) {
+            text += &format!("not listed: {hidden}\n");
+        }
+    }
+    let inodes_nearly_full = nearly_full(space.inodes_free, space.inodes);
+    if !inodes_nearly_full.is_empty() {
+        text += &format!(
+            "{} of {} inodes used{inodes_nearly_full}\n",
+            space.inodes_used, space.inodes
+        );
+    }
+    out.write_all(text.as_bytes()).context(STDOUT)
+}

@@ -1,0 +1,138 @@
+//! Which columns are shown: the LISTs of `-o`.
+
+use crate::objects::columns::{COLUMNS, Column, Shown, Subject};
+use crate::sys::escape;
+
+/// What a LIST calls every column.
+pub const ALL: &str = "all";
+
+/// A LIST as `-o` takes it.
+#[derive(Debug, Clone)]
+pub struct List {
+    /// It adds to the columns that are shown anyway.
+    adds: bool,
+    choices: Vec<Choice>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Choice {
+    All,
+    One(&'static Column),
+}
+
+/// Reads a LIST of keys with commas between them, and perhaps a `+` in front.
+///
+/// # Errors
+///
+/// There is no such column.
+pub fn parse(text: &str) -> Result<List, String> {
+    let (adds, keys) = match text.strip_prefix('+') {
+        Some(keys) => (true, keys),
+        None => (false, text),
+    };
+    let choice = |key: &str| match Column::of(key) {
+        Some(column) => Ok(Choice::One(column)),
+        None if key.eq_ignore_ascii_case(ALL) => Ok(Choice::All),
+        None => {
+            let keys: Vec<_> = Column::offered().map(|column| column.key).collect();
+            Err(format!(
+                "no such column: {}\nhint: the columns are {}; {ALL} is all of them",
+                escape::operand(key.as_ref()),
+                keys.join(" "),
+            ))
+        }
+    };
+    Ok(List {
+        adds,
+        choices: keys.split(',').map(choice).collect::<Result<_, _>>()?,
+    })
+}
+
+/// Whether the LISTs name a column of the processes.
+pub fn names_processes(lists: &[List]) -> bool {
+    let mut choices = lists.iter().flat_map(|list| &list.choices);
+    choices
+        .any(|choice| matches!(choice, Choice::One(column) if column.subject == Subject::Process))
+}
+
+/// The columns that are shown, each once. If no LIST replaces them, they start with those for which `is_default`
+/// holds. Columns of the processes are among the default and `all` only if `with_processes`.
+pub fn columns(
+    lists: &[List],
+    with_processes: bool,
+    is_default: impl Fn(&Column) -> bool,
+) -> Vec<&'static Column> {
+    let possible = || {
+        COLUMNS
+            .iter()
+            .filter(|column| with_processes || column.subject == Subject::Object)
+    };
+    let mut columns: Vec<&Column> = match lists.first() {
+        Some(list) if !list.adds => Vec::new(),
+        _ => possible().filter(|column| is_default(column)).collect(),
+    };
+    for choice in lists.iter().flat_map(|list| &list.choices) {
+        let chosen: Vec<&Column> = match choice {
+            Choice::One(column) => vec![column],
+            Choice::All => possible()
+                .filter(|column| matches!(column.shown, Shown::Always | Shown::InAll))
+                .collect(),
+        };
+        for column in chosen {
+            if !columns.iter().any(|one| std::ptr::eq(*one, column)) {
+                columns.push(column);
+            }
+        }
+    }
+    columns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(lists: &[&str], with_processes: bool) -> Vec<&'static str> {
+        let lists: Vec<_> = lists.iter().map(|list| parse(list).unwrap()).collect();
+        let is_default = |column: &Column| column.shown == Shown::Always;
+        columns(&lists, with_processes, is_default)
+            .iter()
+            .map(|column| column.key)
+            .collect()
+    }
+
+    #[test]
+    fn lists_add_up() {
+        let default = ["name", "size", "allocated", "mode", "owner", "age"];
+        assert_eq!(keys(&[], false), default);
+        assert_eq!(keys(&["Size,NAME,size"], false), ["size", "name"]);
+        assert_eq!(keys(&["size", "name"], false), ["size", "name"]);
+        assert_eq!(keys(&["size", "+name"], false), ["size", "name"]);
+        let more = [&default[..], &["inode", "links"]].concat();
+        assert_eq!(keys(&["+inode,name,links"], false), more);
+        assert_eq!(keys(&["+inode", "links"], false), more);
+        assert_eq!(keys(&["+inode"], true).last(), Some(&"inode"));
+        assert!(keys(&["+inode"], true).contains(&"pid"));
+    }
+
+    #[test]
+    fn all_does_not_name_what_must_be_named() {
+        let all = keys(&["all"], false);
+        assert!(all.contains(&"gid") && !all.contains(&"pid"));
+        assert!(!all.contains(&"in-use") && !all.contains(&"used"));
+        assert_eq!(keys(&["all"], true).len(), all.len() + 4);
+        assert_eq!(keys(&["all,in-use"], false).last(), Some(&"in-use"));
+    }
+
+    #[test]
+    fn unknown_columns_are_named() {
+        for (list, message) in [
+            ("name,color", "no such column: color\n"),
+            ("", "no such column: ''\n"),
+            ("+", "no such column: ''\n"),
+            ("name,", "no such column: ''\n"),
+            ("private", "no such column: private\n"),
+        ] {
+            assert!(parse(list).unwrap_err().starts_with(message), "{list}");
+        }
+    }
+}

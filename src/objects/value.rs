@@ -1,0 +1,192 @@
+//! What a column holds, and how the table and JSON write it.
+
+use crate::notation::mode;
+use crate::sys::escape::Escaped;
+use crate::sys::process::proc::{Rights, Use};
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+use std::fmt::{self, Display, Formatter};
+
+/// What a column holds.
+#[derive(Debug)]
+pub enum Value<'a> {
+    /// The name of an object: any bytes.
+    Name(&'a [u8]),
+    /// A word of ours.
+    Word(&'static str),
+    /// Yes or no.
+    Truth(bool),
+    /// A number of bytes.
+    Bytes(u64),
+    /// Any other number.
+    Number(u64),
+    /// The type and permissions of a file.
+    Mode(u32),
+    /// A user or group: the name, if there is one, and the number.
+    Id(Option<String>, u32),
+    /// Seconds since 1970, and nanoseconds.
+    Time(i64, i64),
+    /// Seconds.
+    Age(u64),
+    /// How a process uses the object.
+    Access(&'a Use),
+    /// What a process may do with a descriptor or mapping, if it has one.
+    Rights(Option<Rights>),
+    /// The arguments of a process: any bytes.
+    Command(&'a [Vec<u8>]),
+    /// In the column of a process: nobody uses the object.
+    Nobody,
+}
+
+/// How people want to read it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Style {
+    /// Sizes in bytes, not humanized.
+    pub bytes: bool,
+    /// Ids as numbers.
+    pub numeric: bool,
+}
+
+/// A value in the table.
+#[derive(Debug)]
+pub struct Cell<'a>(pub Value<'a>, pub Style);
+
+impl Display for Cell<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Cell(value, style) = self;
+        match value {
+            Value::Name(bytes) => Escaped(bytes).fmt(f),
+            Value::Word(word) => f.write_str(word),
+            Value::Truth(truth) => f.write_str(if *truth { "yes" } else { "no" }),
+            Value::Bytes(number) | Value::Number(number) => number.fmt(f),
+            Value::Mode(mode) => f.write_str(&mode::show(*mode)),
+            Value::Id(Some(name), _) if !style.numeric => Escaped(name.as_bytes()).fmt(f),
+            Value::Id(_, id) => id.fmt(f),
+            Value::Time(seconds, _) => f.write_str(rfc3339(*seconds, 0).as_deref().unwrap_or("?")),
+            Value::Age(seconds) => write_age(f, *seconds),
+            Value::Access(one) => f.write_str(&access(one)),
+            Value::Rights(rights) => f.write_str(rights.map_or("-", letters)),
+            Value::Command(arguments) => {
+                for (index, argument) in arguments.iter().enumerate() {
+                    f.write_str(if index > 0 { " " } else { "" })?;
+                    Escaped(argument).fmt(f)?;
+                }
+                Ok(())
+            }
+            Value::Nobody => f.write_str("-"),
+        }
+    }
+}
+
+impl Serialize for Value<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Value::Name(bytes) => String::from_utf8_lossy(bytes).serialize(serializer),
+            Value::Word(word) => word.serialize(serializer),
+            Value::Truth(truth) => truth.serialize(serializer),
+            Value::Bytes(number) | Value::Number(number) | Value::Age(number) => {
+                number.serialize(serializer)
+            }
+            Value::Mode(mode) => format!("{:04o}", mode & 0o7777).serialize(serializer),
+            Value::Id(name, _) => name.serialize(serializer),
+            Value::Time(seconds, nanoseconds) => {
+                rfc3339(*seconds, *nanoseconds).serialize(serializer)
+            }
+            Value::Access(one) => access(one).serialize(serializer),
+            Value::Rights(rights) => rights.map(letters).serialize(serializer),
+            Value::Command(arguments) => {
+                let text = |argument| String::from_utf8_lossy(argument);
+                serializer.collect_seq(arguments.iter().map(|argument| text(argument)))
+            }
+            Value::Nobody => serializer.serialize_none(),
+        }
+    }
+}
+
+/// As `mapped rw, mapped r private, open r`.
+fn access(one: &Use) -> String {
+    let ways = [
+        ("mapped ", one.shared, ""),
+        ("mapped ", one.private, " private"),
+        ("open ", one.open, ""),
+    ];
+    let ways = ways
+        .into_iter()
+        .filter_map(|(before, rights, after)| Some([before, letters(rights?), after].concat()));
+    ways.collect::<Vec<_>>().join(", ")
+}
+
+fn letters(rights: Rights) -> &'static str {
+    match (rights.read, rights.write) {
+        (true, true) => "rw",
+        (true, false) => "r",
+        (false, true) => "w",
+        (false, false) => "-",
+    }
+}
+
+fn rfc3339(seconds: i64, nanoseconds: i64) -> Option<String> {
+    // Anybody can give a file a time beyond the years that a date can have.
+    Timestamp::new(seconds, nanoseconds.try_into().ok()?)
+        .ok()
+        .map(|time| time.to_string())
+}
+
+/// An age in the largest unit that it fills once.
+fn write_age(f: &mut Formatter<'_>, seconds: u64) -> fmt::Result {
+    match seconds {
+        0..60 => write!(f, "{seconds}s"),
+        60..3600 => write!(f, "{}m", seconds / 60),
+        3600..86400 => write!(f, "{}h", seconds / 3600),
+        _ => write!(f, "{}d", seconds / 86400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_told_in_one_unit() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (59, "59s"),
+            (60, "1m"),
+            (3599, "59m"),
+            (3600, "1h"),
+            (86399, "23h"),
+            (86400, "1d"),
+            (400 * 86400, "400d"),
+            (u64::MAX, "213503982334601d"),
+        ] {
+            let cell = Cell(Value::Age(seconds), Style::default());
+            assert_eq!(cell.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_time_beyond_all_years_is_none() {
+        assert_eq!(rfc3339(0, 5), Some("1970-01-01T00:00:00.000000005Z".into()));
+        assert_eq!(rfc3339(i64::MAX, 0), None);
+    }
+
+    #[test]
+    fn access_names_every_way_of_use() {
+        let rights = |read, write| Some(Rights { read, write });
+        let one = Use {
+            pid: 7,
+            identity: Default::default(),
+            shared: rights(true, true),
+            private: rights(false, false),
+            open: rights(true, false),
+        };
+        assert_eq!(access(&one), "mapped rw, mapped - private, open r");
+    }
+
+    #[test]
+    fn a_command_is_written_without_what_a_terminal_acts_on() {
+        let arguments = [b"ev\x1bil".to_vec(), b"-x".to_vec(), b"a b\n".to_vec()];
+        let cell = Cell(Value::Command(&arguments), Style::default());
+        assert_eq!(cell.to_string(), r"ev\u{1b}il -x a b\n");
+    }
+}

@@ -1,0 +1,174 @@
+//! The totals on a terminal.
+
+use crate::common::*;
+use crate::table;
+use nix::mount::{MsFlags, mount};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
+
+/// What a terminal without colors shows.
+fn on_plain_terminal(ls: &mut Command) -> String {
+    String::from_utf8(on_terminal(ls.env("NO_COLOR", "1"))).unwrap()
+}
+
+fn printed(args: &[&str]) -> String {
+    on_plain_terminal(shmtool(["ls"]).args(args))
+}
+
+/// The line about what is not listed.
+fn not_listed(text: &str) -> Option<&str> {
+    text.lines()
+        .find_map(|line| line.strip_prefix("not listed: "))
+}
+
+#[test]
+fn a_terminal_gets_the_totals_and_a_pipe_does_not() {
+    in_private_shm(
+        "totals::a_terminal_gets_the_totals_and_a_pipe_does_not",
+        "size=64k",
+        || {
+            let last = |args: &[&str]| {
+                let text = printed(args);
+                text.lines().last().unwrap().to_owned()
+            };
+            assert_eq!(
+                last(&[]),
+                "0 objects with 0B; /dev/shm has 0B used and 64KiB free"
+            );
+            fs::write("/dev/shm/a", [1; 8192]).unwrap();
+            fs::write("/dev/shm/b", [1; 100]).unwrap();
+            assert_eq!(
+                last(&[]),
+                "2 objects with 12KiB; /dev/shm has 12KiB used and 52KiB free"
+            );
+            assert_eq!(
+                last(&["a"]),
+                "1 object with 8KiB; /dev/shm has 12KiB used and 52KiB free"
+            );
+            fs::write("/dev/shm/b", [1; 49152]).unwrap();
+            assert_eq!(
+                last(&["-b"]),
+                "2 objects with 56KiB; /dev/shm has 56KiB used and 8KiB free"
+            );
+            fs::write("/dev/shm/c", [1; 4096]).unwrap();
+            assert_eq!(
+                last(&[]),
+                "3 objects with 60KiB; /dev/shm has 60KiB used and 4KiB free: nearly full"
+            );
+            assert_eq!(last(&["-q"]), "/c");
+            assert_eq!(table(&[]).len(), 4);
+            assert!(
+                serde_json::from_slice::<Value>(&on_terminal(&mut shmtool(["ls", "-J"]))).is_ok()
+            );
+        },
+    );
+}
+
+#[test]
+fn semaphores_and_directories_are_not_hidden_from_the_totals() {
+    let test = "totals::semaphores_and_directories_are_not_hidden_from_the_totals";
+    in_private_shm(test, "size=4m", || {
+        assert_eq!(not_listed(&printed(&[])), None);
+        fs::write("/dev/shm/x", [1; 100]).unwrap();
+        fs::write("/dev/shm/sem.one", [0; 32]).unwrap();
+        fs::create_dir_all("/dev/shm/job/deep/deeper").unwrap();
+        fs::write("/dev/shm/job/big", vec![1; 1 << 20]).unwrap();
+        let one = "1 semaphore with 4KiB (see -a), 1 directory with 1MiB";
+        assert_eq!(not_listed(&printed(&[])), Some(one));
+        fs::write("/dev/shm/sem.two", [0; 32]).unwrap();
+        fs::write("/dev/shm/job/deep/deeper/more", vec![1; 1 << 19]).unwrap();
+        fs::create_dir("/dev/shm/sem.directory").unwrap();
+        let more = "2 semaphores with 8KiB (see -a), 2 directories with 1.5MiB";
+        assert_eq!(not_listed(&printed(&["--older-than", "1h"])), Some(more));
+        assert_eq!(
+            not_listed(&printed(&["-a"])),
+            Some("2 directories with 1.5MiB")
+        );
+        // Whoever names objects is not interested in the others.
+        assert_eq!(not_listed(&printed(&["x"])), None);
+        let piped = run(&mut shmtool(["ls"]));
+        assert_eq!(not_listed(str::from_utf8(&piped.stdout).unwrap()), None);
+    });
+}
+
+#[test]
+fn only_what_is_in_the_file_system_of_the_objects_is_added_up() {
+    let test = "totals::only_what_is_in_the_file_system_of_the_objects_is_added_up";
+    in_private_shm(test, "size=4m", || {
+        fs::create_dir_all("/dev/shm/job/mounted").unwrap();
+        fs::create_dir("/dev/shm/job/bound").unwrap();
+        fs::write("/dev/shm/job/file", [1; 4096]).unwrap();
+        fs::hard_link("/dev/shm/job/file", "/dev/shm/job/link").unwrap();
+        symlink("/", "/dev/shm/job/root").unwrap();
+        symlink("/dev/shm/job", "/dev/shm/job/loop").unwrap();
+        symlink("/", "/dev/shm/root").unwrap();
+        symlink("/dev/shm/job/file", "/dev/shm/sem.link").unwrap();
+        mkfifo("/dev/shm/job/fifo", Mode::S_IRWXU).unwrap();
+        mkfifo("/dev/shm/sem.fifo", Mode::S_IRWXU).unwrap();
+        fs::write("/dev/shm/object", vec![1; 1 << 20]).unwrap();
+        let expected = Some("1 directory with 4KiB");
+        if let Some(mut ls) = strace(&["-e", "inject=statx:error=ENOSYS"], ["ls"]) {
+            assert_eq!(not_listed(&on_plain_terminal(&mut ls)), expected);
+        }
+        assert_eq!(not_listed(&printed(&[])), expected);
+        if is_root() {
+            let (none, flags) = (None::<&str>, MsFlags::empty());
+            fs::create_dir("/dev/shm/mounted").unwrap();
+            for place in ["/dev/shm/mounted", "/dev/shm/job/mounted"] {
+                mount(none, place, Some("tmpfs"), flags, Some("size=4m")).unwrap();
+                fs::write(format!("{place}/elsewhere"), vec![1; 1 << 20]).unwrap();
+            }
+            let bound = "/dev/shm/job/bound";
+            mount(Some("/dev/shm"), bound, none, MsFlags::MS_BIND, none).unwrap();
+            assert_eq!(not_listed(&printed(&[])), expected);
+        }
+    });
+}
+
+#[test]
+fn what_cannot_be_read_makes_the_totals_a_lower_bound() {
+    let test = "totals::what_cannot_be_read_makes_the_totals_a_lower_bound";
+    in_private_shm(test, "size=4m", || {
+        // Deeper than anybody looks.
+        let mut path = "/dev/shm/deep".to_owned();
+        for _ in 0..100 {
+            path += "/d";
+        }
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path + "/file", [1; 4096]).unwrap();
+        assert_eq!(
+            not_listed(&printed(&[])),
+            Some("1 directory with at least 0B")
+        );
+        fs::remove_dir_all("/dev/shm/deep").unwrap();
+        if is_root() {
+            fs::create_dir("/dev/shm/private").unwrap();
+            fs::write("/dev/shm/private/file", [1; 4096]).unwrap();
+            fs::set_permissions("/dev/shm/private", fs::Permissions::from_mode(0o700)).unwrap();
+            let text = on_plain_terminal(as_nobody(&mut shmtool(["ls"])));
+            assert_eq!(not_listed(&text), Some("1 directory with at least 0B"));
+        }
+    });
+}
+
+#[test]
+fn inodes_that_are_nearly_used_up_are_named() {
+    let test = "totals::inodes_that_are_nearly_used_up_are_named";
+    in_private_shm(test, "size=4m,nr_inodes=20", || {
+        for i in 0..17 {
+            fs::write(format!("/dev/shm/sem.{i}"), "").unwrap();
+        }
+        assert!(!printed(&[]).contains("inodes"));
+        fs::write("/dev/shm/sem.last", "").unwrap();
+        let text = printed(&[]);
+        assert!(
+            text.ends_with("\n19 of 20 inodes used: nearly full\n"),
+            "{text}"
+        );
+        assert_eq!(not_listed(&text), Some("18 semaphores with 0B (see -a)"));
+    });
+}

@@ -1,0 +1,78 @@
+//! `--unlinked`: memory that is held without a name.
+
+use crate::common::*;
+use crate::processes::{holder, me, opener};
+use crate::{json, table};
+use std::fs;
+
+#[test]
+fn memory_without_a_name_is_listed_with_who_holds_it() {
+    let test = "unlinked::memory_without_a_name_is_listed_with_who_holds_it";
+    let Some(c) = c_program() else { return };
+    in_private_shm(test, "size=4m", || {
+        for name in ["gone", "there", "sem.gone", "new\nline (deleted)"] {
+            fs::write(format!("/dev/shm/{name}"), [1; 5000]).unwrap();
+        }
+        let (_gone, pid) = holder(c, "hold", "/gone");
+        let (_there, _) = holder(c, "hold", "/there");
+        let (_semaphore, _) = holder(c, "hold", "/sem.gone");
+        let (_line, _) = holder(c, "hold", "/new\nline (deleted)");
+        assert_eq!(table(&["--unlinked"]).len(), 1);
+        fs::remove_file("/dev/shm/gone").unwrap();
+        fs::remove_file("/dev/shm/sem.gone").unwrap();
+        // A new object of an old name is another one.
+        fs::write("/dev/shm/gone", "").unwrap();
+        let rows = table(&["--unlinked", "-b"]);
+        assert_eq!(rows.len(), 2);
+        // Of what is mapped only, and may not be looked at more closely, the size is that of the pages.
+        assert_eq!(rows[1][0], "/gone");
+        assert!(["5000", "8192"].contains(&rows[1][1].as_str()), "{rows:?}");
+        assert_eq!(
+            rows[1][rows[1].len() - 7..].join(" "),
+            format!("{pid} {} mapped r {} hold /gone", me(), c.display())
+        );
+        assert_eq!(table(&["--unlinked", "-a"]).len(), 3);
+        assert_eq!(table(&["--unlinked", "--glob", "x*"]).len(), 1);
+        fs::remove_file("/dev/shm/new\nline (deleted)").unwrap();
+        let listing = json(&["--unlinked", "-g", "new*"]);
+        assert_eq!(listing["objects"][0]["name"], "/new\nline (deleted)");
+        run(&mut shmtool(["ls", "--unlinked", "gone"])).fails(2);
+        run(&mut shmtool(["ls", "--unlinked", "--unused"])).fails(2);
+    });
+}
+
+#[test]
+fn one_that_is_open_is_known_in_full_though_its_name_is_gone() {
+    in_private_shm(
+        "unlinked::one_that_is_open_is_known_in_full_though_its_name_is_gone",
+        "size=4m",
+        || {
+            run(&mut shmtool(["create", "-s", "5000", "-m", "640", "gone"])).prints("");
+            let (opener, _) = opener("exec 3< /dev/shm/gone");
+            fs::remove_file("/dev/shm/gone").unwrap();
+            let rows = table(&[
+                "--unlinked",
+                "-o",
+                "name,size,allocated,mode,links,pid,access",
+            ]);
+            let pid = opener.id();
+            assert_eq!(
+                rows[1].join(" "),
+                format!("/gone 4.9KiB 8KiB rw-r----- 0 {pid} open r")
+            );
+        },
+    );
+}
+
+#[test]
+fn what_cannot_be_known_passes_no_filter_that_asks_for_it() {
+    let test = "unlinked::what_cannot_be_known_passes_no_filter_that_asks_for_it";
+    let Some(c) = c_program() else { return };
+    in_private_shm(test, "size=4m", || {
+        fs::write("/dev/shm/gone", [0; 4]).unwrap();
+        let (_holder, _) = holder(c, "hold", "/gone");
+        fs::remove_file("/dev/shm/gone").unwrap();
+        assert_eq!(table(&["--unlinked", "--older-than", "1h"]).len(), 1);
+        assert_eq!(table(&["--unlinked", "--owner", "4000000000"]).len(), 1);
+    });
+}
