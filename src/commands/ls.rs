@@ -77,7 +77,7 @@ fn linked(args: &LsArgs, report: &mut Report) -> anyhow::Result<Vec<Item>> {
         };
     let mut all_pass = true;
     if args.names.is_empty() {
-        for entry in directory::entries().context(directory::PATH)? {
+        for entry in directory::entries()? {
             let entry = entry.context(directory::PATH)?;
             let name = &entry.name;
             if name.is_semaphore() && !args.all {
@@ -136,11 +136,11 @@ fn keep_unused(items: &mut Vec<Item>) -> anyhow::Result<()> {
 /// The objects whose names are gone, but not their memory.
 fn unlinked(args: &LsArgs) -> anyhow::Result<Vec<Item>> {
     let filter = args.filters.filter()?;
-    let holders = holders()?;
     let mut linked = HashSet::new();
-    for entry in directory::entries().context(directory::PATH)? {
+    for entry in directory::entries()? {
         linked.insert(entry.context(directory::PATH)?.inode());
     }
+    let holders = holders()?;
     let items = holders.held.into_iter().filter_map(|(inode, held)| {
         // What `stat(2)` says comes first: a file in a directory is no entry of ours, but has its name.
         let has_name = |metadata: &Metadata| metadata.nlink() > 0;
@@ -166,10 +166,7 @@ fn unlinked(args: &LsArgs) -> anyhow::Result<Vec<Item>> {
 }
 
 fn holders() -> anyhow::Result<Holders> {
-    let device = std::fs::metadata(directory::PATH)
-        .context(directory::PATH)?
-        .dev();
-    let holders = Holders::of(device).context("/proc")?;
+    let holders = Holders::of(directory::device()?).context("/proc")?;
     if holders.denied > 0 {
         let count = holders.denied;
         let processes = if count == 1 { "process" } else { "processes" };

@@ -8,6 +8,7 @@ use crate::objects::columns::humanised;
 use crate::objects::filter::Filter;
 use crate::sys::error::Error;
 use crate::sys::io::stream::{self, Output};
+use crate::sys::shm::attribute;
 use crate::sys::shm::directory;
 use crate::sys::shm::lease::Refusal;
 use crate::sys::shm::name::ShmName;
@@ -114,10 +115,13 @@ impl Sweep<'_> {
                 Fate::NotOurs => Some("only its owner may ask whether it is in use"),
                 Fate::Unclear(_) => Some("the kernel does not say whether it is in use"),
             },
-            None if self.args.dry_run => match directory::may_unlink(metadata.uid()) {
-                true => None,
-                false => return Err(Error::NotOwner(name.clone()).into()),
-            },
+            None if self.args.dry_run => {
+                attribute::check_removable(name)?;
+                match directory::may_unlink(metadata.uid()) {
+                    true => None,
+                    false => return Err(Error::NotOwner(name.clone()).into()),
+                }
+            }
             None => match Object::unlink(name) {
                 Err(Error::NotFound(_)) if self.args.force => return Ok(()),
                 result => result.map(|()| None)?,
@@ -137,7 +141,7 @@ impl Sweep<'_> {
     fn all(&mut self, report: &mut Report) -> anyhow::Result<()> {
         // The directory is read before anything goes from it, so that no entry is skipped.
         let mut names = Vec::new();
-        for entry in directory::entries().context(directory::PATH)? {
+        for entry in directory::entries()? {
             let name = entry.context(directory::PATH)?.name;
             if (self.args.all || !name.is_semaphore()) && self.filter.passes_name(&name) {
                 names.push(name);
@@ -171,6 +175,7 @@ impl Sweep<'_> {
             match directory::stat(name) {
                 Ok(metadata) if !self.filter.passes_metadata(&metadata) => return Ok(None),
                 Ok(metadata) if forced && self.args.dry_run => {
+                    attribute::check_removable(name)?;
                     return Ok(Some(match directory::may_unlink(metadata.uid()) {
                         true => Fate::Removed(0),
                         false => Fate::NotOurs,
@@ -201,6 +206,9 @@ impl Sweep<'_> {
         // Under the lease, for it may have been modified since, or be another object.
         if !self.filter.passes_metadata(metadata) {
             return Ok(Fate::Changed);
+        }
+        if self.args.dry_run {
+            attribute::check_removable(name)?;
         }
         let done = match self.args.dry_run {
             true if !directory::may_unlink(metadata.uid()) => return Ok(Fate::NotOurs),

@@ -5,6 +5,7 @@ mod common;
 
 mod exists;
 mod from;
+mod planted;
 mod scoped;
 
 use common::*;
