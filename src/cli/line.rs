@@ -137,7 +137,7 @@ fn float_hint(width: usize) -> String {
 /// An argument as messages name it: `NAME` for clap's `<NAME>...`.
 fn shown(argument: &str) -> String {
     let text = argument.replace(MARK, "").replace("...", "");
-    let text = text.replace('<', "").replace('>', "");
+    let text = text.replace(['<', '>'], "");
     Escaped(text.trim().as_bytes()).to_string()
 }
 

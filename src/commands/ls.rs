@@ -126,7 +126,7 @@ fn linked(args: &LsArgs, question: Question, report: &mut Report) -> anyhow::Res
         };
     let mut all_pass = true;
     if args.names.is_empty() {
-        for entry in directory::entries().context(directory::PATH)? {
+        for entry in directory::entries()? {
             let entry = entry.context(directory::PATH)?;
             let name = &entry.name;
             if name.is_semaphore() && !args.all {
@@ -179,13 +179,13 @@ fn filter_by_use(items: &mut Vec<Item>, in_use: bool) {
 /// The objects whose names are gone, but not their memory.
 fn unlinked(args: &LsArgs) -> anyhow::Result<Vec<Item>> {
     let filter = args.filters.filter()?;
+    let mut linked = HashSet::new();
+    for entry in directory::entries()? {
+        linked.insert(entry.context(directory::PATH)?.inode());
+    }
     let holders = users::holders()?;
     // Any of them may hold an object that is not listed.
     users::print_denied(&holders);
-    let mut linked = HashSet::new();
-    for entry in directory::entries().context(directory::PATH)? {
-        linked.insert(entry.context(directory::PATH)?.inode());
-    }
     let items = holders.held.into_iter().filter_map(|(inode, held)| {
         // What `stat(2)` says comes first: a file in a directory is no entry of ours, but has its name.
         let has_name = |metadata: &Metadata| metadata.nlink() > 0;

@@ -9,6 +9,7 @@ use crate::notation::duration;
 use crate::objects::columns::humanised;
 use crate::objects::filter::{Filter, Mismatch};
 use crate::sys::error::Error;
+use crate::sys::shm::attribute;
 use crate::sys::shm::directory;
 use crate::sys::shm::lease::Refusal;
 use crate::sys::shm::name::ShmName;
@@ -130,7 +131,7 @@ impl Remover<'_> {
             };
         }
         match self.args.dry_run {
-            true if !directory::may_unlink(metadata.uid()) => {
+            true if !could_be_removed(name, &metadata)? => {
                 return Err(Error::NotOwner(name.clone()));
             }
             true => {}
@@ -146,7 +147,7 @@ impl Remover<'_> {
         let mut summary = Summary::default();
         // The directory is read before anything is removed from it, so that no entry is skipped.
         let mut names = Vec::new();
-        for entry in directory::entries().context(directory::PATH)? {
+        for entry in directory::entries()? {
             let name = entry.context(directory::PATH)?.name;
             if self.filter.passes_name(&name) && (self.args.all || !name.is_semaphore()) {
                 names.push(name);
@@ -231,7 +232,7 @@ impl Remover<'_> {
             return Ok(Fate::Changed);
         }
         let done = match self.args.dry_run {
-            true if !directory::may_unlink(metadata.uid()) => return Ok(Fate::NotOurs),
+            true if !could_be_removed(name, metadata)? => return Ok(Fate::NotOurs),
             true => lease.still_holds(),
             false => lease.unlink()?,
         };
@@ -252,7 +253,7 @@ impl Remover<'_> {
                 return Ok(Fate::Changed);
             }
             match self.args.dry_run {
-                true if !directory::may_unlink(metadata.uid()) => return Ok(Fate::NotOurs),
+                true if !could_be_removed(name, &metadata)? => return Ok(Fate::NotOurs),
                 true => {}
                 false => Object::unlink(name)?,
             }
@@ -313,6 +314,12 @@ fn not_found(name: &ShmName) -> anyhow::Error {
         true => with_hint(&error, "--glob removes all objects that match a pattern"),
         false => error,
     }
+}
+
+/// Whether we are allowed to remove a name, for a dry run.
+fn could_be_removed(name: &ShmName, metadata: &Metadata) -> Result<bool, Error> {
+    attribute::check_removable(name)?;
+    Ok(directory::may_unlink(metadata.uid()))
 }
 
 /// An object that was removed by somebody else is not kept.

@@ -27,6 +27,25 @@ pub enum Error {
     /// `EPERM`: the directory is sticky, and the object another user's (`unlink(2)`).
     #[error("{0}: only its owner may remove it")]
     NotOwner(ShmName),
+    /// `EPERM`: a file attribute protects it, even from its owner.
+    #[error("{name}: {attribute}")]
+    Protected {
+        /// The object.
+        name: ShmName,
+        /// What it is, and how to end that.
+        attribute: &'static str,
+    },
+    /// The directory of the objects is the problem, whichever object was meant.
+    #[error("/dev/shm: {problem}")]
+    Directory {
+        /// What is wrong with it.
+        problem: &'static str,
+        /// What can be done about it.
+        hint: Option<&'static str>,
+    },
+    /// Any other failure of a system call on the directory.
+    #[error("/dev/shm: {}", words(*.0))]
+    DirectoryCall(Errno),
     /// It is not made smaller: who maps it would get a bus error (`mmap(2)`).
     #[error(
         "{0}: somebody uses it, and who maps what is cut off would get a bus error: left as it is"
@@ -109,6 +128,7 @@ impl Error {
     /// The next step that the user can take, if there is an obvious one.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            Error::Directory { hint, .. } => *hint,
             Error::Denied(_) => Some("shmtool ls shows its owner and mode"),
             // As little as containers get if nothing else is said, or less.
             Error::NoSpace {
@@ -131,10 +151,11 @@ impl Error {
 
     /// The same of an error of the standard library's, every one of which comes from a system call here.
     pub(super) fn io(name: &ShmName, action: &'static str, error: &io::Error) -> Error {
-        Error::os(
-            name,
-            action,
-            Errno::from_raw(error.raw_os_error().unwrap_or_default()),
-        )
+        Error::os(name, action, errno(error))
     }
+}
+
+/// The number of an error that a system call had.
+pub(super) fn errno(error: &io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or_default())
 }

@@ -6,6 +6,7 @@ mod common;
 mod exists;
 mod from;
 mod killed;
+mod planted;
 mod scoped;
 
 use common::*;

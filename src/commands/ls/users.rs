@@ -7,7 +7,6 @@ use crate::sys::process::proc::Holders;
 use crate::sys::shm::directory;
 use crate::sys::shm::lease::Refusal;
 use anyhow::Context;
-use std::os::unix::fs::MetadataExt;
 use std::thread;
 use std::time::Duration;
 
@@ -90,10 +89,7 @@ fn is_in_use(judge: &mut Judge, item: &Item) -> Option<bool> {
 ///
 /// `/proc` cannot be read.
 pub fn holders() -> anyhow::Result<Holders> {
-    let device = std::fs::metadata(directory::PATH)
-        .context(directory::PATH)?
-        .dev();
-    Holders::of(device).context("/proc")
+    Holders::of(directory::device()?).context("/proc")
 }
 
 /// Says how many processes could not be inspected, if any, and names the first three.

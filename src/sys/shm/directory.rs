@@ -1,7 +1,7 @@
 //! The directory that holds the objects, and the file system under it (`shm_overview(7)`, `tmpfs(5)`).
 
 use super::name::ShmName;
-use crate::sys::error::{Error, ExhaustedInodes, Result};
+use crate::sys::error::{Error, ExhaustedInodes, Result, errno};
 use crate::sys::io::status::{Status, status};
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
@@ -19,6 +19,44 @@ use std::os::unix::fs::{DirEntryExt, FileTypeExt, MetadataExt};
 
 /// Where Linux keeps shared memory objects.
 pub const PATH: &str = "/dev/shm";
+
+/// Why a call on something in the directory failed, if the directory itself is the reason.
+pub(in crate::sys) fn problem(errno: Errno) -> Option<Error> {
+    let (problem, hint) = match errno {
+        // An object that is missing says ENOENT too.
+        Errno::ENOENT if std::fs::exists(PATH).is_ok_and(|exists| !exists) => (
+            "no such directory",
+            "mkdir -p /dev/shm && mount -t tmpfs -o mode=1777 tmpfs /dev/shm",
+        ),
+        Errno::ENOTDIR => (
+            "not a directory",
+            "objects need a tmpfs that is mounted there",
+        ),
+        Errno::EACCES => (
+            "permission denied",
+            "its mode is usually 1777: 'ls -ld /dev/shm' shows it",
+        ),
+        _ => return None,
+    };
+    let hint = Some(hint);
+    Some(Error::Directory { problem, hint })
+}
+
+/// The device number of the file system that the objects are on.
+///
+/// # Errors
+///
+/// `/dev/shm` cannot be used.
+pub fn device() -> Result<u64> {
+    let metadata = std::fs::metadata(PATH).map_err(|error| unusable(&error))?;
+    Ok(metadata.dev())
+}
+
+/// The error of a call on the directory itself.
+fn unusable(error: &io::Error) -> Error {
+    let errno = errno(error);
+    problem(errno).unwrap_or(Error::DirectoryCall(errno))
+}
 
 /// How much the file system of the objects holds.
 #[derive(Debug, Clone, Copy)]
@@ -109,8 +147,9 @@ impl Entry {
 /// # Errors
 ///
 /// `/dev/shm` cannot be read.
-pub fn entries() -> io::Result<impl Iterator<Item = io::Result<Entry>>> {
-    Ok(std::fs::read_dir(PATH)?.filter_map(|entry| {
+pub fn entries() -> Result<impl Iterator<Item = io::Result<Entry>>> {
+    let entries = std::fs::read_dir(PATH).map_err(|error| unusable(&error))?;
+    Ok(entries.filter_map(|entry| {
         let look = || -> io::Result<_> {
             let entry = entry?;
             let name = ShmName::new(&entry.file_name()).ok();
@@ -131,9 +170,12 @@ pub fn stat(name: &ShmName) -> Result<Metadata> {
 }
 
 fn checked(name: &ShmName, metadata: io::Result<Metadata>) -> Result<Metadata> {
-    let metadata = metadata.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Error::NotFound(name.clone()),
-        _ => Error::io(name, "look at it", &error),
+    let metadata = metadata.map_err(|error| {
+        let errno = errno(&error);
+        problem(errno).unwrap_or_else(|| match errno {
+            Errno::ENOENT => Error::NotFound(name.clone()),
+            _ => Error::os(name, "look at it", errno),
+        })
     })?;
     check_type(name, &metadata)?;
     Ok(metadata)

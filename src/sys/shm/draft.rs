@@ -2,6 +2,7 @@
 //!
 //! That is why it is not `shm_open(O_CREAT | O_EXCL)`, which names an object that is empty still.
 
+use super::attribute;
 use super::directory;
 use super::lease::{Leases, Refusal};
 use super::name::ShmName;
@@ -12,16 +13,21 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, renameat};
 use nix::sys::mman::{shm_open, shm_unlink};
 use nix::sys::stat::Mode;
-use nix::unistd::linkat;
+use nix::unistd::{geteuid, linkat};
 use std::ffi::OsStr;
+use std::fs::Metadata;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// How long to wait for somebody else who replaces the same object: that is two calls.
-const PATIENCE: Duration = Duration::from_secs(2);
+///
+/// It is short, because what looks like that may be planted: a hard link to an object of ours that others may
+/// write to, for instance.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// A new object, without its name at first. If it never gets it, nothing is left of it.
 #[derive(Debug)]
@@ -46,7 +52,7 @@ impl Draft {
             }),
             // A file system without O_TMPFILE (open(2) names both).
             Err(Errno::EOPNOTSUPP | Errno::EISDIR) => Self::with_another_name(name),
-            Err(errno) => Err(no_room(name, "make it", errno)),
+            Err(errno) => Err(cannot_make(name, "make it", errno)),
         }
     }
 
@@ -63,7 +69,7 @@ impl Draft {
                     });
                 }
                 Err(Errno::EEXIST) => {}
-                Err(errno) => return Err(no_room(name, "make it", errno)),
+                Err(errno) => return Err(cannot_make(name, "make it", errno)),
             }
         }
     }
@@ -84,7 +90,7 @@ impl Draft {
         self.object.set_mode(mode)?;
         self.link(&name.path()).map_err(|errno| match errno {
             Errno::EEXIST => Error::Exists(name.clone()),
-            _ => no_room(name, "give it its name", errno),
+            _ => cannot_make(name, "give it its name", errno),
         })?;
         match self
             .other_name
@@ -111,47 +117,48 @@ impl Draft {
             Ok(_) | Err(Error::NotFound(_)) => {}
             Err(error) => return Err(error),
         }
+        // Looked at before the object has its other name: where no name may be removed, that would stay.
+        attribute::check_removable(&name)?;
         self.object.set_mode(mode)?;
-        // Of all signals only SIGKILL can end us between the two calls.
+        let deadline = Instant::now() + PATIENCE;
+        let mut beside = name_beside(&name);
+        while !self.replace_by(&beside)? {
+            beside = match clear_away(&beside, deadline) {
+                true => beside,
+                false => random_name(),
+            };
+        }
+        Ok(())
+    }
+
+    /// Gives the object another name and then, in one step, the name that it is to have. False: the other name is
+    /// taken.
+    fn replace_by(&mut self, beside: &ShmName) -> Result<bool> {
+        let name = self.object.name().clone();
+        // Only SIGKILL can end us between the two calls.
         let _signals =
             BlockedSignals::new().map_err(|errno| Error::os(&name, "replace it", errno))?;
         let from = match self.other_name.take() {
             Some(other) => other,
-            None => self.link_beside()?,
+            None => match self.link(&beside.path()) {
+                Ok(()) => beside.clone(),
+                Err(Errno::EEXIST) => return Ok(false),
+                Err(errno) => return Err(cannot_make(&name, "give it a name", errno)),
+            },
         };
-        let (old, new) = (from.path(), name.path());
-        renameat(AT_FDCWD, &old, AT_FDCWD, &new).map_err(|errno| {
-            self.other_name = Some(from);
-            match errno {
+        renameat(AT_FDCWD, &from.path(), AT_FDCWD, &name.path()).map_err(|errno| {
+            // It failed already; there is nothing better to do about a second failure.
+            let _ = shm_unlink(from.as_c_str());
+            match attribute::refusal(&name, "replace it", errno) {
                 // The directory is sticky, `rename(2)`.
-                Errno::EPERM | Errno::EACCES => Error::NotOwner(name),
-                _ => Error::os(&name, "replace it", errno),
+                Error::Os {
+                    errno: Errno::EPERM | Errno::EACCES,
+                    ..
+                } => Error::NotOwner(name),
+                error => error,
             }
-        })
-    }
-
-    /// Gives the object a name that can be renamed.
-    fn link_beside(&self) -> Result<ShmName> {
-        let name = self.object.name();
-        let deadline = Instant::now() + PATIENCE;
-        let mut beside = name_beside(name);
-        loop {
-            match self.link(&beside.path()) {
-                Ok(()) => return Ok(beside),
-                Err(Errno::EEXIST) => {}
-                Err(errno) => return Err(no_room(name, "give it a name", errno)),
-            }
-            let leases = Leases::new().map_err(|errno| Error::os(name, "replace it", errno))?;
-            match leases.ask(&beside) {
-                Ok(left_over) => drop(left_over.unlink()?),
-                // Others replace it too, and are soon done.
-                Err(Refusal::InUse | Refusal::Changed) if Instant::now() < deadline => {
-                    sleep(Duration::from_millis(1));
-                }
-                // What stays is planted there, or not ours to judge.
-                Err(_) => beside = random_name(),
-            }
-        }
+        })?;
+        Ok(true)
     }
 
     fn link(&self, path: &Path) -> nix::Result<()> {
@@ -171,6 +178,21 @@ impl Drop for Draft {
     }
 }
 
+/// The error of a call that was to make a file or to give it a name. On tmpfs a second name needs an inode too.
+fn cannot_make(name: &ShmName, action: &'static str, errno: Errno) -> Error {
+    let no_inodes = |inodes| Error::NoInodes {
+        name: name.clone(),
+        inodes,
+    };
+    match errno {
+        Errno::ENOSPC => directory::exhausted_inodes().map(no_inodes),
+        // The directory may not be written to, which is not its usual mode, but may be meant.
+        Errno::EACCES => None,
+        _ => directory::problem(errno),
+    }
+    .unwrap_or_else(|| attribute::refusal(name, action, errno))
+}
+
 /// Removes the name that a replacement which was killed left to the object, if it did.
 pub(in crate::sys) fn unlink_left_over(object: &Object) -> Result<()> {
     let beside = name_beside(object.name());
@@ -185,6 +207,29 @@ fn name_beside(name: &ShmName) -> ShmName {
     let mut hasher = DefaultHasher::new();
     name.as_bytes().hash(&mut hasher);
     hidden_name(hasher.finish())
+}
+
+/// Removes what a replacement of ours that was killed has left, and waits for one that is still running: that is
+/// two calls. False: there is something else, or it does not go.
+fn clear_away(beside: &ShmName, deadline: Instant) -> bool {
+    // Anybody may plant something there to make us wait. What is not a regular file of ours, with this one name, no
+    // replacement of ours has left. It is not opened either: whoever is at the other end of a FIFO would notice.
+    let is_ours =
+        |metadata: &Metadata| metadata.uid() == geteuid().as_raw() && metadata.nlink() == 1;
+    match directory::stat(beside) {
+        Err(Error::NotFound(_)) => return true,
+        Ok(metadata) if is_ours(&metadata) => {}
+        _ => return false,
+    }
+    match Leases::new().map(|leases| leases.ask(beside)) {
+        Ok(Ok(left_over)) => left_over.unlink().is_ok(),
+        // Others replace the object too, and are done soon.
+        Ok(Err(Refusal::InUse | Refusal::Changed)) if Instant::now() < deadline => {
+            sleep(Duration::from_millis(1));
+            true
+        }
+        _ => false,
+    }
 }
 
 /// Names an unnamed file, `linkat(2)`: by its descriptor where the kernel lets us (with privilege, or
@@ -202,21 +247,6 @@ fn link_unnamed(fd: BorrowedFd, path: &Path) -> nix::Result<()> {
             )
         }
         result => result,
-    }
-}
-
-/// A new file needs an inode, and on tmpfs so does a second name.
-fn no_room(name: &ShmName, action: &'static str, errno: Errno) -> Error {
-    let exhausted = match errno {
-        Errno::ENOSPC => directory::exhausted_inodes(),
-        _ => None,
-    };
-    match exhausted {
-        Some(inodes) => Error::NoInodes {
-            name: name.clone(),
-            inodes,
-        },
-        None => Error::os(name, action, errno),
     }
 }
 

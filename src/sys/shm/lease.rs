@@ -10,6 +10,7 @@
 //! So a lease is held for microseconds, with all signals blocked: a process that is suspended in between
 //! would suspend the others.
 
+use super::attribute;
 use super::directory;
 use super::name::ShmName;
 use super::object::offset;
@@ -184,7 +185,7 @@ impl Lease {
             Err(Errno::ENOENT) => Ok(false),
             result => result
                 .map(|()| true)
-                .map_err(|errno| Error::os(&self.name, "remove it", errno)),
+                .map_err(|errno| attribute::refusal(&self.name, "remove it", errno)),
         }
     }
 

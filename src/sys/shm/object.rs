@@ -1,5 +1,6 @@
 //! One shared memory object: `shm_open(3)`, `ftruncate(2)`, `fstat(2)`, `shm_unlink(3)`.
 
+use super::attribute;
 use super::directory::{self, Space};
 use super::name::ShmName;
 use crate::sys::error::{Error, Result};
@@ -62,7 +63,7 @@ impl Object {
                 Err(Errno::EINTR) => {}
                 Err(Errno::ENOENT) => return Err(Error::NotFound(name.clone())),
                 Err(Errno::EACCES) => return Err(Error::Denied(name.clone())),
-                Err(errno) => return Err(Error::os(name, "open it", errno)),
+                Err(errno) => return Err(attribute::refusal(name, "open it", errno)),
             }
         }
     }
@@ -282,13 +283,17 @@ impl Object {
     /// There is no such object, it is another user's, or something else has its name: that is left.
     pub fn unlink(name: &ShmName) -> Result<()> {
         let owner = Uid::from_raw(directory::stat(name)?.uid());
+        let is_ours = || [owner, Uid::from_raw(0)].contains(&geteuid());
         shm_unlink(name.as_c_str()).map_err(|errno| match errno {
             Errno::ENOENT => Error::NotFound(name.clone()),
-            // The directory is sticky, `unlink(2)`.
-            Errno::EACCES | Errno::EPERM if ![owner, Uid::from_raw(0)].contains(&geteuid()) => {
-                Error::NotOwner(name.clone())
-            }
-            _ => Error::os(name, "remove it", errno),
+            _ => match attribute::refusal(name, "remove it", errno) {
+                // The directory is sticky, `unlink(2)`.
+                Error::Os {
+                    errno: Errno::EACCES | Errno::EPERM,
+                    ..
+                } if !is_ours() => Error::NotOwner(name.clone()),
+                error => error,
+            },
         })
     }
 }
