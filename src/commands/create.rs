@@ -81,7 +81,7 @@ fn existing_or_draft(args: &CreateArgs, name: &ShmName) -> anyhow::Result<Option
             Err(error) => return Err(error.into()),
         }
         let draft = Draft::new(name)?;
-        fill::fill(draft.object(), args)?;
+        fill::fill(&draft, args)?;
         return Ok(Some(draft));
     }
 }

@@ -2,7 +2,13 @@
 //! programs on the other side.
 
 // Each test file uses its own part of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
+
+mod c;
+pub mod disk;
+pub mod fuse;
+
+pub use c::c_program;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -15,7 +21,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{OnceLock, mpsc};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -276,31 +282,6 @@ impl Drop for Peer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The C program `counterpart.c`, compiled; none where there is no compiler.
-pub fn c_program() -> Option<&'static Path> {
-    static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
-    PROGRAM
-        .get_or_init(|| {
-            let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/counterpart.c");
-            let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("counterpart");
-            // Other test programs do the same at the same time: each renames one of its own.
-            let own = program.with_extension(std::process::id().to_string());
-            let mut cc = Command::new("cc");
-            cc.args(["-O1", "-Wall", "-Werror", "-o"])
-                .arg(&own)
-                .args([source, "-lrt", "-pthread"]);
-            match cc.status() {
-                Err(_) => missing("cc").then_some(program),
-                Ok(status) => {
-                    assert!(status.success(), "{cc:?}");
-                    fs::rename(own, &program).unwrap();
-                    Some(program)
-                }
-            }
-        })
-        .as_deref()
 }
 
 /// A Python that has `multiprocessing.shared_memory`, running this script with these arguments.

@@ -6,6 +6,7 @@ mod common;
 mod exists;
 mod from;
 mod scoped;
+mod unmappable;
 
 use common::*;
 use nix::sys::resource::Resource;
