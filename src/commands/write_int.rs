@@ -118,7 +118,7 @@ fn open_or_make<F: FnOnce(&Mapping)>(
         let mut draft = Draft::new(name)?;
         let (object, size) = (draft.object(), place.end(count));
         object.truncate(size)?;
-        object.reserve(0, size)?;
+        draft.reserve(size)?;
         fill(&map_integers(object, place, count, Access::ReadWrite)?);
         match draft.publish(MODE) {
             Err(Error::Exists(_)) => {}

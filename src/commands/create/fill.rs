@@ -44,7 +44,7 @@ impl Filling<'_> {
         let object = self.draft.object();
         object.truncate(size)?;
         if !self.args.sparse {
-            object.reserve(0, size)?;
+            self.draft.reserve(size)?;
         }
         Ok(())
     }
