@@ -5,6 +5,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod c;
+pub mod cgroup;
 pub mod disk;
 pub mod fuse;
 

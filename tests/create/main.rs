@@ -5,6 +5,7 @@ mod common;
 
 mod exists;
 mod from;
+mod memory;
 mod missing_calls;
 mod scoped;
 mod unmappable;

@@ -1,5 +1,6 @@
 //! What a new object holds.
 
+use super::budget::Budget;
 use crate::cli::CreateArgs;
 use crate::commands::progress::Progress;
 use crate::commands::source::{self, Failure, Part, Reader, Sink};
@@ -11,13 +12,15 @@ use std::ffi::OsStr;
 use std::fs::File;
 
 /// Gives the object its size and its bytes, and reserves its memory.
-pub fn fill(draft: &Draft, args: &CreateArgs) -> anyhow::Result<()> {
+pub fn fill(draft: &Draft, args: &CreateArgs, budget: &mut Budget) -> anyhow::Result<()> {
     let mut filling = Filling {
         draft,
         args,
+        budget,
         label: String::new(),
         progress: None,
         position: 0,
+        reserved: 0,
         mapped: 0,
     };
     match &args.from {
@@ -30,11 +33,14 @@ pub fn fill(draft: &Draft, args: &CreateArgs) -> anyhow::Result<()> {
 struct Filling<'a> {
     draft: &'a Draft,
     args: &'a CreateArgs,
+    budget: &'a mut Budget,
     /// FILE, as messages name it.
     label: String,
     progress: Option<Progress>,
     /// Where the next byte goes.
     position: u64,
+    /// Up to here all memory is reserved.
+    reserved: u64,
     /// As many bytes as FILE had when it was mapped.
     mapped: u64,
 }
@@ -42,9 +48,13 @@ struct Filling<'a> {
 impl Filling<'_> {
     fn set_size(&mut self, size: u64) -> anyhow::Result<()> {
         let object = self.draft.object();
+        if !self.args.sparse {
+            self.budget.take(object, size)?;
+        }
         object.truncate(size)?;
         if !self.args.sparse {
             self.draft.reserve(size)?;
+            self.reserved = size;
         }
         Ok(())
     }
@@ -72,6 +82,14 @@ impl Filling<'_> {
             }
             Err(Failure::Output(error)) => Err(error),
         }
+    }
+
+    /// Takes memory for the next `length` bytes, unless they have some.
+    fn prepare(&mut self, length: usize) -> anyhow::Result<()> {
+        let end = self.position + length as u64;
+        self.check_fits(end)?;
+        let bytes = end.saturating_sub(self.position.max(self.reserved));
+        self.budget.take(self.draft.object(), bytes)
     }
 
     fn check_fits(&self, length: u64) -> anyhow::Result<()> {
@@ -115,7 +133,7 @@ impl Sink for Filling<'_> {
         length: usize,
         _: u64,
     ) -> anyhow::Result<usize> {
-        self.check_fits(self.position + length as u64)?;
+        self.prepare(length)?;
         mapping.populate(offset, length);
         let object = self.draft.object();
         let count = object.write_from(self.position, mapping, offset, length)?;
@@ -131,7 +149,7 @@ impl Sink for Filling<'_> {
     }
 
     fn put_buffer(&mut self, buffer: &Mapping, length: usize) -> anyhow::Result<()> {
-        self.check_fits(self.position + length as u64)?;
+        self.prepare(length)?;
         let mut done = 0;
         while done < length {
             let object = self.draft.object();

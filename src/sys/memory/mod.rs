@@ -5,4 +5,5 @@ mod atomic;
 pub mod futex;
 pub mod hole;
 pub mod int;
+pub mod limit;
 pub mod mapping;

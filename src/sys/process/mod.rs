@@ -2,6 +2,7 @@
 
 pub(crate) mod command;
 pub(crate) mod guard;
+pub(crate) mod oom;
 mod pow;
 pub(crate) mod proc;
 // For `main`, before anything else.

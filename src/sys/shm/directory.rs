@@ -3,6 +3,7 @@
 use super::name::ShmName;
 use crate::sys::error::{Error, Result};
 use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, faccessat, geteuid};
 use std::fs::{DirEntry, Metadata};
@@ -39,6 +40,14 @@ pub fn space() -> io::Result<Space> {
         used: size.saturating_sub(free),
         free,
     })
+}
+
+/// Whether the objects are in memory, `statfs(2)`: not if `/dev/shm` is a directory on a disk. False if the kernel does
+/// not say.
+pub fn is_in_memory() -> bool {
+    // RAMFS_MAGIC of <linux/magic.h>, which nix lacks.
+    const RAMFS_MAGIC: FsType = FsType(0x8584_58f6_u32 as _);
+    statfs(PATH).is_ok_and(|stat| [TMPFS_MAGIC, RAMFS_MAGIC].contains(&stat.filesystem_type()))
 }
 
 /// An object as its directory entry shows it.
