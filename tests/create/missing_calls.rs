@@ -16,11 +16,14 @@ fn mount_ramfs() -> bool {
     mounted.is_ok()
 }
 
-/// Puts an empty directory in the place of `/proc`, for everybody in this mount namespace.
-fn hide_proc() {
+/// Puts an empty directory in the place of `/proc`, for everybody in this mount namespace; false if that cannot be done.
+fn hide_proc() -> bool {
     let tmpfs = Some("tmpfs");
-    mount(tmpfs, "/proc", tmpfs, MsFlags::empty(), None::<&str>).unwrap();
-    assert!(!fs::exists("/proc/self").unwrap());
+    let is_hidden = mount(tmpfs, "/proc", tmpfs, MsFlags::empty(), None::<&str>).is_ok();
+    if !is_hidden {
+        skipped("no right to mount");
+    }
+    is_hidden
 }
 
 fn there() -> Vec<String> {
@@ -172,7 +175,9 @@ fn all_is_done_without_proc() {
         "missing_calls::all_is_done_without_proc",
         "size=16m",
         || {
-            hide_proc();
+            if !hide_proc() {
+                return;
+            }
             let done = |as_user: fn(&mut std::process::Command) -> &mut std::process::Command| {
                 let verb = |args: &[&str]| run(as_user(&mut shmtool(args)));
                 verb(&["create", "-s", "4M", "a"]).prints("");
