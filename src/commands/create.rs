@@ -11,10 +11,12 @@ use crate::sys::shm::lease::{Leases, Refusal};
 use crate::sys::shm::name::ShmName;
 use crate::sys::shm::object::Object;
 use anyhow::anyhow;
+use budget::Budget;
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
+mod budget;
 mod fill;
 mod scoped;
 
@@ -36,8 +38,9 @@ pub fn run(args: &CreateArgs, report: &mut Report) -> anyhow::Result<()> {
         scoped::run(args, report);
         return Ok(());
     }
+    let mut budget = Budget::new();
     for name in &args.names {
-        report.note(make(args, name));
+        report.note(make(args, name, &mut budget));
     }
     Ok(())
 }
@@ -47,10 +50,10 @@ fn is_read_once(from: &OsStr) -> bool {
     from == "-" || fs::metadata(from).is_ok_and(|metadata| metadata.file_type().is_fifo())
 }
 
-fn make(args: &CreateArgs, name: &ShmName) -> anyhow::Result<()> {
+fn make(args: &CreateArgs, name: &ShmName, budget: &mut Budget) -> anyhow::Result<()> {
     // Each turn means that somebody else made the object meanwhile.
     loop {
-        match existing_or_draft(args, name)? {
+        match existing_or_draft(args, name, budget)? {
             None => return Ok(()),
             Some(mut draft) => {
                 if name_it(args, &mut draft)? {
@@ -62,7 +65,11 @@ fn make(args: &CreateArgs, name: &ShmName) -> anyhow::Result<()> {
 }
 
 /// A new object, whole but without its name; or none, where one exists already and was dealt with.
-fn existing_or_draft(args: &CreateArgs, name: &ShmName) -> anyhow::Result<Option<Draft>> {
+fn existing_or_draft(
+    args: &CreateArgs,
+    name: &ShmName,
+    budget: &mut Budget,
+) -> anyhow::Result<Option<Draft>> {
     // Each turn means that somebody else removed the object meanwhile.
     loop {
         // Asked first, so that a name that is taken is not reported as a lack of memory, and not after all
@@ -72,16 +79,16 @@ fn existing_or_draft(args: &CreateArgs, name: &ShmName) -> anyhow::Result<Option
             Ok(metadata) if args.exist_ok => {
                 return check_size(args, name, metadata.len()).map(|()| None);
             }
-            Ok(_) if args.resize => match resize(args, name) {
-                Err(Error::NotFound(_)) => continue,
-                result => return Ok(result.map(|()| None)?),
+            Ok(_) if args.resize => match resize(args, name, budget) {
+                Err(error) if matches!(error.downcast_ref(), Some(Error::NotFound(_))) => continue,
+                result => return result.map(|()| None),
             },
             Ok(_) => return Err(Error::Exists(name.clone()).into()),
             Err(Error::NotFound(_)) => {}
             Err(error) => return Err(error.into()),
         }
         let draft = Draft::new(name)?;
-        fill::fill(draft.object(), args)?;
+        fill::fill(&draft, args, budget)?;
         return Ok(Some(draft));
     }
 }
@@ -108,18 +115,23 @@ fn check_size(args: &CreateArgs, name: &ShmName, size: u64) -> anyhow::Result<()
 }
 
 /// Gives an object that exists its new size.
-fn resize(args: &CreateArgs, name: &ShmName) -> Result<(), Error> {
+fn resize(args: &CreateArgs, name: &ShmName, budget: &mut Budget) -> anyhow::Result<()> {
     let object = Object::open(name, Access::ReadWrite)?;
-    let (old, new) = (object.metadata()?.len(), args.size.unwrap_or(0));
+    let metadata = object.metadata()?;
+    let (old, new) = (metadata.len(), args.size.unwrap_or(0));
     if new < old {
         drop(object);
-        return shrink(name, new);
+        return Ok(shrink(name, new)?);
     }
     match args.sparse {
-        true if new > old => object.truncate(new),
-        true => Ok(()),
-        false => object.grow(new),
+        true if new > old => object.truncate(new)?,
+        true => {}
+        false => {
+            budget.take(&object, new.saturating_sub(metadata.blocks() * 512))?;
+            object.grow(new)?;
+        }
     }
+    Ok(())
 }
 
 /// Makes an object smaller that nobody uses: who maps what is beyond its new end would get a bus error.

@@ -12,10 +12,8 @@ use crate::sys::shm::name::ShmName;
 use crate::sys::shm::object::Object;
 use anyhow::{Context, anyhow};
 use nix::errno::Errno;
-use std::fs::File;
 use std::io::{self, Write};
 use std::num::NonZero;
-use std::os::unix::fs::FileExt;
 
 pub mod cat;
 mod color;
@@ -25,6 +23,7 @@ mod in_use;
 pub mod ls;
 mod progress;
 pub mod read_int;
+mod source;
 pub mod unlink;
 pub mod write_int;
 
@@ -81,11 +80,6 @@ fn write_name(out: &mut impl Write, name: &[u8], nul: bool, on_terminal: bool) -
         false => out.write_all(name)?,
     }
     out.write_all(if nul { b"\0" } else { b"\n" })
-}
-
-/// Whether there really is a last byte where a file's size says so: some file systems make sizes up.
-fn has_size(file: &File, size: u64) -> bool {
-    size > 0 && file.read_at(&mut [0], size - 1).is_ok_and(|read| read == 1)
 }
 
 /// The words that one or more integers of a [`Place`] lie in, mapped.

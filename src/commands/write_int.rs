@@ -122,7 +122,7 @@ fn open_or_make<F: FnOnce(&Mapping) -> Result<(), Lost>>(
         let mut draft = Draft::new(name)?;
         let (object, size) = (draft.object(), place.end(count));
         object.truncate(size)?;
-        object.reserve(0, size)?;
+        draft.reserve(size)?;
         fill(&map_integers(object, place, count, Access::ReadWrite)?)
             .map_err(|Lost| object.lost(size))?;
         match draft.publish(MODE) {

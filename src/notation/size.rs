@@ -1,4 +1,7 @@
-//! SIZE: a number of bytes as people write it.
+//! SIZE: a number of bytes as people write it, and as messages show it.
+
+use humansize::{BINARY, FormatSizeOptions, SizeFormatter};
+use std::fmt::Display;
 
 /// The largest SIZE, in bytes: no file offset is larger (`off_t`, `lseek(2)`).
 pub const MAX: u64 = i64::MAX as u64;
@@ -64,10 +67,30 @@ fn unit(suffix: &str) -> Option<u64> {
     }
 }
 
+/// Shows a number of bytes in powers of 1024, with at most one decimal: `64MiB`, `1.5KiB`.
+pub fn humanized_size(bytes: u64) -> impl Display {
+    let options = FormatSizeOptions::from(BINARY).decimal_places(1);
+    SizeFormatter::new(bytes, options.space_after_value(false))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn sizes_are_shown_with_at_most_one_decimal() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (4096, "4KiB"),
+            (1536, "1.5KiB"),
+            ((6 << 20) - (5 << 17), "5.4MiB"),
+            (1 << 40, "1TiB"),
+        ] {
+            assert_eq!(humanized_size(bytes).to_string(), text);
+        }
+    }
 
     #[test]
     fn bytes_hexadecimal_and_units() {

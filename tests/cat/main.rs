@@ -6,6 +6,7 @@ mod common;
 mod changing;
 mod parts;
 mod pipe;
+mod unmappable;
 
 use common::*;
 use nix::sys::resource::Resource;

@@ -2,7 +2,14 @@
 //! programs on the other side.
 
 // Each test file uses its own part of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
+
+mod c;
+pub mod cgroup;
+pub mod disk;
+pub mod fuse;
+
+pub use c::{c_program, signal_counter};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -15,7 +22,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{OnceLock, mpsc};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -281,34 +288,6 @@ impl Drop for Peer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// The C program `counterpart.c`, compiled; none where there is no compiler.
-pub fn c_program() -> Option<&'static Path> {
-    static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
-    PROGRAM.get_or_init(|| compiled("counterpart")).as_deref()
-}
-
-/// A C program of this directory, compiled; none where there is no compiler.
-pub fn compiled(name: &str) -> Option<PathBuf> {
-    let source = format!("{}/tests/common/{name}.c", env!("CARGO_MANIFEST_DIR"));
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    // Other tests do the same at the same time: each renames a file of its own.
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let own = program.with_extension(format!("{}-{count}", std::process::id()));
-    let mut cc = Command::new("cc");
-    cc.args(["-O1", "-Wall", "-Werror", "-o"])
-        .arg(&own)
-        .args([&source, "-lrt", "-pthread"]);
-    match cc.status() {
-        Err(_) => missing("cc").then_some(program),
-        Ok(status) => {
-            assert!(status.success(), "{cc:?}");
-            fs::rename(own, &program).unwrap();
-            Some(program)
-        }
     }
 }
 

@@ -6,8 +6,11 @@ mod common;
 mod exists;
 mod from;
 mod killed;
+mod memory;
+mod missing_calls;
 mod planted;
 mod scoped;
+mod unmappable;
 
 use common::*;
 use nix::sys::resource::Resource;
@@ -321,7 +324,8 @@ fn an_object_is_made_where_the_kernel_has_no_unnamed_files() {
 fn an_object_is_named_through_proc_where_its_descriptor_is_not_enough() {
     let name = Name::new();
     let Some(mut create) = strace(
-        &["-e", "inject=linkat:error=ENOENT:when=1"],
+        // The third call gives the name; the two before it only find out whether that can work.
+        &["-e", "inject=linkat:error=ENOENT:when=1+2"],
         ["create", "-s", "8K"],
     ) else {
         return;

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod missing_calls;
 mod together;
 mod update;
 mod wake;

@@ -1,169 +1,111 @@
 //! What a new object holds.
 
-use super::super::has_size;
+use super::budget::Budget;
 use crate::cli::CreateArgs;
 use crate::commands::progress::Progress;
+use crate::commands::source::{self, Failure, Part, Reader, Sink};
 use crate::sys::escape;
-use crate::sys::io::stream;
-use crate::sys::memory::access::Access;
-use crate::sys::memory::hole;
 use crate::sys::memory::mapping::Mapping;
-use crate::sys::shm::object::Object;
+use crate::sys::shm::draft::Draft;
 use anyhow::{Context, anyhow};
-use nix::errno::Errno;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{Seek, SeekFrom};
-use std::num::NonZero;
-use std::os::fd::AsFd;
 
-/// The bytes that are copied at once.
-const STEP: NonZero<usize> = NonZero::new(1 << 20).unwrap();
-
-/// Gives the object its size and its bytes, and sets its memory aside.
-pub fn fill(object: &Object, args: &CreateArgs) -> anyhow::Result<()> {
+/// Gives the object its size and its bytes, and reserves its memory.
+pub fn fill(draft: &Draft, args: &CreateArgs, budget: &mut Budget) -> anyhow::Result<()> {
+    let mut filling = Filling {
+        draft,
+        args,
+        budget,
+        label: String::new(),
+        progress: None,
+        position: 0,
+        reserved: 0,
+        mapped: 0,
+    };
     match &args.from {
-        None => set_size(object, args.size.unwrap_or(0), args.sparse),
-        Some(from) => Source::open(from)?.copy(object, args),
+        None => filling.set_size(args.size.unwrap_or(0)),
+        Some(from) => filling.copy_from(from),
     }
 }
 
-fn set_size(object: &Object, size: u64, sparse: bool) -> anyhow::Result<()> {
-    object.truncate(size)?;
-    if !sparse {
-        object.reserve(0, size)?;
-    }
-    Ok(())
-}
-
-/// FILE.
-struct Source {
+/// An object that is being filled, and how far it is.
+struct Filling<'a> {
+    draft: &'a Draft,
+    args: &'a CreateArgs,
+    budget: &'a mut Budget,
+    /// FILE, as messages name it.
     label: String,
-    file: File,
+    progress: Option<Progress>,
+    /// Where the next byte goes.
+    position: u64,
+    /// Up to here all memory is reserved.
+    reserved: u64,
+    /// As many bytes as FILE had when it was mapped.
+    mapped: u64,
 }
 
-impl Source {
-    fn open(from: &OsStr) -> anyhow::Result<Source> {
-        let label = escape::operand(from);
-        let file = match from == "-" {
-            // A duplicate shares its offset: what is copied counts as read for whoever reads on after us.
-            true => stream::stdin()
-                .map_err(std::io::Error::from)
-                .and_then(|stdin| stdin.try_clone_to_owned())
-                .map(File::from),
-            false => File::open(from),
-        };
-        let file = file.with_context(|| label.clone())?;
-        Ok(Source { label, file })
-    }
-
-    fn copy(mut self, object: &Object, args: &CreateArgs) -> anyhow::Result<()> {
-        let metadata = self.file.metadata().with_context(|| self.label.clone())?;
-        if metadata.is_dir() {
-            return Err(anyhow::Error::from(Errno::EISDIR).context(self.label));
+impl Filling<'_> {
+    fn set_size(&mut self, size: u64) -> anyhow::Result<()> {
+        let object = self.draft.object();
+        if !self.args.sparse {
+            self.budget.take(object, size)?;
         }
-        let size = metadata.len();
-        let start = match metadata.is_file() && has_size(&self.file, size) {
-            true => self
-                .file
-                .stream_position()
-                .with_context(|| self.label.clone())?,
-            false => size,
-        };
-        let known = size.saturating_sub(start);
-        let progress = match args.progress {
-            true => Progress::show(&self.label, (known > 0).then_some(known), false),
-            false => None,
-        };
-        match usize::try_from(known).ok().and_then(NonZero::new) {
-            Some(_) => self.copy_mapped(object, args, start, size, progress.as_ref()),
-            None => self.copy_streamed(object, args, progress.as_ref()),
+        object.truncate(size)?;
+        if !self.args.sparse {
+            self.draft.reserve(size)?;
+            self.reserved = size;
         }
-    }
-
-    /// Copies a regular file out of its mapping.
-    fn copy_mapped(
-        &mut self,
-        object: &Object,
-        args: &CreateArgs,
-        start: u64,
-        end: u64,
-        progress: Option<&Progress>,
-    ) -> anyhow::Result<()> {
-        let length = end - start;
-        self.check_fits(length, args.size)?;
-        set_size(object, args.size.unwrap_or(length), args.sparse)?;
-        let (mut position, mut data_end) = (start, start);
-        while position < end {
-            if position == data_end {
-                // The object holds zeros already.
-                position = hole::end(&self.file, position).min(end);
-                data_end = hole::next(&self.file, position).clamp(position, end);
-                continue;
-            }
-            // A piece at a time: what is mapped is counted as this process's memory.
-            let step = (data_end - position).min(STEP.get() as u64);
-            let length = NonZero::new(step as usize).expect("position is before the end of data");
-            let mapping = Mapping::shared_file(&self.file, position, length, Access::Read)
-                .with_context(|| self.label.clone())?;
-            mapping.populate(0, length.get());
-            if !write_all(object, position - start, &mapping, length.get())? {
-                return Err(self.changed());
-            }
-            position += step;
-            if let Some(progress) = progress {
-                progress.advance(length.get());
-            }
-        }
-        match self
-            .file
-            .metadata()
-            .with_context(|| self.label.clone())?
-            .len()
-            == end
-        {
-            true => {}
-            false => return Err(self.changed()),
-        }
-        self.file
-            .seek(SeekFrom::Start(end))
-            .with_context(|| self.label.clone())?;
         Ok(())
     }
 
-    /// Copies what has no size, or a wrong one, as it comes.
-    fn copy_streamed(
-        &self,
-        object: &Object,
-        args: &CreateArgs,
-        progress: Option<&Progress>,
-    ) -> anyhow::Result<()> {
-        let mut buffer =
-            Mapping::private_anonymous(STEP).context("cannot get memory for a buffer")?;
-        let mut length = 0;
-        loop {
-            let count = stream::read_into(self.file.as_fd(), &mut buffer, STEP.get())
-                .with_context(|| self.label.clone())?;
-            if count == 0 {
-                break;
-            }
-            self.check_fits(length + count as u64, args.size)?;
-            write_all(object, length, &buffer, count)?;
-            length += count as u64;
-            if let Some(progress) = progress {
-                progress.advance(count);
-            }
+    fn copy_from(&mut self, from: &OsStr) -> anyhow::Result<()> {
+        self.label = escape::operand(from);
+        let file = match from == "-" {
+            true => source::stdin(),
+            false => File::open(from),
+        };
+        let mut file = file.with_context(|| self.label.clone())?;
+        if self.args.progress {
+            let total = Part::ALL.length_in(&mut file);
+            self.progress = Progress::show(&self.label, total, false);
         }
-        set_size(object, args.size.unwrap_or(length), args.sparse)
+        if let Some(size) = self.args.size {
+            self.set_size(size)?;
+        }
+        let mut reader = Reader::new().context("cannot get memory for a buffer")?;
+        match reader.copy(&mut file, Part::ALL, self) {
+            Ok(()) if self.position < self.mapped => Err(self.changed()),
+            Ok(()) => Ok(()),
+            Err(Failure::Input(error)) => {
+                Err(anyhow::Error::from(error).context(self.label.clone()))
+            }
+            Err(Failure::Output(error)) => Err(error),
+        }
     }
 
-    fn check_fits(&self, length: u64, size: Option<u64>) -> anyhow::Result<()> {
+    /// Takes memory for the next `length` bytes, unless they have some.
+    fn prepare(&mut self, length: usize) -> anyhow::Result<()> {
+        let end = self.position + length as u64;
+        self.check_fits(end)?;
+        let bytes = end.saturating_sub(self.position.max(self.reserved));
+        self.budget.take(self.draft.object(), bytes)
+    }
+
+    fn check_fits(&self, length: u64) -> anyhow::Result<()> {
         let label = &self.label;
-        match size {
+        match self.args.size {
             Some(size) if length > size => Err(anyhow!(
                 "{label}: it has more than the {size} bytes that were asked for"
             )),
             _ => Ok(()),
+        }
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.position += count as u64;
+        if let Some(progress) = &self.progress {
+            progress.advance(count);
         }
     }
 
@@ -172,14 +114,58 @@ impl Source {
     }
 }
 
-/// Whether the bytes were all there.
-fn write_all(object: &Object, at: u64, mapping: &Mapping, length: usize) -> anyhow::Result<bool> {
-    let mut done = 0;
-    while done < length {
-        match object.write_from(at + done as u64, mapping, done, length - done)? {
-            Some(count) => done += count,
-            None => return Ok(false),
+impl Sink for Filling<'_> {
+    type Error = anyhow::Error;
+
+    fn start(&mut self, length: u64) -> anyhow::Result<()> {
+        self.check_fits(length)?;
+        self.mapped = length;
+        match self.args.size {
+            None => self.set_size(length),
+            Some(_) => Ok(()),
         }
     }
-    Ok(true)
+
+    fn put_mapped(
+        &mut self,
+        mapping: &Mapping,
+        offset: usize,
+        length: usize,
+        _: u64,
+    ) -> anyhow::Result<usize> {
+        self.prepare(length)?;
+        mapping.populate(offset, length);
+        let object = self.draft.object();
+        let count = object.write_from(self.position, mapping, offset, length)?;
+        let count = count.unwrap_or(0);
+        self.advance(count);
+        Ok(count)
+    }
+
+    /// The object holds zeros already.
+    fn put_zeros(&mut self, length: u64) -> anyhow::Result<u64> {
+        self.position += length;
+        Ok(length)
+    }
+
+    fn put_buffer(&mut self, buffer: &Mapping, length: usize) -> anyhow::Result<()> {
+        self.prepare(length)?;
+        let mut done = 0;
+        while done < length {
+            let object = self.draft.object();
+            let count = object.write_from(self.position, buffer, done, length - done)?;
+            // A buffer of our own is always there.
+            let count = count.context("cannot read the buffer")?;
+            done += count;
+            self.advance(count);
+        }
+        Ok(())
+    }
+
+    fn check_size(&mut self, end: u64, size: u64) -> anyhow::Result<()> {
+        match size == end {
+            true => Ok(()),
+            false => Err(self.changed()),
+        }
+    }
 }

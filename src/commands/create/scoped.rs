@@ -1,5 +1,6 @@
 //! `create NAME... -- COMMAND`: objects that live as long as a command.
 
+use super::budget::Budget;
 use super::{existing_or_draft, name_it};
 use crate::cli::CreateArgs;
 use crate::exit::{Report, print_error, with_hint};
@@ -39,9 +40,14 @@ fn scope(args: &CreateArgs) -> anyhow::Result<(Ending, Vec<anyhow::Error>)> {
     // The objects are whole, but have no names yet. The guard is there before the first name is given, so that
     // from then on nothing that kills this process leaves an object behind.
     let mut scope = Scope::default();
+    let mut budget = Budget::new();
     for name in &args.names {
-        scope.prepare(args, name).map_err(hint_at_replace)?;
+        scope
+            .prepare(args, name, &mut budget)
+            .map_err(hint_at_replace)?;
     }
+    // Before anything is forked that inherits what the budget has changed.
+    budget.finish()?;
     let command = Command::prepare(&words).context("cannot make a process for the command")?;
     let made: Vec<&Object> = scope.drafts.iter().map(Draft::object).collect();
     let guard = match Guard::start(&made, command.pidfd()) {
@@ -83,8 +89,13 @@ struct Scope {
 }
 
 impl Scope {
-    fn prepare(&mut self, args: &CreateArgs, name: &ShmName) -> anyhow::Result<()> {
-        match existing_or_draft(args, name)? {
+    fn prepare(
+        &mut self,
+        args: &CreateArgs,
+        name: &ShmName,
+        budget: &mut Budget,
+    ) -> anyhow::Result<()> {
+        match existing_or_draft(args, name, budget)? {
             Some(draft) => self.drafts.push(draft),
             None => self.existing.push(Object::open(name, Access::Read)?),
         }

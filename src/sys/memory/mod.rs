@@ -6,4 +6,5 @@ pub mod bus_error;
 pub mod futex;
 pub mod hole;
 pub mod int;
+pub mod limit;
 pub mod mapping;

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
 use nix::libc;
 use nix::sys::stat::Mode;
+use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, faccessat, geteuid};
 use std::collections::HashSet;
@@ -114,6 +115,14 @@ pub fn exhausted_inodes() -> Option<ExhaustedInodes> {
         total: stat.files(),
         semaphores: semaphores as u64,
     })
+}
+
+/// Whether the objects are in memory, `statfs(2)`: not if `/dev/shm` is a directory on a disk. False if the kernel does
+/// not say.
+pub fn is_in_memory() -> bool {
+    // RAMFS_MAGIC of <linux/magic.h>, which nix lacks.
+    const RAMFS_MAGIC: FsType = FsType(0x8584_58f6_u32 as _);
+    statfs(PATH).is_ok_and(|stat| [TMPFS_MAGIC, RAMFS_MAGIC].contains(&stat.filesystem_type()))
 }
 
 /// An object as its directory entry shows it.

@@ -46,6 +46,8 @@ impl Draft {
     pub fn new(name: &ShmName) -> Result<Draft> {
         let unnamed = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
         match open(directory::PATH, unnamed, Mode::S_IRUSR | Mode::S_IWUSR) {
+            // It could never get a name.
+            Ok(fd) if !can_be_linked(fd.as_fd()) => Self::with_another_name(name),
             Ok(fd) => Ok(Draft {
                 object: Object::new(name, fd),
                 other_name: None,
@@ -77,6 +79,15 @@ impl Draft {
     /// What is to be made whole.
     pub fn object(&self) -> &Object {
         &self.object
+    }
+
+    /// Allocates the memory of the first `size` bytes, as many as the object has, before anything is stored in it.
+    ///
+    /// # Errors
+    ///
+    /// `/dev/shm` is full, or this process may not have a file that large (`RLIMIT_FSIZE`).
+    pub fn reserve(&self, size: u64) -> Result<()> {
+        self.object.reserve_unshared(size)
     }
 
     /// Sets the permissions and gives the object its name.
@@ -248,6 +259,12 @@ fn link_unnamed(fd: BorrowedFd, path: &Path) -> nix::Result<()> {
         }
         result => result,
     }
+}
+
+/// Whether an unnamed file can be named: not where there is no `/proc`, before Linux 6.10 and without privilege.
+fn can_be_linked(fd: BorrowedFd) -> bool {
+    // The new name exists, so that the call never succeeds; but it says ENOENT if it does not find the file.
+    link_unnamed(fd, Path::new("/")) != Err(Errno::ENOENT)
 }
 
 fn random_name() -> ShmName {

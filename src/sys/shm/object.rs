@@ -9,13 +9,14 @@ use crate::sys::memory::hole;
 use crate::sys::memory::int::{Int, IntType};
 use crate::sys::memory::mapping::Mapping;
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, OFlag, fallocate};
+use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, fallocate, fcntl};
 use nix::sys::mman::{shm_open, shm_unlink};
 use nix::sys::stat::{Mode, fchmod, futimens};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Uid, ftruncate, geteuid};
 use std::fs::{File, Metadata};
 use std::io::ErrorKind;
+use std::num::NonZero;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::thread::sleep;
@@ -88,11 +89,33 @@ impl Object {
     /// Allocates the memory of `length` bytes from `start`, `fallocate(2)`, so that no store into them
     /// can fail. The size stays: an object that somebody else truncates meanwhile is not grown again.
     ///
+    /// Where the system cannot do that, nothing is allocated: zeros that were written instead could overwrite what
+    /// another process stores. A store for which there is no memory is then a bus error.
+    ///
     /// # Errors
     ///
     /// `/dev/shm` is full.
     pub fn reserve(&self, start: u64, length: u64) -> Result<()> {
         self.allocate(FallocateFlags::FALLOC_FL_KEEP_SIZE, start, length)
+            .map(drop)
+    }
+
+    /// Allocates the memory of the first `size` bytes, as many as the object has, while nobody else can use it and
+    /// nothing is stored in it: by writing zeros where the system cannot do otherwise, as `posix_fallocate(3)` does.
+    ///
+    /// # Errors
+    ///
+    /// `/dev/shm` is full, or this process may not have a file that large (`RLIMIT_FSIZE`).
+    pub(in crate::sys) fn reserve_unshared(&self, size: u64) -> Result<()> {
+        // gVisor has no FALLOC_FL_KEEP_SIZE; ramfs and NFS have no fallocate(2).
+        let flags = [FallocateFlags::FALLOC_FL_KEEP_SIZE, FallocateFlags::empty()];
+        for flags in flags {
+            if self.allocate(flags, 0, size)? {
+                return Ok(());
+            }
+        }
+        self.truncate(0)?;
+        self.append_zeros(size)
     }
 
     /// Makes the object at least `size` bytes, their memory allocated, `fallocate(2)`. It never gets
@@ -102,15 +125,55 @@ impl Object {
     ///
     /// `/dev/shm` is full.
     pub fn grow(&self, size: u64) -> Result<()> {
-        self.allocate(FallocateFlags::empty(), 0, size)
-    }
-
-    fn allocate(&self, flags: FallocateFlags, start: u64, length: u64) -> Result<()> {
-        if length == 0 {
+        if self.allocate(FallocateFlags::empty(), 0, size)? {
             return Ok(());
         }
-        retry(|| fallocate(&self.file, flags, offset(start)?, offset(length)?))
-            .map_err(|errno| self.no_memory(length, errno))
+        self.set_append(true)?;
+        let grown = self.append_zeros(size);
+        self.set_append(false).and(grown)
+    }
+
+    /// False: the system does not have this way to allocate memory, or a sandbox does not let us use it.
+    fn allocate(&self, flags: FallocateFlags, start: u64, length: u64) -> Result<bool> {
+        if length == 0 {
+            return Ok(true);
+        }
+        match retry(|| fallocate(&self.file, flags, offset(start)?, offset(length)?)) {
+            Ok(()) => Ok(true),
+            Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EPERM) => Ok(false),
+            Err(errno) => Err(self.no_memory(length, errno)),
+        }
+    }
+
+    /// Makes the object at least `size` bytes by appending zeros, which overwrite nothing, whoever else grows the object
+    /// or stores into it.
+    fn append_zeros(&self, size: u64) -> Result<()> {
+        const ZEROS: NonZero<usize> = NonZero::new(128 << 10).unwrap();
+        let zeros = Mapping::private_anonymous(ZEROS)
+            .map_err(|errno| Error::os(&self.name, "reserve its memory", errno))?;
+        loop {
+            let end = self.metadata()?.len();
+            if end >= size {
+                return Ok(());
+            }
+            let length = (size - end).min(zeros.len() as u64) as usize;
+            match zeros.write_to(&self.file, end, 0, length) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(self.no_memory(size, errno)),
+            }
+        }
+    }
+
+    /// Whether what is written goes to the end of the object, wherever that is by then: `O_APPEND` of `open(2)`.
+    fn set_append(&self, append: bool) -> Result<()> {
+        let flags = fcntl(&self.file, FcntlArg::F_GETFL).and_then(|flags| {
+            let mut flags = OFlag::from_bits_retain(flags);
+            flags.set(OFlag::O_APPEND, append);
+            fcntl(&self.file, FcntlArg::F_SETFL(flags))
+        });
+        flags
+            .map(drop)
+            .map_err(|errno| Error::os(&self.name, "grow it", errno))
     }
 
     fn no_memory(&self, asked: u64, errno: Errno) -> Error {

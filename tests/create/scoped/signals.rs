@@ -16,7 +16,7 @@ struct Counter(Peer);
 
 impl Counter {
     fn start() -> Option<Counter> {
-        let program = compiled("signals")?;
+        let program = signal_counter()?;
         let mut command = create(&["-s", "4", "j", "--", program.to_str().unwrap()]);
         let mut peer = Peer::start(command.process_group(0));
         assert_eq!(peer.line(), "ready");

@@ -1,0 +1,107 @@
+//! Looks at how much memory is left before `create` takes some.
+
+use crate::notation::size::humanized_size;
+use crate::sys::escape;
+use crate::sys::memory::limit::{self, Limit, Room};
+use crate::sys::process::oom::FirstVictim;
+use crate::sys::shm::directory::{self, Space};
+use crate::sys::shm::object::Object;
+use anyhow::{Context, anyhow};
+use std::os::unix::fs::MetadataExt;
+
+/// The memory that is taken without a look, by all objects of one run together. A look reads half a dozen files,
+/// which takes as long as it takes to reserve about a megabyte. A container that has less than this left is at its end
+/// anyway.
+const UNCHECKED: u64 = 1 << 20;
+
+/// The memory that is taken at most until the next look, for other processes take some too.
+const UNTIL_NEXT_LOOK: u64 = 64 << 20;
+
+/// What one run may still take before it has to look again.
+#[derive(Debug)]
+pub struct Budget {
+    left: u64,
+    victim: Option<FirstVictim>,
+}
+
+impl Budget {
+    pub fn new() -> Budget {
+        Budget {
+            left: UNCHECKED,
+            victim: None,
+        }
+    }
+
+    /// Takes `bytes` for an object, after a look if they are many. From the first look on this process is what the OOM killer kills first, for the look can be wrong.
+    ///
+    /// # Errors
+    ///
+    /// The machine or our cgroup has less memory left.
+    pub fn take(&mut self, object: &Object, bytes: u64) -> anyhow::Result<()> {
+        if let Some(left) = self.left.checked_sub(bytes) {
+            self.left = left;
+            return Ok(());
+        }
+        if self.victim.is_none() {
+            self.victim = FirstVictim::volunteer();
+        }
+        self.left = match limit::room() {
+            None => UNTIL_NEXT_LOOK,
+            Some(room) => match room.left.checked_sub(bytes) {
+                Some(left) => (left / 4).min(UNTIL_NEXT_LOOK),
+                None if !can_exhaust(room.left) => UNTIL_NEXT_LOOK,
+                None => return Err(does_not_fit(object, bytes, &room)),
+            },
+        };
+        Ok(())
+    }
+
+    /// Ends the looking. After that this process is no more likely to be killed than it was before, and neither are the
+    /// processes that it forks.
+    ///
+    /// # Errors
+    ///
+    /// The kernel did not let us set the value that was there before.
+    pub fn finish(mut self) -> anyhow::Result<()> {
+        match &mut self.victim {
+            Some(victim) => victim
+                .restore()
+                .context("cannot restore /proc/self/oom_score_adj"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether objects can take as much memory. They cannot if `/dev/shm` is on a disk, or has less space left: then the
+/// kernel refuses them, with an error that names the file system.
+fn can_exhaust(memory: u64) -> bool {
+    // A size of 0 is no limit.
+    let has_space = |space: Space| space.size == 0 || space.free > memory;
+    directory::is_in_memory() && directory::space().is_ok_and(has_space)
+}
+
+fn does_not_fit(object: &Object, bytes: u64, room: &Room) -> anyhow::Error {
+    let name = object.name();
+    // What an object without a name holds so far comes back when it is given up.
+    let held = object.metadata().map_or(0, |now| match now.nlink() {
+        0 => now.blocks() * 512,
+        _ => 0,
+    });
+    let sizes = [held + bytes, held.saturating_add(room.left)];
+    let [mut asked, left] = sizes.map(|size| humanized_size(size).to_string());
+    // So it is with a pipe, whose end nobody knows.
+    if asked == left {
+        asked = format!("more than {left}");
+    }
+    match &room.limit {
+        Limit::Machine => anyhow!(
+            "{name}: {asked} do not fit: this machine has {left} of memory left, swap space included"
+        ),
+        Limit::Cgroup { max, file } => anyhow!(
+            "{name}: {asked} do not fit: the memory limit of this container (cgroup) has {left} left of {}\n\
+             hint: {} sets the limit",
+            humanized_size(*max),
+            escape::operand(file.as_os_str())
+        ),
+    }
+}

@@ -1,0 +1,91 @@
+//! Memory cgroups of our own, for tests that run out of memory.
+
+use super::skipped;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// A cgroup with a limit on memory. It is removed when the test ends, whether it fails or not.
+#[derive(Debug)]
+pub struct MemoryCgroup(PathBuf);
+
+impl MemoryCgroup {
+    /// Where the memory controller of version 1 is mounted.
+    pub const V1: &str = "/sys/fs/cgroup/memory";
+
+    /// Makes a cgroup with a limit in bytes; none if only root may, or nobody.
+    pub fn new(limit: u64) -> Option<MemoryCgroup> {
+        let root = match Path::new(Self::V1).is_dir() {
+            true => Self::V1,
+            false => "/sys/fs/cgroup",
+        };
+        let made = Self::below(Path::new(root), limit);
+        if let Err(error) = &made {
+            skipped(&format!("no memory cgroup: {error}"));
+        }
+        made.ok()
+    }
+
+    /// Makes a cgroup inside of this one.
+    pub fn child(&self, limit: u64) -> MemoryCgroup {
+        if !self.is_v1() {
+            fs::write(self.0.join("cgroup.subtree_control"), "+memory").unwrap();
+        }
+        Self::below(&self.0, limit).unwrap()
+    }
+
+    fn below(parent: &Path, limit: u64) -> std::io::Result<MemoryCgroup> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = parent.join(format!("shmtool-test-{}-{count}", std::process::id()));
+        fs::create_dir(&path)?;
+        let cgroup = MemoryCgroup(path);
+        // Without a "create": if the file is missing, this is not a memory cgroup.
+        let file = File::options().write(true).open(cgroup.limit_file());
+        file?.write_all(limit.to_string().as_bytes())?;
+        Ok(cgroup)
+    }
+
+    pub fn is_v1(&self) -> bool {
+        self.0.starts_with(Self::V1)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The file that holds the limit.
+    pub fn limit_file(&self) -> PathBuf {
+        self.0.join(match self.is_v1() {
+            true => "memory.limit_in_bytes",
+            false => "memory.max",
+        })
+    }
+
+    /// Makes a command start inside.
+    pub fn run<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        let processes = File::options()
+            .write(true)
+            .open(self.0.join("cgroup.procs"))
+            .unwrap();
+        // SAFETY: between fork and exec only one system call.
+        unsafe { command.pre_exec(move || (&processes).write_all(b"0")) }
+    }
+}
+
+impl Drop for MemoryCgroup {
+    fn drop(&mut self) {
+        // A process that was killed leaves a moment after its parent knows.
+        let start = Instant::now();
+        while fs::remove_dir(&self.0).is_err_and(|error| error.kind() == ErrorKind::ResourceBusy)
+            && start.elapsed() < Duration::from_secs(5)
+        {
+            sleep(Duration::from_millis(10));
+        }
+    }
+}

@@ -1,0 +1,165 @@
+/* A file system whose files are hard to read, for tests: fuse DIRECTORY
+ *
+ * Mounts itself there, prints "mounted", and serves until it is killed. It speaks the kernel's protocol, fuse(4), so
+ * that no library is needed. Byte number i of every file is i modulo 251. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#ifndef FUSE_INIT_EXT
+#define FUSE_INIT_EXT (1 << 30)
+#endif
+/* Since Linux 6.6: bit 36 of the flags, so bit 4 of the second half. */
+#define ALLOW_MMAP_OF_DIRECT_IO (1 << 4)
+
+enum { KIB = 1024 };
+
+struct file {
+    const char *name;
+    uint64_t claimed; /* its size, as stat(2) shows it */
+    uint64_t held;    /* its size, as read(2) shows it */
+    int cached;       /* otherwise FOPEN_DIRECT_IO: before Linux 6.6 it cannot be mapped shared */
+    uint64_t bad;     /* what is read between here ... */
+    uint64_t bad_end; /* ... and here is an I/O error */
+    unsigned delay;   /* microseconds that a read takes */
+};
+
+static const struct file files[] = {
+    {.name = "direct", .claimed = 50000, .held = 50000},
+    {.name = "more", .claimed = 10, .held = 5000},
+    {.name = "less", .claimed = 5000, .held = 10, .cached = 1},
+    {.name = "torn", .claimed = KIB * KIB, .held = KIB * KIB, .cached = 1, .bad = 256 * KIB, .bad_end = 512 * KIB},
+    {.name = "unreadable", .claimed = 5000, .held = 5000, .bad_end = 5000},
+    {.name = "slow", .claimed = 300 * KIB, .held = 300 * KIB, .delay = 100000},
+};
+enum { FILES = sizeof files / sizeof files[0], FIRST_NODE = FUSE_ROOT_ID + 1 };
+
+static int device;
+
+static void answer(const struct fuse_in_header *request, int error, const void *body, size_t length)
+{
+    static struct { struct fuse_out_header head; char body[KIB * KIB]; } message;
+    message.head.len = sizeof message.head + length;
+    message.head.error = -error;
+    message.head.unique = request->unique;
+    memcpy(message.body, body, length);
+    /* ENOENT: whoever asked was interrupted. */
+    if (write(device, &message, message.head.len) < 0 && errno != ENOENT)
+        perror("fuse: answer");
+}
+
+static const struct file *file_of(uint64_t node)
+{
+    return node >= FIRST_NODE && node < FIRST_NODE + FILES ? &files[node - FIRST_NODE] : NULL;
+}
+
+static struct fuse_attr attributes(uint64_t node)
+{
+    const struct file *file = file_of(node);
+    struct fuse_attr attributes = {.ino = node, .nlink = 1, .blksize = 4096, .mode = S_IFDIR | 0755};
+    if (file) {
+        attributes.mode = S_IFREG | 0644;
+        attributes.size = file->claimed;
+    }
+    return attributes;
+}
+
+static void look_up(const struct fuse_in_header *request, const char *name)
+{
+    struct fuse_entry_out entry = {0};
+    for (int i = 0; i < FILES; i++)
+        if (strcmp(name, files[i].name) == 0)
+            entry.nodeid = FIRST_NODE + i;
+    entry.attr = attributes(entry.nodeid);
+    answer(request, entry.nodeid ? 0 : ENOENT, &entry, entry.nodeid ? sizeof entry : 0);
+}
+
+static void read_file(const struct fuse_in_header *request, const struct fuse_read_in *wanted)
+{
+    static char bytes[KIB * KIB];
+    const struct file *file = file_of(request->nodeid);
+    uint64_t start = wanted->offset, end = start + wanted->size;
+    if (end > file->held)
+        end = file->held;
+    usleep(file->delay);
+    if (start < file->bad_end && end > file->bad) {
+        answer(request, EIO, "", 0);
+        return;
+    }
+    for (uint64_t i = start; i < end; i++)
+        bytes[i - start] = i % 251;
+    answer(request, 0, bytes, start < end ? end - start : 0);
+}
+
+static void serve(const struct fuse_in_header *request)
+{
+    const void *arguments = request + 1;
+    const struct file *file = file_of(request->nodeid);
+    switch (request->opcode) {
+    case FUSE_INIT: {
+        struct fuse_init_out init = {
+            .major = FUSE_KERNEL_VERSION, .minor = 31, .max_readahead = 128 * KIB, .max_write = 64 * KIB,
+        };
+        if (getenv("ALLOW_MMAP")) {
+            init.minor = 39;
+            init.flags = FUSE_INIT_EXT;
+            /* "flags2", which older headers call unused. */
+            memcpy((char *)&init + 32, &(uint32_t){ALLOW_MMAP_OF_DIRECT_IO}, 4);
+        }
+        answer(request, 0, &init, sizeof init);
+        break;
+    }
+    case FUSE_LOOKUP:
+        look_up(request, arguments);
+        break;
+    case FUSE_GETATTR: {
+        struct fuse_attr_out out = {.attr = attributes(request->nodeid)};
+        answer(request, 0, &out, sizeof out);
+        break;
+    }
+    case FUSE_OPEN:
+    case FUSE_OPENDIR: {
+        struct fuse_open_out out = {.open_flags = file && !file->cached ? FOPEN_DIRECT_IO : 0};
+        answer(request, 0, &out, sizeof out);
+        break;
+    }
+    case FUSE_READ:
+        read_file(request, arguments);
+        break;
+    case FUSE_FLUSH:
+    case FUSE_RELEASE:
+    case FUSE_RELEASEDIR:
+        answer(request, 0, "", 0);
+        break;
+    case FUSE_FORGET:
+    case FUSE_BATCH_FORGET:
+    case FUSE_INTERRUPT:
+        break;
+    default:
+        answer(request, ENOSYS, "", 0);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static char request[2 * KIB * KIB];
+    char options[100];
+    device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+    snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=%u,group_id=%u,allow_other", device, getuid(), getgid());
+    if (argc != 2 || device < 0 || mount("shmtool-test", argv[1], "fuse", MS_NOSUID | MS_NODEV, options) < 0) {
+        perror("fuse");
+        return 1;
+    }
+    puts("mounted");
+    fflush(stdout);
+    while (read(device, request, sizeof request) >= 0 || errno == EINTR || errno == ENOENT)
+        serve((const struct fuse_in_header *)request);
+    return 0;
+}
