@@ -150,7 +150,7 @@ fn complete_in(test: &str, shell: &str, args: &[&str], setup: &str, more: &[(&st
     if found.is_err() {
         return skipped(&format!("no {shell}"));
     }
-    in_private_shm(test, "size=1m", || {
+    run_test_privately(test, "size=1m", || {
         let home = tempfile::tempdir().unwrap();
         run(&mut shmtool(["write-int", HOSTILE, "42"])).prints("");
         run(&mut shmtool(["write-int", "-t", "u64", "/eight", "7"])).prints("");
@@ -215,7 +215,7 @@ fn fish_shows_sizes() {
         env!("CARGO_MANIFEST_DIR"),
         "/completions/shmtool.fish"
     );
-    in_private_shm("fish_shows_sizes", "size=1m", || {
+    in_private_shm("size=1m", || {
         run(&mut shmtool([
             "create",
             "-s",

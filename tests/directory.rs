@@ -30,11 +30,11 @@ const CALLS: [(&[&str], i32); 17] = [
 ];
 
 /// Runs `body` in a mount namespace whose `/dev` holds nothing but `/dev/null`.
-fn in_empty_dev(test: &str, body: impl FnOnce()) {
+fn in_empty_dev<F: FnOnce()>(body: F) {
     if !is_root() {
         return;
     }
-    in_private_shm(test, "size=64k", || {
+    run_test_privately(test_of::<F>(), "size=64k", || {
         // All of it lies in the private tmpfs and goes with it. Nothing of the real /dev may be within reach of a
         // clean-up, so only one file is bound.
         let bind = |from: &str, to: &str| {
@@ -58,7 +58,7 @@ fn every_verb_says(message: &str) {
 
 #[test]
 fn a_missing_dev_shm_is_named() {
-    in_empty_dev("a_missing_dev_shm_is_named", || {
+    in_empty_dev(|| {
         let message = "/dev/shm: no such directory\n\
             hint: mkdir -p /dev/shm && mount -t tmpfs -o mode=1777 tmpfs /dev/shm";
         every_verb_says(message);
@@ -69,7 +69,7 @@ fn a_missing_dev_shm_is_named() {
 
 #[test]
 fn a_dev_shm_that_is_a_file_is_named() {
-    in_empty_dev("a_dev_shm_that_is_a_file_is_named", || {
+    in_empty_dev(|| {
         fs::write("/dev/shm", "").unwrap();
         every_verb_says(
             "/dev/shm: not a directory\nhint: objects need a tmpfs that is mounted there",
@@ -82,8 +82,7 @@ fn a_dev_shm_that_may_not_be_searched_is_named() {
     if !is_root() {
         return;
     }
-    let test = "a_dev_shm_that_may_not_be_searched_is_named";
-    in_private_shm(test, "size=64k,mode=0700", || {
+    in_private_shm("size=64k,mode=0700", || {
         for (args, status) in CALLS {
             let ended = run(as_nobody(&mut shmtool(args)));
             ended.says(
@@ -130,7 +129,7 @@ fn a_protected_object_is_called_so() {
     if !is_root() {
         return;
     }
-    in_private_shm("a_protected_object_is_called_so", "size=64k", || {
+    in_private_shm("size=64k", || {
         for (attribute, message) in [
             ("i", "/x: it is immutable (chattr -i)"),
             ("a", "/x: it is append-only (chattr -a)"),
@@ -168,7 +167,7 @@ fn a_protected_directory_is_called_so() {
     if !is_root() {
         return;
     }
-    in_private_shm("a_protected_directory_is_called_so", "size=64k", || {
+    in_private_shm("size=64k", || {
         fs::write("/dev/shm/x", 7_i32.to_ne_bytes()).unwrap();
         fs::set_permissions("/dev/shm/x", fs::Permissions::from_mode(0o600)).unwrap();
         let removals: [&[&str]; 4] = [

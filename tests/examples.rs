@@ -102,7 +102,7 @@ fn manual(page: &str) {
     let text = fs::read_to_string(format!("{source}/{page}.txt")).unwrap();
     let examples = examples(text.lines().filter_map(|line| line.strip_prefix("    ")));
     assert!(!examples.is_empty());
-    in_private_shm(
+    run_test_privately(
         &format!("the_examples_of_{}", page.replace('-', "_")),
         "size=64m",
         || run_all(&examples, tempfile::tempdir().unwrap().path()),
@@ -174,7 +174,5 @@ fn the_examples_of_the_readme() {
         }
     }
     assert!(all.len() > 10, "{all:?}");
-    in_private_shm("the_examples_of_the_readme", "size=256m", || {
-        run_all(&all, directory.path())
-    });
+    in_private_shm("size=256m", || run_all(&all, directory.path()));
 }

@@ -73,7 +73,7 @@ fn a_name_that_is_none_is_wrong_usage_for_every_verb() {
 
 #[test]
 fn a_path_in_dev_shm_is_a_name() {
-    in_private_shm("a_path_in_dev_shm_is_a_name", "size=64k", || {
+    in_private_shm("size=64k", || {
         let path = "/dev/shm/x";
         run(&mut shmtool(["create", path])).prints("");
         run(&mut shmtool(["write-int", path, "7"])).prints("");
@@ -89,8 +89,7 @@ fn a_path_in_dev_shm_is_a_name() {
 
 #[test]
 fn a_path_in_dev_shm_may_stand_before_a_pattern() {
-    let test = "a_path_in_dev_shm_may_stand_before_a_pattern";
-    in_private_shm(test, "size=64k", || {
+    in_private_shm("size=64k", || {
         run(&mut shmtool(["create", "job-1", "job-2", "task"])).prints("");
         let ls = |pattern| run(&mut shmtool(["ls", "-q", "--glob", pattern]));
         ls("/dev/shm/job-*").prints("/job-1\n/job-2\n");
@@ -115,7 +114,7 @@ fn a_path_in_dev_shm_may_stand_before_a_pattern() {
 
 #[test]
 fn a_name_is_bytes_and_not_text() {
-    in_private_shm("a_name_is_bytes_and_not_text", "size=64k", || {
+    in_private_shm("size=64k", || {
         for name in [&b"\xff\xfe"[..], b"two\nlines", b"\x1b[31m", b"-dash", b" "] {
             let name = OsStr::from_bytes(name);
             // What comes after create's -- is a COMMAND; the slash says that it is a name, to every verb.

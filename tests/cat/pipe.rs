@@ -73,72 +73,64 @@ fn a_call_that_is_refused_or_interrupted_loses_nothing_and_repeats_nothing() {
 
 #[test]
 fn a_hole_is_zeros_that_take_no_memory() {
-    in_private_shm(
-        "pipe::a_hole_is_zeros_that_take_no_memory",
-        "size=256k",
-        || {
-            // A page of data in the middle, and one at the end.
-            let file = File::create("/dev/shm/sparse").unwrap();
-            file.set_len(9 << 20).unwrap();
-            file.write_all_at(b"middle", 4 << 20).unwrap();
-            file.write_all_at(b"end", (9 << 20) - 3).unwrap();
-            fs::write("/dev/shm/fill", [1; 248 << 10]).unwrap();
-            let blocks = file.metadata().unwrap().blocks();
-            let expected = fs::read("/dev/shm/sparse").unwrap();
+    in_private_shm("size=256k", || {
+        // A page of data in the middle, and one at the end.
+        let file = File::create("/dev/shm/sparse").unwrap();
+        file.set_len(9 << 20).unwrap();
+        file.write_all_at(b"middle", 4 << 20).unwrap();
+        file.write_all_at(b"end", (9 << 20) - 3).unwrap();
+        fs::write("/dev/shm/fill", [1; 248 << 10]).unwrap();
+        let blocks = file.metadata().unwrap().blocks();
+        let expected = fs::read("/dev/shm/sparse").unwrap();
 
-            run(&mut shmtool(["cat", "--shm", "sparse"])).prints(&expected);
-            let part = &expected[(4 << 20) - 5..(4 << 20) + 10000];
-            run(&mut shmtool([
-                "cat", "--shm", "--offset", "4194299", "--length", "10005", "sparse",
-            ]))
-            .prints(part);
-            assert!(crate::into_file(&mut shmtool(["cat", "--shm", "sparse"])) == expected);
-            run(&mut shmtool(["cat", "--shm", "sparse", "fill", "sparse"]))
-                .prints([&expected[..], &[1; 248 << 10], &expected].concat());
-            assert_eq!(file.metadata().unwrap().blocks(), blocks);
+        run(&mut shmtool(["cat", "--shm", "sparse"])).prints(&expected);
+        let part = &expected[(4 << 20) - 5..(4 << 20) + 10000];
+        run(&mut shmtool([
+            "cat", "--shm", "--offset", "4194299", "--length", "10005", "sparse",
+        ]))
+        .prints(part);
+        assert!(crate::into_file(&mut shmtool(["cat", "--shm", "sparse"])) == expected);
+        run(&mut shmtool(["cat", "--shm", "sparse", "fill", "sparse"]))
+            .prints([&expected[..], &[1; 248 << 10], &expected].concat());
+        assert_eq!(file.metadata().unwrap().blocks(), blocks);
 
-            // What is reserved and was never stored into is zeros too.
-            fs::remove_file("/dev/shm/fill").unwrap();
-            run(&mut shmtool(["create", "-s", "100K", "reserved"])).prints("");
-            run(&mut shmtool(["cat", "--shm", "reserved"])).prints([0; 100 << 10]);
-        },
-    );
+        // What is reserved and was never stored into is zeros too.
+        fs::remove_file("/dev/shm/fill").unwrap();
+        run(&mut shmtool(["create", "-s", "100K", "reserved"])).prints("");
+        run(&mut shmtool(["cat", "--shm", "reserved"])).prints([0; 100 << 10]);
+    });
 }
 
 #[test]
 fn memory_does_not_grow_with_the_file() {
     // The peak of all children is the peak of the largest: this runs in a process of its own.
-    in_private_shm(
-        "pipe::memory_does_not_grow_with_the_file",
-        "size=1m",
-        || {
-            let peak = || {
-                nix::sys::resource::getrusage(UsageWho::RUSAGE_CHILDREN)
-                    .map(|u: Usage| u.max_rss())
-                    .unwrap()
-            };
-            let print = |file: &File| {
-                let mut child = shmtool(["cat", &path_of(file)])
-                    .stdout(Stdio::piped())
-                    .spawn()
-                    .unwrap();
-                let printed =
-                    std::io::copy(&mut child.stdout.take().unwrap(), &mut std::io::sink()).unwrap();
-                assert!(child.wait().unwrap().success());
-                assert_eq!(printed, file.metadata().unwrap().len());
-            };
-            print(&file_of(&[1; 4096]));
-            let small = peak();
-            // Piece by piece: until a child becomes another program, our memory counts as its.
-            let mut full = tempfile::tempfile().unwrap();
-            (0..256).for_each(|_| full.write_all(&numbered(256 << 10)).unwrap());
-            full.rewind().unwrap();
-            print(&full);
-            let sparse = tempfile::tempfile().unwrap();
-            sparse.set_len(4 << 30).unwrap();
-            print(&sparse);
-            let large = peak();
-            assert!(large - small <= 8 << 10, "{small} KiB, then {large} KiB");
-        },
-    );
+    in_private_shm("size=1m", || {
+        let peak = || {
+            nix::sys::resource::getrusage(UsageWho::RUSAGE_CHILDREN)
+                .map(|u: Usage| u.max_rss())
+                .unwrap()
+        };
+        let print = |file: &File| {
+            let mut child = shmtool(["cat", &path_of(file)])
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let printed =
+                std::io::copy(&mut child.stdout.take().unwrap(), &mut std::io::sink()).unwrap();
+            assert!(child.wait().unwrap().success());
+            assert_eq!(printed, file.metadata().unwrap().len());
+        };
+        print(&file_of(&[1; 4096]));
+        let small = peak();
+        // Piece by piece: until a child becomes another program, our memory counts as its.
+        let mut full = tempfile::tempfile().unwrap();
+        (0..256).for_each(|_| full.write_all(&numbered(256 << 10)).unwrap());
+        full.rewind().unwrap();
+        print(&full);
+        let sparse = tempfile::tempfile().unwrap();
+        sparse.set_len(4 << 30).unwrap();
+        print(&sparse);
+        let large = peak();
+        assert!(large - small <= 8 << 10, "{small} KiB, then {large} KiB");
+    });
 }

@@ -14,45 +14,37 @@ fn cat(args: &[&str], file: impl AsRef<Path>) -> Ended {
 
 #[test]
 fn a_file_that_cannot_be_mapped_or_lies_about_its_size_is_printed_as_it_is_read() {
-    in_private_shm(
-        "unmappable::a_file_that_cannot_be_mapped_or_lies_about_its_size_is_printed_as_it_is_read",
-        "size=4m",
-        || {
-            // Linux before 6.6 maps only the one with less.
-            for mount in [Fuse::mount, Fuse::mount_with_mappings] {
-                let Some(fuse) = mount() else { return };
-                for (file, length) in [("direct", 50000), ("more", 5000), ("less", 10)] {
-                    let bytes = Fuse::bytes(length);
-                    cat(&[], fuse.path(file)).prints(&bytes);
-                    cat(&["--offset", "5", "--length", "3"], fuse.path(file)).prints(&bytes[5..8]);
-                    cat(&["--offset", "64K"], fuse.path(file)).prints("");
-                }
-                let part = ["--offset", "4096", "--length", "20"];
-                cat(&part, fuse.path("more")).prints(&Fuse::bytes(5000)[4096..4116]);
+    in_private_shm("size=4m", || {
+        // Linux before 6.6 maps only the one with less.
+        for mount in [Fuse::mount, Fuse::mount_with_mappings] {
+            let Some(fuse) = mount() else { return };
+            for (file, length) in [("direct", 50000), ("more", 5000), ("less", 10)] {
+                let bytes = Fuse::bytes(length);
+                cat(&[], fuse.path(file)).prints(&bytes);
+                cat(&["--offset", "5", "--length", "3"], fuse.path(file)).prints(&bytes[5..8]);
+                cat(&["--offset", "64K"], fuse.path(file)).prints("");
             }
-        },
-    );
+            let part = ["--offset", "4096", "--length", "20"];
+            cat(&part, fuse.path("more")).prints(&Fuse::bytes(5000)[4096..4116]);
+        }
+    });
 }
 
 #[test]
 fn an_io_error_is_reported_after_what_could_be_read() {
-    in_private_shm(
-        "unmappable::an_io_error_is_reported_after_what_could_be_read",
-        "size=4m",
-        || {
-            let Some(fuse) = Fuse::mount() else { return };
-            for (file, length) in [("torn", 256 << 10), ("unreadable", 0)] {
-                let path = fuse.path(file);
-                let printed = cat(&[], &path);
-                printed.says(format!("{}: Input/output error", path.display()));
-                assert_eq!(printed.status.code(), Some(1));
-                assert!(printed.stdout == Fuse::bytes(length), "{file}");
-            }
-            // Beyond the bad part all is well.
-            let part = ["--offset", "512K"];
-            cat(&part, fuse.path("torn")).prints(&Fuse::bytes(1 << 20)[512 << 10..]);
-        },
-    );
+    in_private_shm("size=4m", || {
+        let Some(fuse) = Fuse::mount() else { return };
+        for (file, length) in [("torn", 256 << 10), ("unreadable", 0)] {
+            let path = fuse.path(file);
+            let printed = cat(&[], &path);
+            printed.says(format!("{}: Input/output error", path.display()));
+            assert_eq!(printed.status.code(), Some(1));
+            assert!(printed.stdout == Fuse::bytes(length), "{file}");
+        }
+        // Beyond the bad part all is well.
+        let part = ["--offset", "512K"];
+        cat(&part, fuse.path("torn")).prints(&Fuse::bytes(1 << 20)[512 << 10..]);
+    });
 }
 
 #[test]

@@ -190,9 +190,21 @@ pub fn as_nobody(command: &mut Command) -> &mut Command {
     command.uid(65534).gid(65534)
 }
 
-/// Runs the test `test` of this file again, as a process of its own that has a tmpfs of its own on
-/// `/dev/shm`, mounted with these options; there, runs `body`.
-pub fn in_private_shm(test: &str, options: &'static str, body: impl FnOnce()) {
+/// Runs the test that calls this again, as a process of its own that has a tmpfs of its own on `/dev/shm`, mounted
+/// with these options; there, runs `body`, which must be a closure of the test itself.
+pub fn in_private_shm<F: FnOnce()>(options: &'static str, body: F) {
+    run_test_privately(test_of::<F>(), options, body);
+}
+
+/// The path of the test that a closure is written in, as `cargo test` takes it.
+pub fn test_of<F>() -> &'static str {
+    // As in `create::scoped::the_test::{{closure}}`.
+    let name = std::any::type_name::<F>().trim_end_matches("::{{closure}}");
+    name.split_once("::").expect("it is in a crate").1
+}
+
+/// The same for the test of this path.
+pub fn run_test_privately(test: &str, options: &'static str, body: impl FnOnce()) {
     const INSIDE: &str = "SHMTOOL_TEST_PRIVATE_SHM";
     if std::env::var_os(INSIDE).is_some() {
         return body();

@@ -159,155 +159,134 @@ fn another_user_s_object_is_neither_replaced_nor_resized() {
 
 #[test]
 fn a_reader_finds_the_old_one_or_the_new_one_and_never_none() {
-    in_private_shm(
-        "exists::a_reader_finds_the_old_one_or_the_new_one_and_never_none",
-        "size=16m",
-        || {
-            let (one, two) = (
-                tempfile::NamedTempFile::new().unwrap(),
-                tempfile::NamedTempFile::new().unwrap(),
-            );
-            fs::write(one.path(), [1; 20_000]).unwrap();
-            fs::write(two.path(), [2; 30_000]).unwrap();
-            fs::write("/dev/shm/x", [1; 20_000]).unwrap();
-            let done = AtomicBool::new(false);
-            std::thread::scope(|scope| {
-                scope.spawn(|| {
-                    while !done.load(Ordering::Relaxed) {
-                        let bytes = fs::read("/dev/shm/x").expect("it is always there");
-                        assert!(
-                            bytes == [1; 20_000] || bytes == [2; 30_000],
-                            "{} bytes",
-                            bytes.len()
-                        );
-                    }
-                });
-                for _ in 0..100 {
-                    for file in [&two, &one] {
-                        run(shmtool(["create", "--replace", "x", "--from"]).arg(file.path()))
-                            .prints("");
-                    }
+    in_private_shm("size=16m", || {
+        let (one, two) = (
+            tempfile::NamedTempFile::new().unwrap(),
+            tempfile::NamedTempFile::new().unwrap(),
+        );
+        fs::write(one.path(), [1; 20_000]).unwrap();
+        fs::write(two.path(), [2; 30_000]).unwrap();
+        fs::write("/dev/shm/x", [1; 20_000]).unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let bytes = fs::read("/dev/shm/x").expect("it is always there");
+                    assert!(
+                        bytes == [1; 20_000] || bytes == [2; 30_000],
+                        "{} bytes",
+                        bytes.len()
+                    );
                 }
-                done.store(true, Ordering::Relaxed);
             });
-            assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 1);
-        },
-    );
+            for _ in 0..100 {
+                for file in [&two, &one] {
+                    run(shmtool(["create", "--replace", "x", "--from"]).arg(file.path()))
+                        .prints("");
+                }
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 1);
+    });
 }
 
 #[test]
 fn what_a_kill_left_is_cleared_away_by_the_next() {
-    in_private_shm(
-        "exists::what_a_kill_left_is_cleared_away_by_the_next",
-        "size=16m",
-        || {
-            // Killed at the rename, the new object has its other name only.
-            let inject = "inject=rename,renameat,renameat2:signal=KILL";
-            let Some(mut strace) =
-                strace(&["-e", inject], ["create", "--replace", "-s", "8K", "x"])
-            else {
-                return;
-            };
-            strace.stderr(Stdio::null()).status().unwrap();
-            let names = || -> Vec<_> {
-                let entries = fs::read_dir("/dev/shm").unwrap();
-                entries
-                    .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-                    .collect()
-            };
-            if names() == ["x"] {
-                return;
-            }
-            assert!(names()[0].starts_with(".shmtool-"), "{:?}", names());
-            assert_eq!(
-                fs::metadata(format!("/dev/shm/{}", names()[0]))
-                    .unwrap()
-                    .len(),
-                8192
-            );
-            run(&mut shmtool(["create", "--replace", "-s", "4K", "x"])).prints("");
-            assert_eq!(names(), ["x"]);
-            assert_eq!(fs::metadata("/dev/shm/x").unwrap().len(), 4096);
-        },
-    );
+    in_private_shm("size=16m", || {
+        // Killed at the rename, the new object has its other name only.
+        let inject = "inject=rename,renameat,renameat2:signal=KILL";
+        let Some(mut strace) = strace(&["-e", inject], ["create", "--replace", "-s", "8K", "x"])
+        else {
+            return;
+        };
+        strace.stderr(Stdio::null()).status().unwrap();
+        let names = || -> Vec<_> {
+            let entries = fs::read_dir("/dev/shm").unwrap();
+            entries
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect()
+        };
+        if names() == ["x"] {
+            return;
+        }
+        assert!(names()[0].starts_with(".shmtool-"), "{:?}", names());
+        assert_eq!(
+            fs::metadata(format!("/dev/shm/{}", names()[0]))
+                .unwrap()
+                .len(),
+            8192
+        );
+        run(&mut shmtool(["create", "--replace", "-s", "4K", "x"])).prints("");
+        assert_eq!(names(), ["x"]);
+        assert_eq!(fs::metadata("/dev/shm/x").unwrap().len(), 4096);
+    });
 }
 
 #[test]
 fn a_signal_that_ends_it_leaves_no_other_name() {
-    in_private_shm(
-        "exists::a_signal_that_ends_it_leaves_no_other_name",
-        "size=16m",
-        || {
-            // The first call only finds out whether it can work.
-            let inject = "inject=linkat:signal=TERM:when=2";
-            let args = ["create", "--replace", "-s", "8K", "x"];
-            let Some(mut strace) = strace(&["-e", inject], args) else {
-                return;
-            };
-            strace.stderr(Stdio::null()).status().unwrap();
-            let names = fs::read_dir("/dev/shm").unwrap();
-            let mut names = names.map(|entry| entry.unwrap().file_name());
-            assert!(names.all(|name| name == "x"));
-        },
-    );
+    in_private_shm("size=16m", || {
+        // The first call only finds out whether it can work.
+        let inject = "inject=linkat:signal=TERM:when=2";
+        let args = ["create", "--replace", "-s", "8K", "x"];
+        let Some(mut strace) = strace(&["-e", inject], args) else {
+            return;
+        };
+        strace.stderr(Stdio::null()).status().unwrap();
+        let names = fs::read_dir("/dev/shm").unwrap();
+        let mut names = names.map(|entry| entry.unwrap().file_name());
+        assert!(names.all(|name| name == "x"));
+    });
 }
 
 #[test]
 fn what_is_planted_under_the_other_name_neither_stops_it_nor_goes() {
-    in_private_shm(
-        "exists::what_is_planted_under_the_other_name_neither_stops_it_nor_goes",
-        "size=16m",
-        || {
-            // The name that a kill would leave, as above.
-            let inject = "inject=rename,renameat,renameat2:signal=KILL";
-            let Some(mut strace) = strace(&["-e", inject], ["create", "--replace", "x"]) else {
-                return;
-            };
-            strace.stderr(Stdio::null()).status().unwrap();
-            let left = fs::read_dir("/dev/shm").unwrap().next().unwrap().unwrap();
-            if left.file_name() == "x" {
-                return;
-            }
-            let path = left.path();
-            fs::remove_file(&path).unwrap();
-            let plant: [fn(&Path); 3] = [
-                |path| fs::create_dir(path).unwrap(),
-                |path| std::os::unix::fs::symlink("/etc/passwd", path).unwrap(),
-                |path| nix::unistd::mkfifo(path, Mode::S_IRWXU).unwrap(),
-            ];
-            for plant in plant {
-                plant(&path);
-                run(&mut shmtool(["create", "--replace", "-s", "4K", "x"])).prints("");
-                assert_eq!(fs::metadata("/dev/shm/x").unwrap().len(), 4096);
-                fs::remove_file("/dev/shm/x").unwrap();
-                // It is still there.
-                fs::remove_file(&path)
-                    .or_else(|_| fs::remove_dir(&path))
-                    .unwrap();
-                assert!(fs::read_dir("/dev/shm").unwrap().next().is_none());
-            }
-        },
-    );
+    in_private_shm("size=16m", || {
+        // The name that a kill would leave, as above.
+        let inject = "inject=rename,renameat,renameat2:signal=KILL";
+        let Some(mut strace) = strace(&["-e", inject], ["create", "--replace", "x"]) else {
+            return;
+        };
+        strace.stderr(Stdio::null()).status().unwrap();
+        let left = fs::read_dir("/dev/shm").unwrap().next().unwrap().unwrap();
+        if left.file_name() == "x" {
+            return;
+        }
+        let path = left.path();
+        fs::remove_file(&path).unwrap();
+        let plant: [fn(&Path); 3] = [
+            |path| fs::create_dir(path).unwrap(),
+            |path| std::os::unix::fs::symlink("/etc/passwd", path).unwrap(),
+            |path| nix::unistd::mkfifo(path, Mode::S_IRWXU).unwrap(),
+        ];
+        for plant in plant {
+            plant(&path);
+            run(&mut shmtool(["create", "--replace", "-s", "4K", "x"])).prints("");
+            assert_eq!(fs::metadata("/dev/shm/x").unwrap().len(), 4096);
+            fs::remove_file("/dev/shm/x").unwrap();
+            // It is still there.
+            fs::remove_file(&path)
+                .or_else(|_| fs::remove_dir(&path))
+                .unwrap();
+            assert!(fs::read_dir("/dev/shm").unwrap().next().is_none());
+        }
+    });
 }
 
 #[test]
 fn it_is_replaced_where_the_kernel_has_no_unnamed_files() {
-    in_private_shm(
-        "exists::it_is_replaced_where_the_kernel_has_no_unnamed_files",
-        "size=16m",
-        || {
-            fs::write("/dev/shm/x", "old").unwrap();
-            for option in ["--replace", "--exist-ok"] {
-                let inject = ["-P", "/dev/shm", "-e", "inject=openat:error=EOPNOTSUPP"];
-                let Some(mut strace) = strace(&inject, ["create", option, "-s", "8K", "x"]) else {
-                    return;
-                };
-                run(&mut strace).prints("");
-                assert_eq!(fs::metadata("/dev/shm/x").unwrap().len(), 8192);
-                assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 1);
-            }
-        },
-    );
+    in_private_shm("size=16m", || {
+        fs::write("/dev/shm/x", "old").unwrap();
+        for option in ["--replace", "--exist-ok"] {
+            let inject = ["-P", "/dev/shm", "-e", "inject=openat:error=EOPNOTSUPP"];
+            let Some(mut strace) = strace(&inject, ["create", option, "-s", "8K", "x"]) else {
+                return;
+            };
+            run(&mut strace).prints("");
+            assert_eq!(fs::metadata("/dev/shm/x").unwrap().len(), 8192);
+            assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 1);
+        }
+    });
 }
 
 #[test]
@@ -323,37 +302,33 @@ fn a_c_program_that_maps_the_old_one_sees_nothing_of_the_new() {
 
 #[test]
 fn a_replacement_that_fails_leaves_no_other_name() {
-    in_private_shm(
-        "exists::a_replacement_that_fails_leaves_no_other_name",
-        "size=1m",
-        || {
-            let count = || fs::read_dir("/dev/shm").unwrap().count();
-            fs::write("/dev/shm/x", "old").unwrap();
-            if is_root() {
-                run(as_nobody(&mut shmtool([
-                    "create",
-                    "--replace",
-                    "-s",
-                    "4K",
-                    "x",
-                ])))
-                .fails(1)
-                .says("/x: only its owner may remove it");
-                assert_eq!(count(), 1);
-            }
-            // Nor where the kernel has no unnamed files.
-            let inject = ["-P", "/dev/shm", "-e", "inject=openat:error=EOPNOTSUPP"];
-            for args in [
-                &["create", "-s", "2M", "y"][..],
-                &["create", "--replace", "-s", "2M", "x"],
-            ] {
-                let Some(mut strace) = strace(&inject, args) else {
-                    return;
-                };
-                run(&mut strace).fails(1);
-                assert_eq!(count(), 1);
-            }
-            assert_eq!(fs::read("/dev/shm/x").unwrap(), b"old");
-        },
-    );
+    in_private_shm("size=1m", || {
+        let count = || fs::read_dir("/dev/shm").unwrap().count();
+        fs::write("/dev/shm/x", "old").unwrap();
+        if is_root() {
+            run(as_nobody(&mut shmtool([
+                "create",
+                "--replace",
+                "-s",
+                "4K",
+                "x",
+            ])))
+            .fails(1)
+            .says("/x: only its owner may remove it");
+            assert_eq!(count(), 1);
+        }
+        // Nor where the kernel has no unnamed files.
+        let inject = ["-P", "/dev/shm", "-e", "inject=openat:error=EOPNOTSUPP"];
+        for args in [
+            &["create", "-s", "2M", "y"][..],
+            &["create", "--replace", "-s", "2M", "x"],
+        ] {
+            let Some(mut strace) = strace(&inject, args) else {
+                return;
+            };
+            run(&mut strace).fails(1);
+            assert_eq!(count(), 1);
+        }
+        assert_eq!(fs::read("/dev/shm/x").unwrap(), b"old");
+    });
 }

@@ -205,43 +205,39 @@ fn a_file_that_shrinks_or_grows_meanwhile_is_an_error_and_nothing_appears() {
 
 #[test]
 fn what_does_not_fit_fails_and_leaves_nothing() {
-    in_private_shm(
-        "from::what_does_not_fit_fails_and_leaves_nothing",
-        "size=1m",
-        || {
-            let file = numbered((1 << 20) + 1);
-            fs::write("/dev/shm/there", [1; 4096]).unwrap();
-            let free = (1 << 20) - 4096;
-            let path = file.path().to_str().unwrap();
-            run(&mut shmtool(["create", "--from", path, "new"]))
+    in_private_shm("size=1m", || {
+        let file = numbered((1 << 20) + 1);
+        fs::write("/dev/shm/there", [1; 4096]).unwrap();
+        let free = (1 << 20) - 4096;
+        let path = file.path().to_str().unwrap();
+        run(&mut shmtool(["create", "--from", path, "new"]))
+            .fails(1)
+            .says(does_not_fit("/new", (1 << 20) + 1, free));
+        run(&mut shmtool(["create", "--replace", "-s", "1M", "there"]))
+            .fails(1)
+            .says(does_not_fit("/there", 1 << 20, free));
+        run(&mut shmtool(["create", "--resize", "-s", "2M", "there"])).fails(1);
+        run(&mut shmtool(["create", "--sparse", "--from", path, "new"])).fails(1);
+        let mut stream = shmtool(["create", "--from", "-", "new"]);
+        stream
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = stream.spawn().unwrap();
+        let _ = child.stdin.take().unwrap().write_all(&[1; 2 << 20]);
+        let ended = finish(child);
+        assert!(
+            ended
                 .fails(1)
-                .says(does_not_fit("/new", (1 << 20) + 1, free));
-            run(&mut shmtool(["create", "--replace", "-s", "1M", "there"]))
-                .fails(1)
-                .says(does_not_fit("/there", 1 << 20, free));
-            run(&mut shmtool(["create", "--resize", "-s", "2M", "there"])).fails(1);
-            run(&mut shmtool(["create", "--sparse", "--from", path, "new"])).fails(1);
-            let mut stream = shmtool(["create", "--from", "-", "new"]);
-            stream
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped());
-            let mut child = stream.spawn().unwrap();
-            let _ = child.stdin.take().unwrap().write_all(&[1; 2 << 20]);
-            let ended = finish(child);
-            assert!(
-                ended
-                    .fails(1)
-                    .stderr
-                    .contains("do not fit into /dev/shm, where 1044480 bytes are free"),
-                "{ended:?}"
-            );
-            assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 1);
-            assert_eq!(fs::read("/dev/shm/there").unwrap(), [1; 4096]);
-            let space = nix::sys::statvfs::statvfs("/dev/shm").unwrap();
-            assert_eq!(space.blocks_free() * space.fragment_size(), free);
-        },
-    );
+                .stderr
+                .contains("do not fit into /dev/shm, where 1044480 bytes are free"),
+            "{ended:?}"
+        );
+        assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 1);
+        assert_eq!(fs::read("/dev/shm/there").unwrap(), [1; 4096]);
+        let space = nix::sys::statvfs::statvfs("/dev/shm").unwrap();
+        assert_eq!(space.blocks_free() * space.fragment_size(), free);
+    });
 }
 
 #[test]

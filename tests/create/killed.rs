@@ -102,15 +102,13 @@ macro_rules! short_and_full {
     ($($round:ident: $short:ident, $full:ident;)*) => {$(
         #[test]
         fn $short() {
-            let test = concat!("killed::", stringify!($short));
-            in_private_shm(test, "size=64m", || $round(SHORT));
+            in_private_shm("size=64m", || $round(SHORT));
         }
 
         #[test]
         #[ignore = "500 rounds"]
         fn $full() {
-            let test = concat!("killed::", stringify!($full));
-            in_private_shm(test, "size=64m", || $round(FULL));
+            in_private_shm("size=64m", || $round(FULL));
         }
     )*};
 }

@@ -79,7 +79,7 @@ fn a_mode_is_0600_unless_it_is_said() {
 
 #[test]
 fn a_name_may_have_255_bytes_of_any_kind() {
-    in_private_shm("a_name_may_have_255_bytes_of_any_kind", "size=1m", || {
+    in_private_shm("size=1m", || {
         use std::os::unix::ffi::OsStrExt;
         let any: Vec<u8> = (1..=255)
             .map(|byte| if byte == b'/' { b'x' } else { byte })
@@ -146,79 +146,70 @@ fn of_several_names_a_failing_one_is_told_and_the_others_are_made() {
 
 #[test]
 fn what_does_not_fit_fails_and_leaves_nothing() {
-    in_private_shm(
-        "what_does_not_fit_fails_and_leaves_nothing",
-        "size=1m",
-        || {
-            for (size, bytes) in [
-                ("1025K", 1025 << 10),
-                ("1T", 1 << 40),
-                ("9223372036854775807", i64::MAX),
-            ] {
-                run(&mut shmtool(["create", "-s", size, "/big"]))
-                    .fails(1)
-                    .says(does_not_fit("/big", bytes, 1 << 20));
-            }
-            assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 0);
-            run(&mut shmtool(["create", "-s", "1M", "/all"])).prints("");
-            run(&mut shmtool(["create", "-s", "1", "/more"])).fails(1);
-            run(&mut shmtool(["ls", "-q"])).prints("/all\n");
-        },
-    );
+    in_private_shm("size=1m", || {
+        for (size, bytes) in [
+            ("1025K", 1025 << 10),
+            ("1T", 1 << 40),
+            ("9223372036854775807", i64::MAX),
+        ] {
+            run(&mut shmtool(["create", "-s", size, "/big"]))
+                .fails(1)
+                .says(does_not_fit("/big", bytes, 1 << 20));
+        }
+        assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 0);
+        run(&mut shmtool(["create", "-s", "1M", "/all"])).prints("");
+        run(&mut shmtool(["create", "-s", "1", "/more"])).fails(1);
+        run(&mut shmtool(["ls", "-q"])).prints("/all\n");
+    });
 }
 
 #[test]
 fn inodes_that_are_used_up_are_told_from_full_memory() {
-    in_private_shm(
-        "inodes_that_are_used_up_are_told_from_full_memory",
-        "size=1m,nr_inodes=5",
-        || {
-            for name in ["sem.a", "sem.b", "sem.c", "object"] {
-                fs::write(format!("/dev/shm/{name}"), "").unwrap();
+    in_private_shm("size=1m,nr_inodes=5", || {
+        for name in ["sem.a", "sem.b", "sem.c", "object"] {
+            fs::write(format!("/dev/shm/{name}"), "").unwrap();
+        }
+        let told = |name: &str, used: &str| format!("/{name}: no inodes left in /dev/shm ({used})");
+        let used = "3 of 5 are semaphores, see ls -a";
+        for args in [
+            &["create", "-s", "4K", "new"][..],
+            &["create", "--sparse", "-s", "4K", "new"],
+            &["create", "--from", "/etc/passwd", "new"],
+            &["write-int", "new", "1"],
+        ] {
+            run(&mut shmtool(args)).fails(1).says(told("new", used));
+        }
+        let replace = ["create", "--replace", "-s", "4", "object"];
+        run(&mut shmtool(replace))
+            .fails(1)
+            .says(told("object", used));
+        let command = ["create", "new", "--", "touch", "/dev/shm/object"];
+        run(&mut shmtool(command))
+            .fails(125)
+            .says(told("new", used));
+        // Without unnamed files the object has another name first, and on tmpfs each name takes an inode.
+        fs::remove_file("/dev/shm/sem.c").unwrap();
+        let inject = ["-P", "/dev/shm", "-e", "inject=openat:error=EOPNOTSUPP"];
+        if let Some(mut create) = strace(&inject, ["create", "new"]) {
+            // The directory cannot be read here, and who uses them is unknown.
+            let used = "all 5 are used";
+            run(&mut create).fails(1).says(told("new", used));
+        }
+        assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 3);
+        fs::remove_file("/dev/shm/sem.b").unwrap();
+        for (last, used) in [
+            ("sem.a", "1 of 5 is a semaphore, see ls -a"),
+            ("second", "all 5 are used"),
+        ] {
+            fs::rename("/dev/shm/sem.a", format!("/dev/shm/{last}")).unwrap();
+            for filler in ["a", "b"] {
+                fs::write(format!("/dev/shm/{filler}"), "").unwrap();
             }
-            let told =
-                |name: &str, used: &str| format!("/{name}: no inodes left in /dev/shm ({used})");
-            let used = "3 of 5 are semaphores, see ls -a";
-            for args in [
-                &["create", "-s", "4K", "new"][..],
-                &["create", "--sparse", "-s", "4K", "new"],
-                &["create", "--from", "/etc/passwd", "new"],
-                &["write-int", "new", "1"],
-            ] {
-                run(&mut shmtool(args)).fails(1).says(told("new", used));
-            }
-            let replace = ["create", "--replace", "-s", "4", "object"];
-            run(&mut shmtool(replace))
+            run(&mut shmtool(["create", "new"]))
                 .fails(1)
-                .says(told("object", used));
-            let command = ["create", "new", "--", "touch", "/dev/shm/object"];
-            run(&mut shmtool(command))
-                .fails(125)
                 .says(told("new", used));
-            // Without unnamed files the object has another name first, and on tmpfs each name takes an inode.
-            fs::remove_file("/dev/shm/sem.c").unwrap();
-            let inject = ["-P", "/dev/shm", "-e", "inject=openat:error=EOPNOTSUPP"];
-            if let Some(mut create) = strace(&inject, ["create", "new"]) {
-                // The directory cannot be read here, and who uses them is unknown.
-                let used = "all 5 are used";
-                run(&mut create).fails(1).says(told("new", used));
-            }
-            assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 3);
-            fs::remove_file("/dev/shm/sem.b").unwrap();
-            for (last, used) in [
-                ("sem.a", "1 of 5 is a semaphore, see ls -a"),
-                ("second", "all 5 are used"),
-            ] {
-                fs::rename("/dev/shm/sem.a", format!("/dev/shm/{last}")).unwrap();
-                for filler in ["a", "b"] {
-                    fs::write(format!("/dev/shm/{filler}"), "").unwrap();
-                }
-                run(&mut shmtool(["create", "new"]))
-                    .fails(1)
-                    .says(told("new", used));
-            }
-        },
-    );
+        }
+    });
 }
 
 #[test]

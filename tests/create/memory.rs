@@ -304,45 +304,37 @@ fn it_volunteers_to_be_killed_while_it_copies() {
 
 #[test]
 fn neither_the_command_nor_the_guard_inherits_that() {
-    in_private_shm(
-        "memory::neither_the_command_nor_the_guard_inherits_that",
-        "size=16m",
-        || {
-            // Its own, that of shmtool, and those of all children of shmtool: the command and the guard.
-            let script = "cat /proc/$$/oom_score_adj /proc/$PPID/oom_score_adj
+    in_private_shm("size=16m", || {
+        // Its own, that of shmtool, and those of all children of shmtool: the command and the guard.
+        let script = "cat /proc/$$/oom_score_adj /proc/$PPID/oom_score_adj
                 for child in $(cat /proc/$PPID/task/$PPID/children); do cat /proc/$child/oom_score_adj; done";
-            let args = ["-s", "4M", "a", "b", "--", "sh", "-c", script];
-            let create = || create_with_oom_score_adj(&args);
-            let printed = run(&mut create());
+        let args = ["-s", "4M", "a", "b", "--", "sh", "-c", script];
+        let create = || create_with_oom_score_adj(&args);
+        let printed = run(&mut create());
+        printed.prints("300\n".repeat(printed.stdout.len() / 4));
+        assert!(printed.stdout.len() >= 4 * 4, "{printed:?}");
+        if is_root() {
+            // Without the privilege to lower it as one likes.
+            let printed = run(as_nobody(&mut create()));
             printed.prints("300\n".repeat(printed.stdout.len() / 4));
-            assert!(printed.stdout.len() >= 4 * 4, "{printed:?}");
-            if is_root() {
-                // Without the privilege to lower it as one likes.
-                let printed = run(as_nobody(&mut create()));
-                printed.prints("300\n".repeat(printed.stdout.len() / 4));
-            }
-        },
-    );
+        }
+    });
 }
 
 #[test]
 fn a_command_that_would_inherit_it_is_not_run() {
-    in_private_shm(
-        "memory::a_command_that_would_inherit_it_is_not_run",
-        "size=16m",
-        || {
-            // The first write raises the value, the second is to restore it.
-            let options = ["-e", "inject=write:error=EACCES:when=2"];
-            let args = ["create", "-s", "4M", "a", "--", "echo", "run"];
-            let Some(mut strace) = strace(&options, args) else {
-                return;
-            };
-            run(&mut strace)
-                .fails(125)
-                .says("cannot restore /proc/self/oom_score_adj: Permission denied");
-            assert!(fs::read_dir("/dev/shm").unwrap().next().is_none());
-        },
-    );
+    in_private_shm("size=16m", || {
+        // The first write raises the value, the second is to restore it.
+        let options = ["-e", "inject=write:error=EACCES:when=2"];
+        let args = ["create", "-s", "4M", "a", "--", "echo", "run"];
+        let Some(mut strace) = strace(&options, args) else {
+            return;
+        };
+        run(&mut strace)
+            .fails(125)
+            .says("cannot restore /proc/self/oom_score_adj: Permission denied");
+        assert!(fs::read_dir("/dev/shm").unwrap().next().is_none());
+    });
 }
 
 #[test]

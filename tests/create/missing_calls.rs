@@ -36,167 +36,147 @@ fn there() -> Vec<String> {
 
 #[test]
 fn objects_are_made_where_no_memory_can_be_reserved() {
-    in_private_shm(
-        "missing_calls::objects_are_made_where_no_memory_can_be_reserved",
-        "size=4m",
-        || {
-            if !mount_ramfs() {
-                return;
-            }
-            let version = fs::read("/proc/version").unwrap();
-            run(&mut shmtool(["create", "-s", "300K", "a"])).prints("");
-            run(&mut shmtool(["create", "-s", "3M", "-m", "640", "b"])).prints("");
-            run(&mut shmtool(["create", "--from", "/proc/version", "c"])).prints("");
-            run(&mut shmtool([
-                "create",
-                "--from",
-                "/dev/shm/c",
-                "-s",
-                "8K",
-                "d",
-            ]))
-            .prints("");
-            assert_eq!(there(), ["a", "b", "c", "d"]);
-            assert!(fs::read("/dev/shm/a").unwrap() == vec![0; 300 << 10]);
-            assert_eq!(fs::metadata("/dev/shm/b").unwrap().len(), 3 << 20);
-            assert_eq!(fs::read("/dev/shm/c").unwrap(), version);
-            let padded = [&version[..], &vec![0; 8192 - version.len()]].concat();
-            assert_eq!(fs::read("/dev/shm/d").unwrap(), padded);
+    in_private_shm("size=4m", || {
+        if !mount_ramfs() {
+            return;
+        }
+        let version = fs::read("/proc/version").unwrap();
+        run(&mut shmtool(["create", "-s", "300K", "a"])).prints("");
+        run(&mut shmtool(["create", "-s", "3M", "-m", "640", "b"])).prints("");
+        run(&mut shmtool(["create", "--from", "/proc/version", "c"])).prints("");
+        run(&mut shmtool([
+            "create",
+            "--from",
+            "/dev/shm/c",
+            "-s",
+            "8K",
+            "d",
+        ]))
+        .prints("");
+        assert_eq!(there(), ["a", "b", "c", "d"]);
+        assert!(fs::read("/dev/shm/a").unwrap() == vec![0; 300 << 10]);
+        assert_eq!(fs::metadata("/dev/shm/b").unwrap().len(), 3 << 20);
+        assert_eq!(fs::read("/dev/shm/c").unwrap(), version);
+        let padded = [&version[..], &vec![0; 8192 - version.len()]].concat();
+        assert_eq!(fs::read("/dev/shm/d").unwrap(), padded);
 
-            run(&mut shmtool(["create", "--resize", "-s", "8K", "c"])).prints("");
-            assert_eq!(fs::read("/dev/shm/c").unwrap(), padded);
-            run(&mut shmtool(["create", "--replace", "-s", "5", "a"])).prints("");
-            assert_eq!(fs::read("/dev/shm/a").unwrap(), [0; 5]);
-            run(&mut shmtool(["create", "--exist-ok", "-s", "5", "a", "e"])).prints("");
-            run(&mut shmtool([
-                "create",
-                "-s",
-                "4",
-                "f",
-                "--",
-                "shmtool-test-no-such-command",
-            ]));
-            assert_eq!(there(), ["a", "b", "c", "d", "e"]);
-        },
-    );
+        run(&mut shmtool(["create", "--resize", "-s", "8K", "c"])).prints("");
+        assert_eq!(fs::read("/dev/shm/c").unwrap(), padded);
+        run(&mut shmtool(["create", "--replace", "-s", "5", "a"])).prints("");
+        assert_eq!(fs::read("/dev/shm/a").unwrap(), [0; 5]);
+        run(&mut shmtool(["create", "--exist-ok", "-s", "5", "a", "e"])).prints("");
+        run(&mut shmtool([
+            "create",
+            "-s",
+            "4",
+            "f",
+            "--",
+            "shmtool-test-no-such-command",
+        ]));
+        assert_eq!(there(), ["a", "b", "c", "d", "e"]);
+    });
 }
 
 #[test]
 fn zeros_are_written_where_the_memory_of_a_new_object_cannot_be_reserved() {
-    in_private_shm(
-        "missing_calls::zeros_are_written_where_the_memory_of_a_new_object_cannot_be_reserved",
-        "size=1m",
-        || {
-            for inject in [
-                // gVisor has only the plain call.
-                "fallocate:error=EOPNOTSUPP:when=1",
-                "fallocate:error=EOPNOTSUPP",
-                "fallocate:error=ENOSYS",
-                "fallocate:error=EPERM",
-            ] {
-                let inject = format!("inject={inject}");
-                let create = |args: &[&str]| strace(&["-e", &inject], [&["create"], args].concat());
-                let Some(mut new) = create(&["-s", "300K", "a"]) else {
-                    return;
-                };
-                run(&mut new).prints("");
-                let stat = fs::metadata("/dev/shm/a").unwrap();
-                assert_eq!((stat.len(), stat.blocks() * 512), (300 << 10, 300 << 10));
+    in_private_shm("size=1m", || {
+        for inject in [
+            // gVisor has only the plain call.
+            "fallocate:error=EOPNOTSUPP:when=1",
+            "fallocate:error=EOPNOTSUPP",
+            "fallocate:error=ENOSYS",
+            "fallocate:error=EPERM",
+        ] {
+            let inject = format!("inject={inject}");
+            let create = |args: &[&str]| strace(&["-e", &inject], [&["create"], args].concat());
+            let Some(mut new) = create(&["-s", "300K", "a"]) else {
+                return;
+            };
+            run(&mut new).prints("");
+            let stat = fs::metadata("/dev/shm/a").unwrap();
+            assert_eq!((stat.len(), stat.blocks() * 512), (300 << 10, 300 << 10));
 
-                run(&mut create(&["--resize", "-s", "400K", "a"]).unwrap()).prints("");
-                let stat = fs::metadata("/dev/shm/a").unwrap();
-                assert_eq!((stat.len(), stat.blocks() * 512), (400 << 10, 400 << 10));
-                fs::remove_file("/dev/shm/a").unwrap();
+            run(&mut create(&["--resize", "-s", "400K", "a"]).unwrap()).prints("");
+            let stat = fs::metadata("/dev/shm/a").unwrap();
+            assert_eq!((stat.len(), stat.blocks() * 512), (400 << 10, 400 << 10));
+            fs::remove_file("/dev/shm/a").unwrap();
 
-                let full = run(&mut create(&["-s", "2M", "b"]).unwrap());
-                full.fails(1).says(does_not_fit("/b", 2 << 20, 1 << 20));
-                assert!(there().is_empty());
-            }
-        },
-    );
+            let full = run(&mut create(&["-s", "2M", "b"]).unwrap());
+            full.fails(1).says(does_not_fit("/b", 2 << 20, 1 << 20));
+            assert!(there().is_empty());
+        }
+    });
 }
 
 #[test]
 fn a_limit_on_the_size_of_files_is_an_error_there_too() {
-    in_private_shm(
-        "missing_calls::a_limit_on_the_size_of_files_is_an_error_there_too",
-        "size=4m",
-        || {
-            if !mount_ramfs() {
-                return;
-            }
-            fs::write("/dev/shm/old", "old").unwrap();
-            for args in [
-                &["create", "-s", "64K", "new"][..],
-                &["create", "--resize", "-s", "64K", "old"],
-            ] {
-                let ended = run(limited(&mut shmtool(args), Resource::RLIMIT_FSIZE, 8192));
-                let message = &ended.fails(1).stderr;
-                assert!(message.ends_with(": File too large\n"), "{message}");
-            }
-            assert_eq!(there(), ["old"]);
-            assert!(fs::read("/dev/shm/old").unwrap().starts_with(b"old"));
-        },
-    );
+    in_private_shm("size=4m", || {
+        if !mount_ramfs() {
+            return;
+        }
+        fs::write("/dev/shm/old", "old").unwrap();
+        for args in [
+            &["create", "-s", "64K", "new"][..],
+            &["create", "--resize", "-s", "64K", "old"],
+        ] {
+            let ended = run(limited(&mut shmtool(args), Resource::RLIMIT_FSIZE, 8192));
+            let message = &ended.fails(1).stderr;
+            assert!(message.ends_with(": File too large\n"), "{message}");
+        }
+        assert_eq!(there(), ["old"]);
+        assert!(fs::read("/dev/shm/old").unwrap().starts_with(b"old"));
+    });
 }
 
 #[test]
 fn an_object_is_made_under_another_name_where_an_unnamed_file_cannot_be_named() {
-    in_private_shm(
-        "missing_calls::an_object_is_made_under_another_name_where_an_unnamed_file_cannot_be_named",
-        "size=16m",
-        || {
-            // By its descriptor, and through /proc.
-            let inject = "inject=linkat:error=ENOENT:when=1..2";
-            for args in [
-                &["create", "-s", "8K", "a"][..],
-                &["create", "--replace", "-s", "8K", "a"],
-                &["create", "--from", "/proc/version", "b"],
-                &["write-int", "c", "7"],
-            ] {
-                let Some(mut strace) = strace(&["-e", inject], args) else {
-                    return;
-                };
-                run(&mut strace).prints("");
-            }
-            assert_eq!(there(), ["a", "b", "c"]);
-            let stat = fs::metadata("/dev/shm/a").unwrap();
-            assert_eq!(
-                (stat.len(), stat.mode() & 0o777, stat.nlink()),
-                (8192, 0o600, 1)
-            );
-        },
-    );
+    in_private_shm("size=16m", || {
+        // By its descriptor, and through /proc.
+        let inject = "inject=linkat:error=ENOENT:when=1..2";
+        for args in [
+            &["create", "-s", "8K", "a"][..],
+            &["create", "--replace", "-s", "8K", "a"],
+            &["create", "--from", "/proc/version", "b"],
+            &["write-int", "c", "7"],
+        ] {
+            let Some(mut strace) = strace(&["-e", inject], args) else {
+                return;
+            };
+            run(&mut strace).prints("");
+        }
+        assert_eq!(there(), ["a", "b", "c"]);
+        let stat = fs::metadata("/dev/shm/a").unwrap();
+        assert_eq!(
+            (stat.len(), stat.mode() & 0o777, stat.nlink()),
+            (8192, 0o600, 1)
+        );
+    });
 }
 
 #[test]
 fn all_is_done_without_proc() {
-    in_private_shm(
-        "missing_calls::all_is_done_without_proc",
-        "size=16m",
-        || {
-            if !hide_proc() {
-                return;
-            }
-            let done = |as_user: fn(&mut std::process::Command) -> &mut std::process::Command| {
-                let verb = |args: &[&str]| run(as_user(&mut shmtool(args)));
-                verb(&["create", "-s", "4M", "a"]).prints("");
-                verb(&["create", "--replace", "-s", "2M", "a"]).prints("");
-                verb(&["create", "--resize", "-s", "3M", "a"]).prints("");
-                verb(&["create", "--from", "/dev/shm/a", "b"]).prints("");
-                verb(&["write-int", "a", "7"]).prints("");
-                verb(&["write-int", "new", "8"]).prints("");
-                verb(&["read-int", "a"]).prints("7\n");
-                verb(&["cat", "--shm", "new"]).prints(8_i32.to_ne_bytes());
-                verb(&["create", "-s", "2M", "c", "--", "echo", "run"]).prints("run\n");
-                verb(&["ls", "-q"]).prints("/a\n/b\n/new\n");
-                verb(&["unlink", "a", "b", "new"]).prints("");
-                assert!(there().is_empty());
-            };
-            done(|command| command);
-            if is_root() {
-                done(as_nobody);
-            }
-        },
-    );
+    in_private_shm("size=16m", || {
+        if !hide_proc() {
+            return;
+        }
+        let done = |as_user: fn(&mut std::process::Command) -> &mut std::process::Command| {
+            let verb = |args: &[&str]| run(as_user(&mut shmtool(args)));
+            verb(&["create", "-s", "4M", "a"]).prints("");
+            verb(&["create", "--replace", "-s", "2M", "a"]).prints("");
+            verb(&["create", "--resize", "-s", "3M", "a"]).prints("");
+            verb(&["create", "--from", "/dev/shm/a", "b"]).prints("");
+            verb(&["write-int", "a", "7"]).prints("");
+            verb(&["write-int", "new", "8"]).prints("");
+            verb(&["read-int", "a"]).prints("7\n");
+            verb(&["cat", "--shm", "new"]).prints(8_i32.to_ne_bytes());
+            verb(&["create", "-s", "2M", "c", "--", "echo", "run"]).prints("run\n");
+            verb(&["ls", "-q"]).prints("/a\n/b\n/new\n");
+            verb(&["unlink", "a", "b", "new"]).prints("");
+            assert!(there().is_empty());
+        };
+        done(|command| command);
+        if is_root() {
+            done(as_nobody);
+        }
+    });
 }

@@ -33,8 +33,7 @@ fn replace() -> String {
 
 #[test]
 fn what_is_planted_delays_nothing_and_is_not_opened() {
-    let test = "planted::what_is_planted_delays_nothing_and_is_not_opened";
-    in_private_shm(test, "size=1m", || {
+    in_private_shm("size=1m", || {
         let Some(path) = other_name() else { return };
         type Plant = fn(&Path) -> Option<File>;
         let plants: [(&str, Plant); 5] = [
@@ -80,8 +79,7 @@ fn what_is_planted_delays_nothing_and_is_not_opened() {
 
 #[test]
 fn signals_get_through_while_a_file_of_ours_is_waited_for() {
-    let test = "planted::signals_get_through_while_a_file_of_ours_is_waited_for";
-    in_private_shm(test, "size=1m", || {
+    in_private_shm("size=1m", || {
         let Some(path) = other_name() else { return };
         let _held = File::create(&path).unwrap();
         let calls = replace();
@@ -102,8 +100,7 @@ fn signals_get_through_while_a_file_of_ours_is_waited_for() {
 
 #[test]
 fn a_rename_that_fails_leaves_no_other_name() {
-    let test = "planted::a_rename_that_fails_leaves_no_other_name";
-    in_private_shm(test, "size=1m", || {
+    in_private_shm("size=1m", || {
         fs::write("/dev/shm/x", "old").unwrap();
         let inject = "inject=rename,renameat,renameat2:error=EIO";
         let args = ["create", "--replace", "-s", "4K", "x"];

@@ -7,51 +7,46 @@ use std::os::unix::fs::MetadataExt;
 
 #[test]
 fn any_columns_can_be_chosen_and_json_has_the_same() {
-    in_private_shm(
-        "columns::any_columns_can_be_chosen_and_json_has_the_same",
-        "size=4m",
-        || {
-            run(&mut shmtool(["create", "-s", "5000", "-m", "640", "x"])).prints("");
-            let stat = fs::metadata("/dev/shm/x").unwrap();
-            let (uid, inode) = (stat.uid().to_string(), stat.ino().to_string());
-            let rows = table(&["-o", "links,name,uid,inode,type,size,mode"]);
-            assert_eq!(
-                rows[0],
-                ["LINKS", "NAME", "UID", "INODE", "TYPE", "SIZE", "MODE"]
-            );
-            assert_eq!(
-                rows[1],
-                ["1", "/x", &uid, &inode, "memory", "4.9KiB", "rw-r-----"]
-            );
-            assert_eq!(
-                table(&["-o", "size,allocated,used", "-b"])[1],
-                ["5000", "8192", "8192"]
-            );
-            assert_eq!(
-                table(&["-n", "-o", "owner,group"])[1],
-                [uid, stat.gid().to_string()]
-            );
+    in_private_shm("size=4m", || {
+        run(&mut shmtool(["create", "-s", "5000", "-m", "640", "x"])).prints("");
+        let stat = fs::metadata("/dev/shm/x").unwrap();
+        let (uid, inode) = (stat.uid().to_string(), stat.ino().to_string());
+        let rows = table(&["-o", "links,name,uid,inode,type,size,mode"]);
+        assert_eq!(
+            rows[0],
+            ["LINKS", "NAME", "UID", "INODE", "TYPE", "SIZE", "MODE"]
+        );
+        assert_eq!(
+            rows[1],
+            ["1", "/x", &uid, &inode, "memory", "4.9KiB", "rw-r-----"]
+        );
+        assert_eq!(
+            table(&["-o", "size,allocated,used", "-b"])[1],
+            ["5000", "8192", "8192"]
+        );
+        assert_eq!(
+            table(&["-n", "-o", "owner,group"])[1],
+            [uid, stat.gid().to_string()]
+        );
 
-            let object = json(&[])["objects"][0].clone();
-            let keys: Vec<_> = object.as_object().unwrap().keys().cloned().collect();
-            let documented: Vec<_> = keys.iter().filter(|key| *key != "used").collect();
-            let capitals: Vec<_> = documented.iter().map(|key| key.to_uppercase()).collect();
-            assert_eq!(table(&["-o", &capitals.join(",")])[0], capitals);
-            let mut all = table(&["-o", "all"]).remove(0);
-            all.sort();
-            assert_eq!(all, capitals);
-            let help = String::from_utf8(run(&mut shmtool(["ls", "--help"])).stdout).unwrap();
-            let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-            let explains = |key: &&String| help.contains(&format!("{key} ("));
-            assert!(documented.iter().all(explains), "{help}");
-        },
-    );
+        let object = json(&[])["objects"][0].clone();
+        let keys: Vec<_> = object.as_object().unwrap().keys().cloned().collect();
+        let documented: Vec<_> = keys.iter().filter(|key| *key != "used").collect();
+        let capitals: Vec<_> = documented.iter().map(|key| key.to_uppercase()).collect();
+        assert_eq!(table(&["-o", &capitals.join(",")])[0], capitals);
+        let mut all = table(&["-o", "all"]).remove(0);
+        all.sort();
+        assert_eq!(all, capitals);
+        let help = String::from_utf8(run(&mut shmtool(["ls", "--help"])).stdout).unwrap();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        let explains = |key: &&String| help.contains(&format!("{key} ("));
+        assert!(documented.iter().all(explains), "{help}");
+    });
 }
 
 #[test]
 fn a_plus_adds_to_the_default_and_lists_add_up() {
-    let test = "columns::a_plus_adds_to_the_default_and_lists_add_up";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         let header = |args: &[&str]| table(args)[0].join(" ").to_lowercase();
         let default = header(&[]);
         assert_eq!(
@@ -89,7 +84,7 @@ fn a_plus_adds_to_the_default_and_lists_add_up() {
 
 #[test]
 fn json_holds_the_chosen_columns() {
-    in_private_shm("columns::json_holds_the_chosen_columns", "size=4m", || {
+    in_private_shm("size=4m", || {
         fs::write("/dev/shm/x", [1; 10]).unwrap();
         let used = fs::File::open("/dev/shm/x").unwrap();
         let object = |args: &[&str]| json(args)["objects"][0].clone();
@@ -118,7 +113,7 @@ fn json_holds_the_chosen_columns() {
 
 #[test]
 fn in_use_is_what_the_kernel_says() {
-    in_private_shm("columns::in_use_is_what_the_kernel_says", "size=4m", || {
+    in_private_shm("size=4m", || {
         for name in ["free", "used"] {
             fs::write(format!("/dev/shm/{name}"), "").unwrap();
         }

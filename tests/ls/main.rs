@@ -37,88 +37,75 @@ fn json(args: &[&str]) -> Value {
 
 #[test]
 fn the_table_shows_name_size_allocated_mode_owner_and_age() {
-    in_private_shm(
-        "the_table_shows_name_size_allocated_mode_owner_and_age",
-        "size=4m",
-        || {
-            run(&mut shmtool([
-                "create", "-s", "1536K", "-m", "640", "/full",
-            ]))
-            .prints("");
-            fs::File::create("/dev/shm/a-hole")
-                .unwrap()
-                .set_len(1 << 30)
-                .unwrap();
-            fs::set_permissions("/dev/shm/a-hole", fs::Permissions::from_mode(0o644)).unwrap();
-            let id = std::process::Command::new("id")
-                .arg("-un")
-                .output()
-                .unwrap();
-            let me = String::from_utf8(id.stdout).unwrap().trim().to_owned();
-            let rows = table(&[]);
-            assert_eq!(
-                rows[0],
-                ["NAME", "SIZE", "ALLOCATED", "MODE", "OWNER", "AGE"]
-            );
-            assert_eq!(rows[1][..5], ["/a-hole", "1GiB", "0B", "rw-r--r--", &me]);
-            assert_eq!(
-                rows[2][..5],
-                ["/full", "1.5MiB", "1.5MiB", "rw-r-----", &me]
-            );
-            assert!(
-                rows[1][5].ends_with('s') && rows[2][5].ends_with('s'),
-                "{rows:?}"
-            );
-            assert_eq!(rows.len(), 3);
-        },
-    );
+    in_private_shm("size=4m", || {
+        run(&mut shmtool([
+            "create", "-s", "1536K", "-m", "640", "/full",
+        ]))
+        .prints("");
+        fs::File::create("/dev/shm/a-hole")
+            .unwrap()
+            .set_len(1 << 30)
+            .unwrap();
+        fs::set_permissions("/dev/shm/a-hole", fs::Permissions::from_mode(0o644)).unwrap();
+        let id = std::process::Command::new("id")
+            .arg("-un")
+            .output()
+            .unwrap();
+        let me = String::from_utf8(id.stdout).unwrap().trim().to_owned();
+        let rows = table(&[]);
+        assert_eq!(
+            rows[0],
+            ["NAME", "SIZE", "ALLOCATED", "MODE", "OWNER", "AGE"]
+        );
+        assert_eq!(rows[1][..5], ["/a-hole", "1GiB", "0B", "rw-r--r--", &me]);
+        assert_eq!(
+            rows[2][..5],
+            ["/full", "1.5MiB", "1.5MiB", "rw-r-----", &me]
+        );
+        assert!(
+            rows[1][5].ends_with('s') && rows[2][5].ends_with('s'),
+            "{rows:?}"
+        );
+        assert_eq!(rows.len(), 3);
+    });
 }
 
 #[test]
 fn the_columns_are_aligned_by_what_a_terminal_shows() {
-    in_private_shm(
-        "the_columns_are_aligned_by_what_a_terminal_shows",
-        "size=4m",
-        || {
-            for name in ["a", "longer", "数", "\u{1b}[31m"] {
-                fs::write(format!("/dev/shm/{name}"), "").unwrap();
-            }
-            let listed = run(&mut shmtool(["ls"]));
-            let text = String::from_utf8(listed.stdout).unwrap();
-            let column = |line: &str| {
-                unicode_width::UnicodeWidthStr::width(line.split("  ").next().unwrap())
-            };
-            let places: Vec<_> = text
-                .lines()
-                .map(|line| (column(line), unicode_width::UnicodeWidthStr::width(line)))
-                .collect();
-            let (_, width) = places[0];
-            assert!(
-                places
-                    .iter()
-                    .all(|&(name, line)| line == width && name <= r"/\u{1b}[31m".len()),
-                "{text}"
-            );
-        },
-    );
+    in_private_shm("size=4m", || {
+        for name in ["a", "longer", "数", "\u{1b}[31m"] {
+            fs::write(format!("/dev/shm/{name}"), "").unwrap();
+        }
+        let listed = run(&mut shmtool(["ls"]));
+        let text = String::from_utf8(listed.stdout).unwrap();
+        let column =
+            |line: &str| unicode_width::UnicodeWidthStr::width(line.split("  ").next().unwrap());
+        let places: Vec<_> = text
+            .lines()
+            .map(|line| (column(line), unicode_width::UnicodeWidthStr::width(line)))
+            .collect();
+        let (_, width) = places[0];
+        assert!(
+            places
+                .iter()
+                .all(|&(name, line)| line == width && name <= r"/\u{1b}[31m".len()),
+            "{text}"
+        );
+    });
 }
 
 #[test]
 fn an_empty_dev_shm_is_a_table_without_rows() {
-    in_private_shm(
-        "an_empty_dev_shm_is_a_table_without_rows",
-        "size=64k",
-        || {
-            run(&mut shmtool(["ls"])).prints("NAME  SIZE  ALLOCATED  MODE  OWNER  AGE\n");
-            run(&mut shmtool(["ls", "-q"])).prints("");
-            assert_eq!(json(&[])["objects"], json!([]));
-        },
-    );
+    in_private_shm("size=64k", || {
+        run(&mut shmtool(["ls"])).prints("NAME  SIZE  ALLOCATED  MODE  OWNER  AGE\n");
+        run(&mut shmtool(["ls", "-q"])).prints("");
+        assert_eq!(json(&[])["objects"], json!([]));
+    });
 }
 
 #[test]
 fn only_what_shm_open_opens_is_an_object() {
-    in_private_shm("only_what_shm_open_opens_is_an_object", "size=64k", || {
+    in_private_shm("size=64k", || {
         fs::create_dir("/dev/shm/directory").unwrap();
         symlink("/etc/passwd", "/dev/shm/link").unwrap();
         nix::unistd::mkfifo("/dev/shm/fifo", nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -131,80 +118,68 @@ fn only_what_shm_open_opens_is_an_object() {
 
 #[test]
 fn semaphores_are_listed_with_all_or_by_name() {
-    in_private_shm(
-        "semaphores_are_listed_with_all_or_by_name",
-        "size=64k",
-        || {
-            fs::write("/dev/shm/sem.lock", [0; 32]).unwrap();
-            fs::write("/dev/shm/object", "").unwrap();
-            run(&mut shmtool(["ls", "-q"])).prints("/object\n");
-            run(&mut shmtool(["ls", "-qa"])).prints("/object\n/sem.lock\n");
-            run(&mut shmtool(["ls", "--names", "--all"])).prints("/object\n/sem.lock\n");
-            run(&mut shmtool(["ls", "-q", "sem.lock"])).prints("/sem.lock\n");
-            let types: Vec<_> = json(&["-a"])["objects"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|o| o["type"].clone())
-                .collect();
-            assert_eq!(types, ["memory", "semaphore"]);
-        },
-    );
+    in_private_shm("size=64k", || {
+        fs::write("/dev/shm/sem.lock", [0; 32]).unwrap();
+        fs::write("/dev/shm/object", "").unwrap();
+        run(&mut shmtool(["ls", "-q"])).prints("/object\n");
+        run(&mut shmtool(["ls", "-qa"])).prints("/object\n/sem.lock\n");
+        run(&mut shmtool(["ls", "--names", "--all"])).prints("/object\n/sem.lock\n");
+        run(&mut shmtool(["ls", "-q", "sem.lock"])).prints("/sem.lock\n");
+        let types: Vec<_> = json(&["-a"])["objects"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|o| o["type"].clone())
+            .collect();
+        assert_eq!(types, ["memory", "semaphore"]);
+    });
 }
 
 #[test]
 fn names_limit_the_list_and_a_missing_one_is_status_3() {
-    in_private_shm(
-        "names_limit_the_list_and_a_missing_one_is_status_3",
-        "size=64k",
-        || {
-            for name in ["a", "b", "c"] {
-                fs::write(format!("/dev/shm/{name}"), "").unwrap();
-            }
-            run(&mut shmtool(["ls", "-q", "/c", "a"])).prints("/a\n/c\n");
-            let listed = run(&mut shmtool(["ls", "-q", "/c", "nope", "a"]));
-            listed.says("/nope: no such object");
-            assert_eq!(
-                (listed.status.code(), &listed.stdout[..]),
-                (Some(3), &b"/a\n/c\n"[..])
-            );
-            // Without a row there is no header either.
-            let listed = run(&mut shmtool(["ls", "nope"]));
-            listed.fails(3).says("/nope: no such object");
-            run(&mut shmtool(["ls", "--older-than", "1h", "a"])).fails(5);
-        },
-    );
+    in_private_shm("size=64k", || {
+        for name in ["a", "b", "c"] {
+            fs::write(format!("/dev/shm/{name}"), "").unwrap();
+        }
+        run(&mut shmtool(["ls", "-q", "/c", "a"])).prints("/a\n/c\n");
+        let listed = run(&mut shmtool(["ls", "-q", "/c", "nope", "a"]));
+        listed.says("/nope: no such object");
+        assert_eq!(
+            (listed.status.code(), &listed.stdout[..]),
+            (Some(3), &b"/a\n/c\n"[..])
+        );
+        // Without a row there is no header either.
+        let listed = run(&mut shmtool(["ls", "nope"]));
+        listed.fails(3).says("/nope: no such object");
+        run(&mut shmtool(["ls", "--older-than", "1h", "a"])).fails(5);
+    });
 }
 
 #[test]
 fn a_pipe_gets_the_bytes_of_a_name_and_a_person_sees_them_escaped() {
-    in_private_shm(
-        "a_pipe_gets_the_bytes_of_a_name_and_a_person_sees_them_escaped",
-        "size=64k",
-        || {
-            let bytes = b"evil\x1b[2J\n\xff";
-            fs::write(
-                std::path::Path::new("/dev/shm").join(OsStr::from_bytes(bytes)),
-                "",
-            )
-            .unwrap();
-            run(&mut shmtool(["ls", "-q"])).prints([b"/", &bytes[..], b"\n"].concat());
-            assert_eq!(table(&[])[1][0], r"/evil\u{1b}[2J\n\xff");
-            let terminal = on_terminal(&mut shmtool(["ls", "-q"]));
-            assert_eq!(
-                String::from_utf8_lossy(&terminal),
-                "/evil\\u{1b}[2J\\n\\xff\n"
-            );
-            run(shmtool(["create"]).arg(OsStr::from_bytes(bytes)))
-                .fails(4)
-                .says(r"/evil\u{1b}[2J\n\xff: the object exists already");
-        },
-    );
+    in_private_shm("size=64k", || {
+        let bytes = b"evil\x1b[2J\n\xff";
+        fs::write(
+            std::path::Path::new("/dev/shm").join(OsStr::from_bytes(bytes)),
+            "",
+        )
+        .unwrap();
+        run(&mut shmtool(["ls", "-q"])).prints([b"/", &bytes[..], b"\n"].concat());
+        assert_eq!(table(&[])[1][0], r"/evil\u{1b}[2J\n\xff");
+        let terminal = on_terminal(&mut shmtool(["ls", "-q"]));
+        assert_eq!(
+            String::from_utf8_lossy(&terminal),
+            "/evil\\u{1b}[2J\\n\\xff\n"
+        );
+        run(shmtool(["create"]).arg(OsStr::from_bytes(bytes)))
+            .fails(4)
+            .says(r"/evil\u{1b}[2J\n\xff: the object exists already");
+    });
 }
 
 #[test]
 fn json_holds_everything() {
-    in_private_shm("json_holds_everything", "size=1m,nr_inodes=50", || {
+    in_private_shm("size=1m,nr_inodes=50", || {
         run(&mut shmtool(["create", "-s", "8K", "-m", "640", "/x"])).prints("");
         let file = fs::File::options().write(true).open("/dev/shm/x").unwrap();
         file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_millis(1500))
@@ -243,44 +218,40 @@ fn json_holds_everything() {
 
 #[test]
 fn json_loses_no_byte_of_a_name_and_hands_a_terminal_none_to_act_on() {
-    in_private_shm(
-        "json_loses_no_byte_of_a_name_and_hands_a_terminal_none_to_act_on",
-        "size=64k",
-        || {
-            let acted_on = "größe 数 \u{9b}\u{202e}\u{7f}\u{e0001}";
-            for name in [
-                &b"plain \"quoted\"\n\x1b"[..],
-                b"\xff\xfe",
-                acted_on.as_bytes(),
-            ] {
-                fs::write(
-                    std::path::Path::new("/dev/shm").join(OsStr::from_bytes(name)),
-                    "",
-                )
-                .unwrap();
-            }
-            let text = String::from_utf8(run(&mut shmtool(["ls", "-J"])).stdout).unwrap();
-            assert!(
-                text.contains("größe 数 \\u009b\\u202e\\u007f\\udb40\\udc01"),
-                "{text}"
-            );
-            assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text}");
-            let listing = json(&[]);
-            assert_eq!(
-                listing["objects"][0]["name"].as_str().unwrap()[1..],
-                *acted_on
-            );
-            assert_eq!(listing["objects"][1]["name"], "/plain \"quoted\"\n\u{1b}");
-            assert_eq!(listing["objects"][1].get("name_bytes"), None);
-            assert_eq!(listing["objects"][2]["name"], "/\u{fffd}\u{fffd}");
-            assert_eq!(listing["objects"][2]["name_bytes"], json!([47, 255, 254]));
-        },
-    );
+    in_private_shm("size=64k", || {
+        let acted_on = "größe 数 \u{9b}\u{202e}\u{7f}\u{e0001}";
+        for name in [
+            &b"plain \"quoted\"\n\x1b"[..],
+            b"\xff\xfe",
+            acted_on.as_bytes(),
+        ] {
+            fs::write(
+                std::path::Path::new("/dev/shm").join(OsStr::from_bytes(name)),
+                "",
+            )
+            .unwrap();
+        }
+        let text = String::from_utf8(run(&mut shmtool(["ls", "-J"])).stdout).unwrap();
+        assert!(
+            text.contains("größe 数 \\u009b\\u202e\\u007f\\udb40\\udc01"),
+            "{text}"
+        );
+        assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text}");
+        let listing = json(&[]);
+        assert_eq!(
+            listing["objects"][0]["name"].as_str().unwrap()[1..],
+            *acted_on
+        );
+        assert_eq!(listing["objects"][1]["name"], "/plain \"quoted\"\n\u{1b}");
+        assert_eq!(listing["objects"][1].get("name_bytes"), None);
+        assert_eq!(listing["objects"][2]["name"], "/\u{fffd}\u{fffd}");
+        assert_eq!(listing["objects"][2]["name_bytes"], json!([47, 255, 254]));
+    });
 }
 
 #[test]
 fn an_age_is_of_the_later_change() {
-    in_private_shm("an_age_is_of_the_later_change", "size=64k", || {
+    in_private_shm("size=64k", || {
         // The modification time alone is old: the status was changed now, by setting it.
         let file = fs::File::create("/dev/shm/x").unwrap();
         file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
@@ -294,7 +265,7 @@ fn an_age_is_of_the_later_change() {
 
 #[test]
 fn a_stranger_s_object_is_listed_too() {
-    in_private_shm("a_stranger_s_object_is_listed_too", "size=64k", || {
+    in_private_shm("size=64k", || {
         if is_root() {
             run(as_nobody(&mut shmtool(["create", "-m", "0", "/x"]))).prints("");
             std::os::unix::fs::chown("/dev/shm/x", Some(4_000_000_000), None).unwrap();
@@ -306,33 +277,29 @@ fn a_stranger_s_object_is_listed_too() {
 
 #[test]
 fn objects_that_vanish_meanwhile_are_no_error() {
-    in_private_shm(
-        "objects_that_vanish_meanwhile_are_no_error",
-        "size=64k",
-        || {
-            let done = AtomicBool::new(false);
-            std::thread::scope(|scope| {
-                scope.spawn(|| {
-                    while !done.load(Ordering::Relaxed) {
-                        for i in 0..50 {
-                            fs::write(format!("/dev/shm/{i}"), "").unwrap();
-                        }
-                        for i in 0..50 {
-                            fs::remove_file(format!("/dev/shm/{i}")).unwrap();
-                        }
+    in_private_shm("size=64k", || {
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    for i in 0..50 {
+                        fs::write(format!("/dev/shm/{i}"), "").unwrap();
                     }
-                });
-                let listings: Vec<_> = (0..100).map(|_| run(&mut shmtool(["ls"]))).collect();
-                done.store(true, Ordering::Relaxed);
-                for listed in listings {
-                    assert!(
-                        listed.status.success() && listed.stderr.is_empty(),
-                        "{listed:?}"
-                    );
+                    for i in 0..50 {
+                        fs::remove_file(format!("/dev/shm/{i}")).unwrap();
+                    }
                 }
             });
-        },
-    );
+            let listings: Vec<_> = (0..100).map(|_| run(&mut shmtool(["ls"]))).collect();
+            done.store(true, Ordering::Relaxed);
+            for listed in listings {
+                assert!(
+                    listed.status.success() && listed.stderr.is_empty(),
+                    "{listed:?}"
+                );
+            }
+        });
+    });
 }
 
 #[test]
@@ -342,7 +309,7 @@ fn names_and_json_exclude_each_other() {
 
 #[test]
 fn output_that_fails_is_an_error() {
-    in_private_shm("output_that_fails_is_an_error", "size=64k", || {
+    in_private_shm("size=64k", || {
         for args in [&["ls"][..], &["ls", "-J"], &["--help"], &["--version"]] {
             output_fails(&mut shmtool(args));
         }

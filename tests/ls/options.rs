@@ -17,7 +17,7 @@ fn names(args: &[&str]) -> Vec<String> {
 
 #[test]
 fn the_order_is_that_of_the_key() {
-    in_private_shm("options::the_order_is_that_of_the_key", "size=4m", || {
+    in_private_shm("size=4m", || {
         fs::File::create("/dev/shm/b")
             .unwrap()
             .set_len(1 << 20)
@@ -47,8 +47,7 @@ fn the_order_is_that_of_the_key() {
 
 #[test]
 fn owners_are_sorted_by_name_and_with_numeric_by_number() {
-    let test = "options::owners_are_sorted_by_name_and_with_numeric_by_number";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         if !is_root() {
             return;
         }
@@ -69,8 +68,7 @@ fn owners_are_sorted_by_name_and_with_numeric_by_number() {
 
 #[test]
 fn colors_are_for_terminals_unless_told_otherwise() {
-    let test = "options::colors_are_for_terminals_unless_told_otherwise";
-    in_private_shm(test, "size=64k", || {
+    in_private_shm("size=64k", || {
         fs::write("/dev/shm/full", [1; 61440]).unwrap();
         const BOLD: &str = "\u{1b}[1m";
         const RED: &str = "\u{1b}[31mnearly full\u{1b}[0m";
@@ -105,7 +103,7 @@ fn colors_are_for_terminals_unless_told_otherwise() {
 
 #[test]
 fn no_header_leaves_the_rows() {
-    in_private_shm("options::no_header_leaves_the_rows", "size=64k", || {
+    in_private_shm("size=64k", || {
         run(&mut shmtool(["ls", "--no-header"])).prints("");
         fs::write("/dev/shm/x", [1; 10]).unwrap();
         run(&mut shmtool(["ls", "--no-header", "-o", "name,size"])).prints("/x  10B\n");
@@ -114,40 +112,36 @@ fn no_header_leaves_the_rows() {
 
 #[test]
 fn filters_limit_the_list_and_only_the_status_tells_of_a_name_that_is_left() {
-    in_private_shm(
-        "options::filters_limit_the_list_and_only_the_status_tells_of_a_name_that_is_left",
-        "size=4m",
-        || {
-            for name in ["job-1", "job-2", "task"] {
-                fs::write(format!("/dev/shm/{name}"), "").unwrap();
-            }
-            let _used = fs::File::open("/dev/shm/job-2").unwrap();
-            assert_eq!(names(&["--glob", "job*"]), ["/job-1", "/job-2"]);
-            assert_eq!(names(&["--unused"]), ["/job-1", "/task"]);
-            for (args, status, listed) in [
-                (&["--unused", "job-1", "job-2"][..], 5, "/job-1\n"),
-                (&["--unused", "job-1", "task"], 0, "/job-1\n/task\n"),
-                (&["--glob", "job*", "task"], 5, ""),
-                (&["--older-than", "1h", "task"], 5, ""),
-                (&["--unused", "--glob", "job-2"], 0, ""),
-            ] {
-                let ended = run(shmtool(["ls", "-q"]).args(args));
-                assert_eq!(
-                    (ended.status.code(), &ended.stdout[..], &ended.stderr[..]),
-                    (Some(status), listed.as_bytes(), ""),
-                    "{args:?}"
-                );
-            }
-            assert_eq!(names(&["--older-than", "1h"]), [""; 0]);
+    in_private_shm("size=4m", || {
+        for name in ["job-1", "job-2", "task"] {
+            fs::write(format!("/dev/shm/{name}"), "").unwrap();
+        }
+        let _used = fs::File::open("/dev/shm/job-2").unwrap();
+        assert_eq!(names(&["--glob", "job*"]), ["/job-1", "/job-2"]);
+        assert_eq!(names(&["--unused"]), ["/job-1", "/task"]);
+        for (args, status, listed) in [
+            (&["--unused", "job-1", "job-2"][..], 5, "/job-1\n"),
+            (&["--unused", "job-1", "task"], 0, "/job-1\n/task\n"),
+            (&["--glob", "job*", "task"], 5, ""),
+            (&["--older-than", "1h", "task"], 5, ""),
+            (&["--unused", "--glob", "job-2"], 0, ""),
+        ] {
+            let ended = run(shmtool(["ls", "-q"]).args(args));
             assert_eq!(
-                json(&["--glob", "t*"])["objects"].as_array().unwrap().len(),
-                1
+                (ended.status.code(), &ended.stdout[..], &ended.stderr[..]),
+                (Some(status), listed.as_bytes(), ""),
+                "{args:?}"
             );
-            let ended = run(&mut shmtool(["ls", "-q", "--unused", "missing", "task"]));
-            assert_eq!(
-                (ended.status.code(), &ended.stdout[..]),
-                (Some(3), &b"/task\n"[..])
-            );
-        },
-    );
+        }
+        assert_eq!(names(&["--older-than", "1h"]), [""; 0]);
+        assert_eq!(
+            json(&["--glob", "t*"])["objects"].as_array().unwrap().len(),
+            1
+        );
+        let ended = run(&mut shmtool(["ls", "-q", "--unused", "missing", "task"]));
+        assert_eq!(
+            (ended.status.code(), &ended.stdout[..]),
+            (Some(3), &b"/task\n"[..])
+        );
+    });
 }

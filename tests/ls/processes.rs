@@ -38,9 +38,8 @@ pub fn me() -> String {
 
 #[test]
 fn each_process_is_shown_with_how_it_uses_the_object() {
-    let test = "processes::each_process_is_shown_with_how_it_uses_the_object";
     let Some(c) = c_program() else { return };
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         for name in ["both", "free", "read"] {
             fs::write(format!("/dev/shm/{name}"), [0; 4]).unwrap();
         }
@@ -85,50 +84,44 @@ fn each_process_is_shown_with_how_it_uses_the_object() {
 
 #[test]
 fn the_order_can_be_that_of_the_pids() {
-    in_private_shm(
-        "processes::the_order_can_be_that_of_the_pids",
-        "size=4m",
-        || {
-            for name in ["a", "b", "c"] {
-                fs::write(format!("/dev/shm/{name}"), "").unwrap();
-            }
-            let (first, _) = opener("exec 3< /dev/shm/c");
-            let (second, _) = opener("exec 3< /dev/shm/b 4< /dev/shm/c");
-            let mut rows = [(first.id(), "/c"), (second.id(), "/b"), (second.id(), "/c")];
-            rows.sort();
-            let mut rows: Vec<_> = rows
-                .iter()
-                .map(|(pid, name)| format!("{pid} {name}"))
-                .collect();
-            rows.push("- /a".to_owned());
-            let sorted = |args: &[&str]| {
-                let rows =
-                    table(&[args, &["--sort", "pid", "-o", "pid,name", "--no-header"]].concat());
-                rows.iter().map(|row| row.join(" ")).collect::<Vec<_>>()
-            };
-            assert_eq!(sorted(&[]), rows);
-            // Without a column of the processes, the lowest pid decides.
-            let order = table(&["-p", "--sort", "pid", "-r", "-o", "name", "--no-header"]);
-            assert_eq!(order.concat(), ["/a", "/b", "/c"]);
-            let reversed = sorted(&["-r"]);
-            assert_eq!(reversed[0], "- /a");
-            assert!(
-                reversed[3].starts_with(rows[0].split(' ').next().unwrap()),
-                "{reversed:?}"
-            );
-            let objects = json(&["-p", "--sort", "pid"])["objects"].clone();
-            assert_eq!(objects[2]["name"], "/a");
-            run(&mut shmtool(["ls", "--sort", "pid"]))
-                .fails(2)
-                .says("--sort pid: no processes are listed\nhint: add -p");
-            run(&mut shmtool(["ls", "-q", "-p"])).fails(2);
-        },
-    );
+    in_private_shm("size=4m", || {
+        for name in ["a", "b", "c"] {
+            fs::write(format!("/dev/shm/{name}"), "").unwrap();
+        }
+        let (first, _) = opener("exec 3< /dev/shm/c");
+        let (second, _) = opener("exec 3< /dev/shm/b 4< /dev/shm/c");
+        let mut rows = [(first.id(), "/c"), (second.id(), "/b"), (second.id(), "/c")];
+        rows.sort();
+        let mut rows: Vec<_> = rows
+            .iter()
+            .map(|(pid, name)| format!("{pid} {name}"))
+            .collect();
+        rows.push("- /a".to_owned());
+        let sorted = |args: &[&str]| {
+            let rows = table(&[args, &["--sort", "pid", "-o", "pid,name", "--no-header"]].concat());
+            rows.iter().map(|row| row.join(" ")).collect::<Vec<_>>()
+        };
+        assert_eq!(sorted(&[]), rows);
+        // Without a column of the processes, the lowest pid decides.
+        let order = table(&["-p", "--sort", "pid", "-r", "-o", "name", "--no-header"]);
+        assert_eq!(order.concat(), ["/a", "/b", "/c"]);
+        let reversed = sorted(&["-r"]);
+        assert_eq!(reversed[0], "- /a");
+        assert!(
+            reversed[3].starts_with(rows[0].split(' ').next().unwrap()),
+            "{reversed:?}"
+        );
+        let objects = json(&["-p", "--sort", "pid"])["objects"].clone();
+        assert_eq!(objects[2]["name"], "/a");
+        run(&mut shmtool(["ls", "--sort", "pid"]))
+            .fails(2)
+            .says("--sort pid: no processes are listed\nhint: add -p");
+        run(&mut shmtool(["ls", "-q", "-p"])).fails(2);
+    });
 }
 
 #[test]
 fn private_mappings_and_inherited_ones_are_shown() {
-    let test = "processes::private_mappings_and_inherited_ones_are_shown";
     let script = "
 import mmap, os, sys
 fd = os.open('/dev/shm/x', os.O_RDWR)
@@ -148,7 +141,7 @@ sys.stdin.read()";
     let Some(mut private) = python(script, &["private"]) else {
         return;
     };
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         fs::write("/dev/shm/x", [0; 4096]).unwrap();
         let access = || {
             let rows = table(&["-o", "pid,access", "--no-header"]);
@@ -183,8 +176,7 @@ sys.stdin.read()";
 
 #[test]
 fn in_use_by_nobody_that_can_be_seen_is_a_question_mark() {
-    let test = "processes::in_use_by_nobody_that_can_be_seen_is_a_question_mark";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         for name in ["flight", "free"] {
             fs::write(format!("/dev/shm/{name}"), "").unwrap();
         }
@@ -212,8 +204,7 @@ fn in_use_by_nobody_that_can_be_seen_is_a_question_mark() {
 
 #[test]
 fn another_shmtool_that_asks_is_not_a_user() {
-    let test = "processes::another_shmtool_that_asks_is_not_a_user";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         fs::write("/dev/shm/x", "").unwrap();
         // What the kernel says while another process holds the lease.
         let inject = "inject=fcntl:error=EAGAIN:when=1";
@@ -227,7 +218,7 @@ fn another_shmtool_that_asks_is_not_a_user() {
 
 #[test]
 fn a_user_is_the_effective_one() {
-    in_private_shm("processes::a_user_is_the_effective_one", "size=4m", || {
+    in_private_shm("size=4m", || {
         if !is_root() {
             return;
         }
@@ -251,8 +242,7 @@ fn a_user_is_the_effective_one() {
 
 #[test]
 fn a_command_is_cut_at_the_edge_of_a_terminal_only() {
-    let test = "processes::a_command_is_cut_at_the_edge_of_a_terminal_only";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         fs::write("/dev/shm/x", "").unwrap();
         let long = "x".repeat(500);
         let (_opener, _) = opener(&format!("exec 3< /dev/shm/x; : {long}"));
@@ -276,8 +266,7 @@ fn a_command_is_cut_at_the_edge_of_a_terminal_only() {
 
 #[test]
 fn what_shmtool_inherited_it_uses_itself() {
-    let test = "processes::what_shmtool_inherited_it_uses_itself";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         fs::write("/dev/shm/x", "").unwrap();
         let mut ls = shmtool(["ls", "-o", "access,command", "--no-header"]);
         let listed = run(ls.stdin(fs::File::open("/dev/shm/x").unwrap()));
@@ -291,8 +280,7 @@ fn what_shmtool_inherited_it_uses_itself() {
 
 #[test]
 fn processes_are_found_without_statx() {
-    let test = "processes::processes_are_found_without_statx";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         fs::write("/dev/shm/x", "").unwrap();
         let (opener, _) = opener("exec 3< /dev/shm/x");
         for error in ["ENOSYS", "EPERM"] {
@@ -308,8 +296,7 @@ fn processes_are_found_without_statx() {
 
 #[test]
 fn processes_that_could_not_be_inspected_are_counted_where_it_matters() {
-    let test = "processes::processes_that_could_not_be_inspected_are_counted_where_it_matters";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         if !is_root() {
             return;
         }
@@ -349,35 +336,30 @@ fn processes_that_could_not_be_inspected_are_counted_where_it_matters() {
 
 #[test]
 fn a_process_cannot_call_itself_what_a_terminal_acts_on() {
-    in_private_shm(
-        "processes::a_process_cannot_call_itself_what_a_terminal_acts_on",
-        "size=4m",
-        || {
-            fs::write("/dev/shm/x", "").unwrap();
-            let directory = tempfile::tempdir().unwrap();
-            let shell = directory.path().join("e\u{1b}[2J\n) 1");
-            fs::copy("/bin/sh", &shell).unwrap();
-            let mut evil = Command::new(shell);
-            let mut evil = Peer::start(evil.args(["-c", "exec 3< /dev/shm/x; echo; read line"]));
-            evil.line();
-            let directory = directory.path().display();
-            assert_eq!(
-                users("x"),
-                [format!(
-                    r"{} {} open r {directory}/e\u{{1b}}[2J\n) 1 -c exec 3< /dev/shm/x; echo; read line",
-                    evil.id(),
-                    me()
-                )]
-            );
-        },
-    );
+    in_private_shm("size=4m", || {
+        fs::write("/dev/shm/x", "").unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let shell = directory.path().join("e\u{1b}[2J\n) 1");
+        fs::copy("/bin/sh", &shell).unwrap();
+        let mut evil = Command::new(shell);
+        let mut evil = Peer::start(evil.args(["-c", "exec 3< /dev/shm/x; echo; read line"]));
+        evil.line();
+        let directory = directory.path().display();
+        assert_eq!(
+            users("x"),
+            [format!(
+                r"{} {} open r {directory}/e\u{{1b}}[2J\n) 1 -c exec 3< /dev/shm/x; echo; read line",
+                evil.id(),
+                me()
+            )]
+        );
+    });
 }
 
 #[test]
 fn a_process_whose_first_thread_has_ended_is_shown() {
-    let test = "processes::a_process_whose_first_thread_has_ended_is_shown";
     let Some(c) = c_program() else { return };
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         fs::write("/dev/shm/x", [0; 4]).unwrap();
         let (_holder, pid) = holder(c, "leaderless", "/x");
         let row = format!("{pid} {} mapped r {} leaderless /x", me(), c.display());

@@ -27,51 +27,44 @@ fn not_listed(text: &str) -> Option<&str> {
 
 #[test]
 fn a_terminal_gets_the_totals_and_a_pipe_does_not() {
-    in_private_shm(
-        "totals::a_terminal_gets_the_totals_and_a_pipe_does_not",
-        "size=64k",
-        || {
-            let last = |args: &[&str]| {
-                let text = printed(args);
-                text.lines().last().unwrap().to_owned()
-            };
-            assert_eq!(
-                last(&[]),
-                "0 objects with 0B; /dev/shm has 0B used and 64KiB free"
-            );
-            fs::write("/dev/shm/a", [1; 8192]).unwrap();
-            fs::write("/dev/shm/b", [1; 100]).unwrap();
-            assert_eq!(
-                last(&[]),
-                "2 objects with 12KiB; /dev/shm has 12KiB used and 52KiB free"
-            );
-            assert_eq!(
-                last(&["a"]),
-                "1 object with 8KiB; /dev/shm has 12KiB used and 52KiB free"
-            );
-            fs::write("/dev/shm/b", [1; 49152]).unwrap();
-            assert_eq!(
-                last(&["-b"]),
-                "2 objects with 56KiB; /dev/shm has 56KiB used and 8KiB free"
-            );
-            fs::write("/dev/shm/c", [1; 4096]).unwrap();
-            assert_eq!(
-                last(&[]),
-                "3 objects with 60KiB; /dev/shm has 60KiB used and 4KiB free: nearly full"
-            );
-            assert_eq!(last(&["-q"]), "/c");
-            assert_eq!(table(&[]).len(), 4);
-            assert!(
-                serde_json::from_slice::<Value>(&on_terminal(&mut shmtool(["ls", "-J"]))).is_ok()
-            );
-        },
-    );
+    in_private_shm("size=64k", || {
+        let last = |args: &[&str]| {
+            let text = printed(args);
+            text.lines().last().unwrap().to_owned()
+        };
+        assert_eq!(
+            last(&[]),
+            "0 objects with 0B; /dev/shm has 0B used and 64KiB free"
+        );
+        fs::write("/dev/shm/a", [1; 8192]).unwrap();
+        fs::write("/dev/shm/b", [1; 100]).unwrap();
+        assert_eq!(
+            last(&[]),
+            "2 objects with 12KiB; /dev/shm has 12KiB used and 52KiB free"
+        );
+        assert_eq!(
+            last(&["a"]),
+            "1 object with 8KiB; /dev/shm has 12KiB used and 52KiB free"
+        );
+        fs::write("/dev/shm/b", [1; 49152]).unwrap();
+        assert_eq!(
+            last(&["-b"]),
+            "2 objects with 56KiB; /dev/shm has 56KiB used and 8KiB free"
+        );
+        fs::write("/dev/shm/c", [1; 4096]).unwrap();
+        assert_eq!(
+            last(&[]),
+            "3 objects with 60KiB; /dev/shm has 60KiB used and 4KiB free: nearly full"
+        );
+        assert_eq!(last(&["-q"]), "/c");
+        assert_eq!(table(&[]).len(), 4);
+        assert!(serde_json::from_slice::<Value>(&on_terminal(&mut shmtool(["ls", "-J"]))).is_ok());
+    });
 }
 
 #[test]
 fn semaphores_and_directories_are_not_hidden_from_the_totals() {
-    let test = "totals::semaphores_and_directories_are_not_hidden_from_the_totals";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         assert_eq!(not_listed(&printed(&[])), None);
         fs::write("/dev/shm/x", [1; 100]).unwrap();
         fs::write("/dev/shm/sem.one", [0; 32]).unwrap();
@@ -97,8 +90,7 @@ fn semaphores_and_directories_are_not_hidden_from_the_totals() {
 
 #[test]
 fn only_what_is_in_the_file_system_of_the_objects_is_added_up() {
-    let test = "totals::only_what_is_in_the_file_system_of_the_objects_is_added_up";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         fs::create_dir_all("/dev/shm/job/mounted").unwrap();
         fs::create_dir("/dev/shm/job/bound").unwrap();
         fs::write("/dev/shm/job/file", [1; 4096]).unwrap();
@@ -131,8 +123,7 @@ fn only_what_is_in_the_file_system_of_the_objects_is_added_up() {
 
 #[test]
 fn what_cannot_be_read_makes_the_totals_a_lower_bound() {
-    let test = "totals::what_cannot_be_read_makes_the_totals_a_lower_bound";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         // Deeper than anybody looks.
         let mut path = "/dev/shm/deep".to_owned();
         for _ in 0..100 {
@@ -157,8 +148,7 @@ fn what_cannot_be_read_makes_the_totals_a_lower_bound() {
 
 #[test]
 fn inodes_that_are_nearly_used_up_are_named() {
-    let test = "totals::inodes_that_are_nearly_used_up_are_named";
-    in_private_shm(test, "size=4m,nr_inodes=20", || {
+    in_private_shm("size=4m,nr_inodes=20", || {
         for i in 0..17 {
             fs::write(format!("/dev/shm/sem.{i}"), "").unwrap();
         }

@@ -7,9 +7,8 @@ use std::fs;
 
 #[test]
 fn memory_without_a_name_is_listed_with_who_holds_it() {
-    let test = "unlinked::memory_without_a_name_is_listed_with_who_holds_it";
     let Some(c) = c_program() else { return };
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         for name in ["gone", "there", "sem.gone", "new\nline (deleted)"] {
             fs::write(format!("/dev/shm/{name}"), [1; 5000]).unwrap();
         }
@@ -43,32 +42,27 @@ fn memory_without_a_name_is_listed_with_who_holds_it() {
 
 #[test]
 fn one_that_is_open_is_known_in_full_though_its_name_is_gone() {
-    in_private_shm(
-        "unlinked::one_that_is_open_is_known_in_full_though_its_name_is_gone",
-        "size=4m",
-        || {
-            run(&mut shmtool(["create", "-s", "5000", "-m", "640", "gone"])).prints("");
-            let (opener, _) = opener("exec 3< /dev/shm/gone");
-            fs::remove_file("/dev/shm/gone").unwrap();
-            let rows = table(&[
-                "--unlinked",
-                "-o",
-                "name,size,allocated,mode,links,pid,access",
-            ]);
-            let pid = opener.id();
-            assert_eq!(
-                rows[1].join(" "),
-                format!("/gone 4.9KiB 8KiB rw-r----- 0 {pid} open r")
-            );
-        },
-    );
+    in_private_shm("size=4m", || {
+        run(&mut shmtool(["create", "-s", "5000", "-m", "640", "gone"])).prints("");
+        let (opener, _) = opener("exec 3< /dev/shm/gone");
+        fs::remove_file("/dev/shm/gone").unwrap();
+        let rows = table(&[
+            "--unlinked",
+            "-o",
+            "name,size,allocated,mode,links,pid,access",
+        ]);
+        let pid = opener.id();
+        assert_eq!(
+            rows[1].join(" "),
+            format!("/gone 4.9KiB 8KiB rw-r----- 0 {pid} open r")
+        );
+    });
 }
 
 #[test]
 fn what_cannot_be_known_passes_no_filter_that_asks_for_it() {
-    let test = "unlinked::what_cannot_be_known_passes_no_filter_that_asks_for_it";
     let Some(c) = c_program() else { return };
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         fs::write("/dev/shm/gone", [0; 4]).unwrap();
         let (_holder, _) = holder(c, "hold", "/gone");
         fs::remove_file("/dev/shm/gone").unwrap();

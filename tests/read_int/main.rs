@@ -110,7 +110,7 @@ fn reading_a_hole_allocates_nothing() {
 
 #[test]
 fn a_hole_is_read_on_a_full_dev_shm() {
-    in_private_shm("a_hole_is_read_on_a_full_dev_shm", "size=64k", || {
+    in_private_shm("size=64k", || {
         fs::File::create("/dev/shm/hole")
             .unwrap()
             .set_len(4096)
@@ -122,30 +122,26 @@ fn a_hole_is_read_on_a_full_dev_shm() {
 
 #[test]
 fn an_integer_that_lies_in_a_hole_in_part_is_read_and_allocates_nothing() {
-    in_private_shm(
-        "an_integer_that_lies_in_a_hole_in_part_is_read_and_allocates_nothing",
-        "size=64k",
-        || {
-            fs::write("/dev/shm/half", [1; 4096]).unwrap();
-            fs::File::options()
-                .write(true)
-                .open("/dev/shm/half")
-                .unwrap()
-                .set_len(8192)
-                .unwrap();
-            fs::write("/dev/shm/fill", [1; 60 << 10]).unwrap();
-            for (offset, bytes) in [
-                ("4092", [1, 1, 1, 1, 0, 0, 0, 0]),
-                ("4095", [1, 0, 0, 0, 0, 0, 0, 0]),
-            ] {
-                run(&mut shmtool([
-                    "read-int", "-t", "u64", "--offset", offset, "half",
-                ]))
-                .prints(format!("{}\n", u64::from_ne_bytes(bytes)));
-            }
-            assert_eq!(fs::metadata("/dev/shm/half").unwrap().blocks(), 8);
-        },
-    );
+    in_private_shm("size=64k", || {
+        fs::write("/dev/shm/half", [1; 4096]).unwrap();
+        fs::File::options()
+            .write(true)
+            .open("/dev/shm/half")
+            .unwrap()
+            .set_len(8192)
+            .unwrap();
+        fs::write("/dev/shm/fill", [1; 60 << 10]).unwrap();
+        for (offset, bytes) in [
+            ("4092", [1, 1, 1, 1, 0, 0, 0, 0]),
+            ("4095", [1, 0, 0, 0, 0, 0, 0, 0]),
+        ] {
+            run(&mut shmtool([
+                "read-int", "-t", "u64", "--offset", offset, "half",
+            ]))
+            .prints(format!("{}\n", u64::from_ne_bytes(bytes)));
+        }
+        assert_eq!(fs::metadata("/dev/shm/half").unwrap().blocks(), 8);
+    });
 }
 
 #[test]

@@ -195,8 +195,7 @@ fn an_object_that_is_truncated_and_grows_again_is_waited_for() {
 
 #[test]
 fn waiting_for_a_hole_takes_no_memory_and_needs_none() {
-    let test = "wait::waiting_for_a_hole_takes_no_memory_and_needs_none";
-    in_private_shm(test, "size=64k", || {
+    in_private_shm("size=64k", || {
         let hole = fs::File::create("/dev/shm/hole").unwrap();
         hole.set_len(4096).unwrap();
         let mut waiter = spawn(&mut shmtool(["read-int", "--until", "1", "hole"]));
@@ -366,8 +365,7 @@ fn processor_time(body: impl FnOnce()) -> i64 {
 
 #[test]
 fn waiting_uses_hardly_any_processor_time() {
-    let test = "wait::waiting_uses_hardly_any_processor_time";
-    in_private_shm(test, "size=1m", || {
+    in_private_shm("size=1m", || {
         fs::write("/dev/shm/busy", [0; 8]).unwrap();
         let timed_out = |args: &[&str]| {
             let mut read = shmtool(["read-int", "--timeout", "1s", "--until", "-1"]);

@@ -9,289 +9,257 @@ use std::time::Duration;
 
 #[test]
 fn filters_mean_the_same_for_ls_and_unlink() {
-    in_private_shm(
-        "filters::filters_mean_the_same_for_ls_and_unlink",
-        "size=4m",
-        || {
-            make(&["job-1", "job-2", "jobber", "task-1", "kept", "sem.job-3"]);
-            let _kept = open("kept");
-            let _used = open("job-2");
-            if is_root() {
-                chown("/dev/shm/job-1", Some(65534), None).unwrap();
-            }
-            sleep(Duration::from_millis(1100));
-            make(&["new-1"]);
-            let me = nix::unistd::geteuid().to_string();
-            for filters in [
-                &["--glob", "job-*"][..],
-                &["--glob", "/job-?", "-g", "task*"],
-                &["-g", "[a-j]*"],
-                &["-a", "-g", "sem*"],
-                &["-g", "!job*"],
-                &["-g", "*-1", "-g", "!new*"],
-                &["--owner", &me],
-                &["--owner", "nobody"],
-                &["--older-than", "1s"],
-                &["--older-than", "1h"],
-                &["--older-than", "0", "--glob", "n*"],
-                &["--larger-than", "0"],
-                &["--larger-than", "4K"],
-                &["--unused"],
-                &[
-                    "--unused",
-                    "--owner",
-                    &me,
-                    "--older-than",
-                    "500ms",
-                    "--glob",
-                    "*b*",
-                ],
-            ] {
-                let listed = run(shmtool(["ls", "-q", "--unused"]).args(filters)).stdout;
-                let listed: Vec<_> = str::from_utf8(&listed).unwrap().lines().collect();
-                let would_go = run(shmtool(["unlink", "-n"]).args(filters));
-                assert_eq!(listed, rows(&would_go), "{filters:?}");
-            }
-            let gone = |filters: &[&str]| rows(&unlink(&[&["-v"], filters].concat())).join(" ");
-            assert_eq!(gone(&["--older-than", "1h"]), "");
-            assert_eq!(gone(&["--older-than", "1s", "--glob", "new*"]), "");
-            assert_eq!(gone(&["--glob", "job-*"]), "/job-1");
-            assert_eq!(gone(&["--older-than", "1s"]), "/jobber /task-1");
-            assert_eq!(gone(&["--unused", "-a"]), "/new-1 /sem.job-3");
-            assert_eq!(there(), ["job-2", "kept"]);
-        },
-    );
+    in_private_shm("size=4m", || {
+        make(&["job-1", "job-2", "jobber", "task-1", "kept", "sem.job-3"]);
+        let _kept = open("kept");
+        let _used = open("job-2");
+        if is_root() {
+            chown("/dev/shm/job-1", Some(65534), None).unwrap();
+        }
+        sleep(Duration::from_millis(1100));
+        make(&["new-1"]);
+        let me = nix::unistd::geteuid().to_string();
+        for filters in [
+            &["--glob", "job-*"][..],
+            &["--glob", "/job-?", "-g", "task*"],
+            &["-g", "[a-j]*"],
+            &["-a", "-g", "sem*"],
+            &["-g", "!job*"],
+            &["-g", "*-1", "-g", "!new*"],
+            &["--owner", &me],
+            &["--owner", "nobody"],
+            &["--older-than", "1s"],
+            &["--older-than", "1h"],
+            &["--older-than", "0", "--glob", "n*"],
+            &["--larger-than", "0"],
+            &["--larger-than", "4K"],
+            &["--unused"],
+            &[
+                "--unused",
+                "--owner",
+                &me,
+                "--older-than",
+                "500ms",
+                "--glob",
+                "*b*",
+            ],
+        ] {
+            let listed = run(shmtool(["ls", "-q", "--unused"]).args(filters)).stdout;
+            let listed: Vec<_> = str::from_utf8(&listed).unwrap().lines().collect();
+            let would_go = run(shmtool(["unlink", "-n"]).args(filters));
+            assert_eq!(listed, rows(&would_go), "{filters:?}");
+        }
+        let gone = |filters: &[&str]| rows(&unlink(&[&["-v"], filters].concat())).join(" ");
+        assert_eq!(gone(&["--older-than", "1h"]), "");
+        assert_eq!(gone(&["--older-than", "1s", "--glob", "new*"]), "");
+        assert_eq!(gone(&["--glob", "job-*"]), "/job-1");
+        assert_eq!(gone(&["--older-than", "1s"]), "/jobber /task-1");
+        assert_eq!(gone(&["--unused", "-a"]), "/new-1 /sem.job-3");
+        assert_eq!(there(), ["job-2", "kept"]);
+    });
 }
 
 #[test]
 fn invalid_filters_are_rejected_and_nothing_is_removed() {
-    in_private_shm(
-        "filters::invalid_filters_are_rejected_and_nothing_is_removed",
-        "size=4m",
-        || {
-            make(&["x"]);
-            unlink(&["--owner", "no-such-user-here"])
-                .fails(2)
-                .says("no-such-user-here: no such user");
-            unlink(&["--older-than", "soon"]).fails(2);
-            unlink(&["--older-than", "-1h"]).fails(2);
-            unlink(&["--glob", "[x"]).fails(2);
-            unlink(&["--glob", ""]).prints("");
-            assert_eq!(there(), ["x"]);
-        },
-    );
+    in_private_shm("size=4m", || {
+        make(&["x"]);
+        unlink(&["--owner", "no-such-user-here"])
+            .fails(2)
+            .says("no-such-user-here: no such user");
+        unlink(&["--older-than", "soon"]).fails(2);
+        unlink(&["--older-than", "-1h"]).fails(2);
+        unlink(&["--glob", "[x"]).fails(2);
+        unlink(&["--glob", ""]).prints("");
+        assert_eq!(there(), ["x"]);
+    });
 }
 
 #[test]
 fn a_change_of_any_kind_makes_an_object_young() {
-    in_private_shm(
-        "filters::a_change_of_any_kind_makes_an_object_young",
-        "size=4m",
-        || {
-            make(&["written", "chmodded", "linked", "left"]);
-            let future = std::time::SystemTime::now() + Duration::from_secs(3600);
-            make(&["of-tomorrow"]);
-            sleep(Duration::from_millis(1100));
-            run(&mut shmtool(["write-int", "written", "7"])).prints("");
-            fs::set_permissions("/dev/shm/chmodded", fs::Permissions::from_mode(0o640)).unwrap();
-            fs::hard_link("/dev/shm/linked", "/dev/shm/second").unwrap();
-            File::options()
-                .write(true)
-                .open("/dev/shm/of-tomorrow")
-                .unwrap()
-                .set_modified(future)
-                .unwrap();
-            unlink(&["--older-than", "1s"]).prints("");
-            assert_eq!(
-                there(),
-                ["chmodded", "linked", "of-tomorrow", "second", "written"]
-            );
-        },
-    );
+    in_private_shm("size=4m", || {
+        make(&["written", "chmodded", "linked", "left"]);
+        let future = std::time::SystemTime::now() + Duration::from_secs(3600);
+        make(&["of-tomorrow"]);
+        sleep(Duration::from_millis(1100));
+        run(&mut shmtool(["write-int", "written", "7"])).prints("");
+        fs::set_permissions("/dev/shm/chmodded", fs::Permissions::from_mode(0o640)).unwrap();
+        fs::hard_link("/dev/shm/linked", "/dev/shm/second").unwrap();
+        File::options()
+            .write(true)
+            .open("/dev/shm/of-tomorrow")
+            .unwrap()
+            .set_modified(future)
+            .unwrap();
+        unlink(&["--older-than", "1s"]).prints("");
+        assert_eq!(
+            there(),
+            ["chmodded", "linked", "of-tomorrow", "second", "written"]
+        );
+    });
 }
 
 #[test]
 fn a_name_that_is_kept_is_status_5() {
-    in_private_shm(
-        "filters::a_name_that_is_kept_is_status_5",
-        "size=4m",
-        || {
-            make(&["a", "b", "c", "d"]);
-            let _used = open("a");
-            unlink(&["--unused", "a", "b"])
-                .fails(5)
-                .says("/a: kept: in use");
-            unlink(&["--older-than", "1h", "c"])
-                .fails(5)
-                .says("/c: kept: modified less than 1h ago");
-            unlink(&["--owner", "4000000000", "c"])
-                .fails(5)
-                .says("/c: kept: owned by another user");
-            unlink(&["--glob", "x*", "c"])
-                .fails(5)
-                .says("/c: kept: its name does not match");
-            unlink(&["--unused", "missing"])
-                .fails(3)
-                .says("/missing: no such object");
-            unlink(&["--unused", "-f", "missing"]).prints("");
-            assert_eq!(there(), ["a", "c", "d"]);
-            assert_eq!(rows(&unlink(&["-n", "--unused", "c"])), ["/c"]);
-            assert_eq!(rows(&unlink(&["-n", "c", "a"])), ["/c", "/a"]);
-            assert_eq!(there(), ["a", "c", "d"]);
-            assert_eq!(rows(&unlink(&["-v", "--glob", "[ac]", "d", "c"])), ["/c"]);
-            assert_eq!(there(), ["a", "d"]);
-        },
-    );
+    in_private_shm("size=4m", || {
+        make(&["a", "b", "c", "d"]);
+        let _used = open("a");
+        unlink(&["--unused", "a", "b"])
+            .fails(5)
+            .says("/a: kept: in use");
+        unlink(&["--older-than", "1h", "c"])
+            .fails(5)
+            .says("/c: kept: modified less than 1h ago");
+        unlink(&["--owner", "4000000000", "c"])
+            .fails(5)
+            .says("/c: kept: owned by another user");
+        unlink(&["--glob", "x*", "c"])
+            .fails(5)
+            .says("/c: kept: its name does not match");
+        unlink(&["--unused", "missing"])
+            .fails(3)
+            .says("/missing: no such object");
+        unlink(&["--unused", "-f", "missing"]).prints("");
+        assert_eq!(there(), ["a", "c", "d"]);
+        assert_eq!(rows(&unlink(&["-n", "--unused", "c"])), ["/c"]);
+        assert_eq!(rows(&unlink(&["-n", "c", "a"])), ["/c", "/a"]);
+        assert_eq!(there(), ["a", "c", "d"]);
+        assert_eq!(rows(&unlink(&["-v", "--glob", "[ac]", "d", "c"])), ["/c"]);
+        assert_eq!(there(), ["a", "d"]);
+    });
 }
 
 #[test]
 fn larger_than_looks_at_allocated_memory_and_equal_is_not_larger() {
-    in_private_shm(
-        "filters::larger_than_looks_at_allocated_memory_and_equal_is_not_larger",
-        "size=4m",
-        || {
-            run(&mut shmtool(["create", "-s", "64K", "full"])).prints("");
-            run(&mut shmtool(["create", "-s", "1M", "--sparse", "sparse"])).prints("");
-            for (size, passes) in [
-                ("0", &["/full"][..]),
-                ("65535", &["/full"]),
-                ("64K", &[]),
-                ("1T", &[]),
-            ] {
-                let listed = run(&mut shmtool(["ls", "-q", "--larger-than", size])).stdout;
-                let listed = str::from_utf8(&listed).unwrap().lines();
-                assert_eq!(listed.collect::<Vec<_>>(), passes, "{size}");
-                assert_eq!(rows(&unlink(&["-n", "--larger-than", size])), passes);
-            }
-            unlink(&["--larger-than", "64K", "full"])
-                .fails(5)
-                .says("/full: kept: not larger than 64KiB");
-            unlink(&["--larger-than", "-1"]).fails(2);
-            unlink(&["--larger-than", "0"]).prints("");
-            assert_eq!(there(), ["sparse"]);
-        },
-    );
+    in_private_shm("size=4m", || {
+        run(&mut shmtool(["create", "-s", "64K", "full"])).prints("");
+        run(&mut shmtool(["create", "-s", "1M", "--sparse", "sparse"])).prints("");
+        for (size, passes) in [
+            ("0", &["/full"][..]),
+            ("65535", &["/full"]),
+            ("64K", &[]),
+            ("1T", &[]),
+        ] {
+            let listed = run(&mut shmtool(["ls", "-q", "--larger-than", size])).stdout;
+            let listed = str::from_utf8(&listed).unwrap().lines();
+            assert_eq!(listed.collect::<Vec<_>>(), passes, "{size}");
+            assert_eq!(rows(&unlink(&["-n", "--larger-than", size])), passes);
+        }
+        unlink(&["--larger-than", "64K", "full"])
+            .fails(5)
+            .says("/full: kept: not larger than 64KiB");
+        unlink(&["--larger-than", "-1"]).fails(2);
+        unlink(&["--larger-than", "0"]).prints("");
+        assert_eq!(there(), ["sparse"]);
+    });
 }
 
 #[test]
 fn in_use_is_the_opposite_of_unused() {
-    in_private_shm(
-        "filters::in_use_is_the_opposite_of_unused",
-        "size=4m",
-        || {
-            make(&["open", "mapped", "free"]);
-            let _open = open("open");
-            let _mapping = map(&open("mapped"), Access::Read);
-            run(&mut shmtool(["ls", "-q", "--unused"])).prints("/free\n");
-            run(&mut shmtool(["ls", "-q", "--in-use"])).prints("/mapped\n/open\n");
-            run(&mut shmtool(["ls", "-q", "--in-use", "-g", "o*"])).prints("/open\n");
-            run(&mut shmtool(["ls", "-q", "--in-use", "open"])).prints("/open\n");
-            run(&mut shmtool(["ls", "-q", "--in-use", "free"])).fails(5);
-            run(&mut shmtool(["ls", "--in-use", "--unused"])).fails(2);
-            run(&mut shmtool(["ls", "--in-use", "--unlinked"])).fails(2);
-            // A sweep that removes only what is in use makes no sense.
-            unlink(&["--in-use"]).fails(2);
-            // What cannot be judged is listed, and said.
-            let inject = "inject=fcntl:error=EINVAL:when=4+";
-            let args = ["ls", "-q", "--in-use", "free"];
-            let Some(mut strace) = strace(&["-e", inject], args) else {
-                return;
-            };
-            let listed = run(&mut strace);
-            assert_eq!(
-                (listed.status.code(), &listed.stdout[..]),
-                (Some(0), &b"/free\n"[..])
-            );
-            assert_eq!(
-                listed.stderr,
-                "shmtool: 1 object listed: cannot tell whether it is in use (invalid argument)\n"
-            );
-        },
-    );
+    in_private_shm("size=4m", || {
+        make(&["open", "mapped", "free"]);
+        let _open = open("open");
+        let _mapping = map(&open("mapped"), Access::Read);
+        run(&mut shmtool(["ls", "-q", "--unused"])).prints("/free\n");
+        run(&mut shmtool(["ls", "-q", "--in-use"])).prints("/mapped\n/open\n");
+        run(&mut shmtool(["ls", "-q", "--in-use", "-g", "o*"])).prints("/open\n");
+        run(&mut shmtool(["ls", "-q", "--in-use", "open"])).prints("/open\n");
+        run(&mut shmtool(["ls", "-q", "--in-use", "free"])).fails(5);
+        run(&mut shmtool(["ls", "--in-use", "--unused"])).fails(2);
+        run(&mut shmtool(["ls", "--in-use", "--unlinked"])).fails(2);
+        // A sweep that removes only what is in use makes no sense.
+        unlink(&["--in-use"]).fails(2);
+        // What cannot be judged is listed, and said.
+        let inject = "inject=fcntl:error=EINVAL:when=4+";
+        let args = ["ls", "-q", "--in-use", "free"];
+        let Some(mut strace) = strace(&["-e", inject], args) else {
+            return;
+        };
+        let listed = run(&mut strace);
+        assert_eq!(
+            (listed.status.code(), &listed.stdout[..]),
+            (Some(0), &b"/free\n"[..])
+        );
+        assert_eq!(
+            listed.stderr,
+            "shmtool: 1 object listed: cannot tell whether it is in use (invalid argument)\n"
+        );
+    });
 }
 
 #[test]
 fn pid_chooses_what_that_process_has_open_or_mapped() {
-    in_private_shm(
-        "filters::pid_chooses_what_that_process_has_open_or_mapped",
-        "size=4m",
-        || {
-            let Some(c) = c_program() else { return };
-            make(&["open", "mapped", "mine", "free"]);
-            let _mine = open("mine");
-            let mut reader = Command::new("sleep");
-            let reader = Peer::start(reader.arg("1000").stderr(open("open")));
-            let holder = Peer::start(Command::new(c).args(["hold", "/mapped"]));
-            let (sleeping, holding) = (reader.id().to_string(), holder.id().to_string());
-            let listed = || run(&mut shmtool(["ls", "-q", "--pid", &holding])).stdout;
-            // It says nothing when it has the object mapped.
-            let start = std::time::Instant::now();
-            while listed().is_empty() {
-                assert!(start.elapsed() < HANG);
-            }
-            run(&mut shmtool(["ls", "-q", "--pid", &holding])).prints("/mapped\n");
-            run(&mut shmtool(["ls", "-q", "--pid", &sleeping])).prints("/open\n");
-            run(&mut shmtool(["ls", "-q", "--pid", &sleeping, "mapped"])).fails(5);
-            unlink(&["--pid", &sleeping]).fails(2).says(
-                "--pid selects objects that are in use, and those are kept\n\
+    in_private_shm("size=4m", || {
+        let Some(c) = c_program() else { return };
+        make(&["open", "mapped", "mine", "free"]);
+        let _mine = open("mine");
+        let mut reader = Command::new("sleep");
+        let reader = Peer::start(reader.arg("1000").stderr(open("open")));
+        let holder = Peer::start(Command::new(c).args(["hold", "/mapped"]));
+        let (sleeping, holding) = (reader.id().to_string(), holder.id().to_string());
+        let listed = || run(&mut shmtool(["ls", "-q", "--pid", &holding])).stdout;
+        // It says nothing when it has the object mapped.
+        let start = std::time::Instant::now();
+        while listed().is_empty() {
+            assert!(start.elapsed() < HANG);
+        }
+        run(&mut shmtool(["ls", "-q", "--pid", &holding])).prints("/mapped\n");
+        run(&mut shmtool(["ls", "-q", "--pid", &sleeping])).prints("/open\n");
+        run(&mut shmtool(["ls", "-q", "--pid", &sleeping, "mapped"])).fails(5);
+        unlink(&["--pid", &sleeping]).fails(2).says(
+            "--pid selects objects that are in use, and those are kept\n\
                  hint: add --include-in-use to remove them",
-            );
-            let include = ["--include-in-use", "--pid", &sleeping];
-            unlink(&[&include[..], &["mapped"]].concat())
-                .fails(5)
-                .says(format!("/mapped: kept: process {sleeping} does not use it"));
-            unlink(&include).prints("");
-            assert_eq!(there(), ["free", "mapped", "mine"]);
-            let unlinked = |pid| run(&mut shmtool(["ls", "-q", "--unlinked", "--pid", pid])).stdout;
-            assert_eq!(unlinked(&sleeping), b"/open\n");
-            assert_eq!(unlinked(&holding), b"");
-        },
-    );
+        );
+        let include = ["--include-in-use", "--pid", &sleeping];
+        unlink(&[&include[..], &["mapped"]].concat())
+            .fails(5)
+            .says(format!("/mapped: kept: process {sleeping} does not use it"));
+        unlink(&include).prints("");
+        assert_eq!(there(), ["free", "mapped", "mine"]);
+        let unlinked = |pid| run(&mut shmtool(["ls", "-q", "--unlinked", "--pid", pid])).stdout;
+        assert_eq!(unlinked(&sleeping), b"/open\n");
+        assert_eq!(unlinked(&holding), b"");
+    });
 }
 
 #[test]
 fn a_process_that_cannot_be_inspected_is_an_error_and_nothing_is_removed() {
-    in_private_shm(
-        "filters::a_process_that_cannot_be_inspected_is_an_error_and_nothing_is_removed",
-        "size=4m",
-        || {
-            make(&["x"]);
-            let no_process = "2147483647";
-            for args in [
-                &["ls", "--pid", no_process][..],
-                &["unlink", "--include-in-use", "--pid", no_process],
-                &["unlink", "--include-in-use", "--pid", no_process, "x"],
-            ] {
-                run(&mut shmtool(args))
-                    .fails(1)
-                    .says(format!("process {no_process}: no such process"));
-            }
-            for text in ["", "0", "-1", "x"] {
-                run(&mut shmtool(["ls", "--pid", text]))
-                    .fails(2)
-                    .says(format!(
-                        "{}: not a process id",
-                        if text.is_empty() { "''" } else { text }
-                    ));
-            }
-            if is_root() {
-                let own = std::process::id().to_string();
-                run(as_nobody(&mut shmtool(["ls", "--pid", &own])))
-                    .fails(1)
-                    .says(format!("process {own}: may not be inspected"));
-            }
-            // As with hidepid=invisible.
-            let (own, none) = (std::process::id().to_string(), None::<&str>);
-            mount(none, "/proc", Some("tmpfs"), MsFlags::empty(), none).unwrap();
-            run(&mut shmtool(["ls", "--pid", &own]))
-                .fails(1)
-                .says(format!(
-                    "process {own}: may not be inspected: /proc does not show it"
-                ));
-            run(&mut shmtool(["ls", "--pid", no_process]))
+    in_private_shm("size=4m", || {
+        make(&["x"]);
+        let no_process = "2147483647";
+        for args in [
+            &["ls", "--pid", no_process][..],
+            &["unlink", "--include-in-use", "--pid", no_process],
+            &["unlink", "--include-in-use", "--pid", no_process, "x"],
+        ] {
+            run(&mut shmtool(args))
                 .fails(1)
                 .says(format!("process {no_process}: no such process"));
-            assert_eq!(there(), ["x"]);
-        },
-    );
+        }
+        for text in ["", "0", "-1", "x"] {
+            run(&mut shmtool(["ls", "--pid", text]))
+                .fails(2)
+                .says(format!(
+                    "{}: not a process id",
+                    if text.is_empty() { "''" } else { text }
+                ));
+        }
+        if is_root() {
+            let own = std::process::id().to_string();
+            run(as_nobody(&mut shmtool(["ls", "--pid", &own])))
+                .fails(1)
+                .says(format!("process {own}: may not be inspected"));
+        }
+        // As with hidepid=invisible.
+        let (own, none) = (std::process::id().to_string(), None::<&str>);
+        mount(none, "/proc", Some("tmpfs"), MsFlags::empty(), none).unwrap();
+        run(&mut shmtool(["ls", "--pid", &own]))
+            .fails(1)
+            .says(format!(
+                "process {own}: may not be inspected: /proc does not show it"
+            ));
+        run(&mut shmtool(["ls", "--pid", no_process]))
+            .fails(1)
+            .says(format!("process {no_process}: no such process"));
+        assert_eq!(there(), ["x"]);
+    });
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 
 #[test]
 fn a_sweep_is_not_led_astray() {
-    in_private_shm("hostile::a_sweep_is_not_led_astray", "size=4m", || {
+    in_private_shm("size=4m", || {
         let outside = tempfile::NamedTempFile::new().unwrap();
         let shm = Path::new("/dev/shm");
         symlink(outside.path(), shm.join("link")).unwrap();
@@ -42,7 +42,7 @@ fn a_sweep_is_not_led_astray() {
 
 #[test]
 fn a_terminal_gets_no_raw_bytes() {
-    in_private_shm("hostile::a_terminal_gets_no_raw_bytes", "size=4m", || {
+    in_private_shm("size=4m", || {
         let name = OsStr::from_bytes(b"evil\x1b[2J\n\xff");
         fs::write(Path::new("/dev/shm").join(name), "").unwrap();
         let shown = r"/evil\u{1b}[2J\n\xff";

@@ -148,13 +148,9 @@ for line in sys.stdin:
 
 #[test]
 fn a_semaphore_is_removed_when_it_is_named() {
-    in_private_shm(
-        "a_semaphore_is_removed_when_it_is_named",
-        "size=64k",
-        || {
-            fs::write("/dev/shm/sem.lock", "").unwrap();
-            run(&mut shmtool(["unlink", "/sem.lock"])).prints("");
-            assert!(!fs::exists("/dev/shm/sem.lock").unwrap());
-        },
-    );
+    in_private_shm("size=64k", || {
+        fs::write("/dev/shm/sem.lock", "").unwrap();
+        run(&mut shmtool(["unlink", "/sem.lock"])).prints("");
+        assert!(!fs::exists("/dev/shm/sem.lock").unwrap());
+    });
 }

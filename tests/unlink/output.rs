@@ -23,178 +23,154 @@ fn on_terminal_error(args: &[&str]) -> String {
 
 #[test]
 fn a_row_has_name_size_owner_and_age_as_in_ls() {
-    in_private_shm(
-        "output::a_row_has_name_size_owner_and_age_as_in_ls",
-        "size=4m",
-        || {
-            run(&mut shmtool(["create", "-s", "64K", "a"])).prints("");
-            run(&mut shmtool(["create", "-s", "3", "a-longer-name"])).prints("");
-            // A process takes long to start on a busy machine, and the age is in seconds.
-            let words = |row: &str| -> Vec<String> {
-                let words = row.split_whitespace().map(str::to_owned);
-                words.take(3).collect()
-            };
-            let listed = run(&mut shmtool(["ls", "-o", "name,size,owner,age"])).stdout;
-            let listed = String::from_utf8(listed).unwrap();
-            let listed: Vec<_> = listed.lines().skip(1).map(words).collect();
-            for args in [&["-n", "--unused"][..], &["-v", "a", "a-longer-name"]] {
-                let ended = unlink(args);
-                let text = str::from_utf8(&ended.stdout).unwrap();
-                assert_eq!(text.lines().map(words).collect::<Vec<_>>(), listed);
-                // Aligned, though each row is printed before the next is known.
-                let sizes: Vec<_> = text.lines().map(|row| row.find("B ")).collect();
-                assert_eq!(sizes, [Some(24), Some(24)], "{text}");
-                assert!(text.lines().all(|row| row.ends_with('s')), "{text}");
-            }
-            assert_eq!(there(), [""; 0]);
-        },
-    );
+    in_private_shm("size=4m", || {
+        run(&mut shmtool(["create", "-s", "64K", "a"])).prints("");
+        run(&mut shmtool(["create", "-s", "3", "a-longer-name"])).prints("");
+        // A process takes long to start on a busy machine, and the age is in seconds.
+        let words = |row: &str| -> Vec<String> {
+            let words = row.split_whitespace().map(str::to_owned);
+            words.take(3).collect()
+        };
+        let listed = run(&mut shmtool(["ls", "-o", "name,size,owner,age"])).stdout;
+        let listed = String::from_utf8(listed).unwrap();
+        let listed: Vec<_> = listed.lines().skip(1).map(words).collect();
+        for args in [&["-n", "--unused"][..], &["-v", "a", "a-longer-name"]] {
+            let ended = unlink(args);
+            let text = str::from_utf8(&ended.stdout).unwrap();
+            assert_eq!(text.lines().map(words).collect::<Vec<_>>(), listed);
+            // Aligned, though each row is printed before the next is known.
+            let sizes: Vec<_> = text.lines().map(|row| row.find("B ")).collect();
+            assert_eq!(sizes, [Some(24), Some(24)], "{text}");
+            assert!(text.lines().all(|row| row.ends_with('s')), "{text}");
+        }
+        assert_eq!(there(), [""; 0]);
+    });
 }
 
 #[test]
 fn each_row_is_printed_as_soon_as_its_object_is_gone() {
-    in_private_shm(
-        "output::each_row_is_printed_as_soon_as_its_object_is_gone",
-        "size=4m",
-        || {
-            make(&["a", "b"]);
-            let inject = "inject=/^unlink:delay_enter=20000000:when=2";
-            let Some(mut strace) = strace(&["-e", inject], ["unlink", "-v", "--unused"]) else {
-                return;
-            };
-            let mut sweep = strace.stdout(Stdio::piped()).spawn().unwrap();
-            let mut first = [0; 2];
-            sweep
-                .stdout
-                .as_mut()
-                .unwrap()
-                .read_exact(&mut first)
-                .unwrap();
-            assert_eq!((&first, there()), (b"/a", vec!["b".to_owned()]));
-            // Without strace the delay ends, and so does the sweep.
-            sweep.kill().unwrap();
-            let mut rest = Vec::new();
-            let mut stdout = sweep.stdout.take().unwrap();
-            stdout.read_to_end(&mut rest).unwrap();
-            sweep.wait().unwrap();
-        },
-    );
+    in_private_shm("size=4m", || {
+        make(&["a", "b"]);
+        let inject = "inject=/^unlink:delay_enter=20000000:when=2";
+        let Some(mut strace) = strace(&["-e", inject], ["unlink", "-v", "--unused"]) else {
+            return;
+        };
+        let mut sweep = strace.stdout(Stdio::piped()).spawn().unwrap();
+        let mut first = [0; 2];
+        sweep
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut first)
+            .unwrap();
+        assert_eq!((&first, there()), (b"/a", vec!["b".to_owned()]));
+        // Without strace the delay ends, and so does the sweep.
+        sweep.kill().unwrap();
+        let mut rest = Vec::new();
+        let mut stdout = sweep.stdout.take().unwrap();
+        stdout.read_to_end(&mut rest).unwrap();
+        sweep.wait().unwrap();
+    });
 }
 
 #[test]
 fn the_summary_counts_what_was_removed_and_why_others_were_kept() {
-    in_private_shm(
-        "output::the_summary_counts_what_was_removed_and_why_others_were_kept",
-        "size=4m",
-        || {
-            make(&["a", "used", "sem.s"]);
-            fs::write("/dev/shm/large", [1; 10_000]).unwrap();
-            let _used = open("used");
-            sleep(Duration::from_millis(1100));
-            make(&["young-1", "young-2", "sem.t"]);
+    in_private_shm("size=4m", || {
+        make(&["a", "used", "sem.s"]);
+        fs::write("/dev/shm/large", [1; 10_000]).unwrap();
+        let _used = open("used");
+        sleep(Duration::from_millis(1100));
+        make(&["young-1", "young-2", "sem.t"]);
 
-            let dry = unlink(&["-n", "--older-than", "1s"]);
-            assert_eq!(rows(&dry), ["/a", "/large"]);
-            assert_eq!(
-                dry.stderr,
-                "shmtool: would remove 2 objects and free 16KiB\n\
+        let dry = unlink(&["-n", "--older-than", "1s"]);
+        assert_eq!(rows(&dry), ["/a", "/large"]);
+        assert_eq!(
+            dry.stderr,
+            "shmtool: would remove 2 objects and free 16KiB\n\
                  shmtool: 1 kept: in use\n\
                  shmtool: 2 kept: modified less than 1s ago\n\
                  shmtool: not swept: 2 semaphores with 8KiB (see -a)\n"
-            );
-            let swept = unlink(&["-v", "--older-than", "1s"]);
-            assert_eq!(
-                swept.stderr,
-                "shmtool: removed 2 objects and freed 16KiB\n\
+        );
+        let swept = unlink(&["-v", "--older-than", "1s"]);
+        assert_eq!(
+            swept.stderr,
+            "shmtool: removed 2 objects and freed 16KiB\n\
                  shmtool: 1 kept: in use\n\
                  shmtool: 2 kept: modified less than 1s ago\n\
                  shmtool: not swept: 2 semaphores with 8KiB (see -a)\n"
-            );
-            // An object that another filter excludes is not what the summary is about.
-            let young = unlink(&["-v", "--older-than", "1h", "-g", "young-1"]);
-            assert_eq!(
-                young.stderr,
-                "shmtool: removed nothing\nshmtool: 1 kept: modified less than 1h ago\n\
+        );
+        // An object that another filter excludes is not what the summary is about.
+        let young = unlink(&["-v", "--older-than", "1h", "-g", "young-1"]);
+        assert_eq!(
+            young.stderr,
+            "shmtool: removed nothing\nshmtool: 1 kept: modified less than 1h ago\n\
                  shmtool: not swept: 2 semaphores with 8KiB (see -a)\n"
-            );
-            let in_use = unlink(&["-v", "--include-in-use", "-g", "[!s]*"]);
-            assert_eq!(
-                in_use.stderr,
-                "shmtool: removed 2 objects and freed 8KiB\n\
+        );
+        let in_use = unlink(&["-v", "--include-in-use", "-g", "[!s]*"]);
+        assert_eq!(
+            in_use.stderr,
+            "shmtool: removed 2 objects and freed 8KiB\n\
                  shmtool: removed 1 object in use: its 4KiB will be freed when the last user ends\n\
                  shmtool: not swept: 2 semaphores with 8KiB (see -a)\n"
-            );
-            assert_eq!(there(), ["sem.s", "sem.t"]);
-            make(&["x"]);
-            // With a NAME there is no summary.
-            let named = unlink(&["-v", "--unused", "x"]);
-            assert_eq!((rows(&named), named.stderr.as_str()), (vec!["/x"], ""));
-        },
-    );
+        );
+        assert_eq!(there(), ["sem.s", "sem.t"]);
+        make(&["x"]);
+        // With a NAME there is no summary.
+        let named = unlink(&["-v", "--unused", "x"]);
+        assert_eq!((rows(&named), named.stderr.as_str()), (vec!["/x"], ""));
+    });
 }
 
 #[test]
 fn memory_that_another_name_keeps_is_not_freed() {
-    in_private_shm(
-        "output::memory_that_another_name_keeps_is_not_freed",
-        "size=4m",
-        || {
-            make(&["large"]);
-            fs::hard_link("/dev/shm/large", "/dev/shm/large-too").unwrap();
-            let first = unlink(&["-v", "--glob", "large"]);
-            assert_eq!(first.stderr, "shmtool: removed 1 object and freed 0B\n");
-            let last = unlink(&["-v", "--unused"]);
-            assert_eq!(last.stderr, "shmtool: removed 1 object and freed 4KiB\n");
-        },
-    );
+    in_private_shm("size=4m", || {
+        make(&["large"]);
+        fs::hard_link("/dev/shm/large", "/dev/shm/large-too").unwrap();
+        let first = unlink(&["-v", "--glob", "large"]);
+        assert_eq!(first.stderr, "shmtool: removed 1 object and freed 0B\n");
+        let last = unlink(&["-v", "--unused"]);
+        assert_eq!(last.stderr, "shmtool: removed 1 object and freed 4KiB\n");
+    });
 }
 
 #[test]
 fn without_verbose_the_summary_appears_only_on_a_terminal() {
-    in_private_shm(
-        "output::without_verbose_the_summary_appears_only_on_a_terminal",
-        "size=4m",
-        || {
-            make(&["a", "used", "sem.s"]);
-            let _used = open("used");
-            unlink(&["--unused"]).prints("");
-            make(&["a"]);
-            assert_eq!(
-                on_terminal_error(&["--unused"]),
-                "shmtool: removed 1 object and freed 4KiB\n\
+    in_private_shm("size=4m", || {
+        make(&["a", "used", "sem.s"]);
+        let _used = open("used");
+        unlink(&["--unused"]).prints("");
+        make(&["a"]);
+        assert_eq!(
+            on_terminal_error(&["--unused"]),
+            "shmtool: removed 1 object and freed 4KiB\n\
                  shmtool: 1 kept: in use\n\
                  shmtool: not swept: 1 semaphore with 4KiB (see -a)\n"
-            );
-        },
-    );
+        );
+    });
 }
 
 #[test]
 fn the_summary_says_that_no_inodes_are_left() {
-    in_private_shm(
-        "output::the_summary_says_that_no_inodes_are_left",
-        "size=4m,nr_inodes=5",
-        || {
-            make(&["sem.a", "sem.b", "sem.c", "used"]);
-            let _used = open("used");
-            let swept = unlink(&["-v", "--older-than", "0"]);
-            assert_eq!(
-                swept.stderr,
-                "shmtool: removed nothing\n\
+    in_private_shm("size=4m,nr_inodes=5", || {
+        make(&["sem.a", "sem.b", "sem.c", "used"]);
+        let _used = open("used");
+        let swept = unlink(&["-v", "--older-than", "0"]);
+        assert_eq!(
+            swept.stderr,
+            "shmtool: removed nothing\n\
                  shmtool: 1 kept: in use\n\
                  shmtool: not swept: 3 semaphores with 12KiB (see -a)\n\
                  shmtool: no inodes left in /dev/shm (3 of 5 are semaphores, see ls -a)\n"
-            );
-            drop(_used);
-            let swept = unlink(&["-v", "--older-than", "0"]);
-            assert!(!swept.stderr.contains("inodes"), "{swept:?}");
-        },
-    );
+        );
+        drop(_used);
+        let swept = unlink(&["-v", "--older-than", "0"]);
+        assert!(!swept.stderr.contains("inodes"), "{swept:?}");
+    });
 }
 
 #[test]
 fn output_that_fails_is_an_error() {
-    in_private_shm("output::output_that_fails_is_an_error", "size=4m", || {
+    in_private_shm("size=4m", || {
         make(&["x"]);
         output_fails(&mut shmtool(["unlink", "-n", "--unused"]));
         assert_eq!(there(), ["x"]);
@@ -203,32 +179,28 @@ fn output_that_fails_is_an_error() {
 
 #[test]
 fn nothing_is_removed_that_could_not_be_printed() {
-    in_private_shm(
-        "output::nothing_is_removed_that_could_not_be_printed",
-        "size=4m",
-        || {
-            make(&["x"]);
-            let mut sh = Command::new("sh");
-            let script = "exec \"$0\" unlink -v --unused >&-";
-            run(sh.args(["-c", script, env!("CARGO_BIN_EXE_shmtool")]))
-                .fails(1)
-                .says("standard output: Bad file descriptor");
-            assert_eq!(there(), ["x"]);
-            let full = File::options().write(true).open("/dev/full").unwrap();
-            make(&["y"]);
-            let mut verbose = shmtool(["unlink", "-v", "--unused"]);
-            let child = verbose.stdout(full).stderr(Stdio::piped()).spawn().unwrap();
-            finish(child)
-                .fails(1)
-                .says("standard output: No space left on device");
-            assert_eq!(there(), ["y"]);
-        },
-    );
+    in_private_shm("size=4m", || {
+        make(&["x"]);
+        let mut sh = Command::new("sh");
+        let script = "exec \"$0\" unlink -v --unused >&-";
+        run(sh.args(["-c", script, env!("CARGO_BIN_EXE_shmtool")]))
+            .fails(1)
+            .says("standard output: Bad file descriptor");
+        assert_eq!(there(), ["x"]);
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        make(&["y"]);
+        let mut verbose = shmtool(["unlink", "-v", "--unused"]);
+        let child = verbose.stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+        finish(child)
+            .fails(1)
+            .says("standard output: No space left on device");
+        assert_eq!(there(), ["y"]);
+    });
 }
 
 #[test]
 fn rows_come_before_the_summary() {
-    in_private_shm("output::rows_come_before_the_summary", "size=4m", || {
+    in_private_shm("size=4m", || {
         make(&["x", "y"]);
         let mut sh = Command::new("sh");
         let script = "\"$0\" unlink -v --unused 2>&1";

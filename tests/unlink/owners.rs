@@ -10,7 +10,7 @@ use std::process::Stdio;
 
 #[test]
 fn objects_of_other_users_are_kept() {
-    in_private_shm("owners::objects_of_other_users_are_kept", "size=4m", || {
+    in_private_shm("size=4m", || {
         if !is_root() {
             return;
         }
@@ -45,134 +45,118 @@ fn objects_of_other_users_are_kept() {
 
 #[test]
 fn root_without_cap_lease_asks_as_the_owner() {
-    in_private_shm(
-        "owners::root_without_cap_lease_asks_as_the_owner",
-        "size=4m",
-        || {
-            if !is_root() {
-                return;
-            }
-            make(&["a-free", "b-own", "used"]);
-            for name in ["a-free", "used"] {
-                chown(format!("/dev/shm/{name}"), Some(65534), Some(65534)).unwrap();
-            }
-            fs::set_permissions("/dev/shm/b-own", fs::Permissions::from_mode(0o600)).unwrap();
-            let _used = open("used");
-            let mut setpriv = Command::new("setpriv");
-            setpriv.args(["--bounding-set", "-lease", "--inh-caps", "-lease"]);
-            setpriv.arg(env!("CARGO_BIN_EXE_shmtool"));
-            // In this order: after the owner's rights it has its own again.
-            setpriv
-                .args(["unlink", "-v", "--unused"])
-                .stdin(Stdio::null());
-            if setpriv.output().is_ok_and(|output| output.status.success()) {
-                assert_eq!(there(), ["used"]);
-            }
-        },
-    );
+    in_private_shm("size=4m", || {
+        if !is_root() {
+            return;
+        }
+        make(&["a-free", "b-own", "used"]);
+        for name in ["a-free", "used"] {
+            chown(format!("/dev/shm/{name}"), Some(65534), Some(65534)).unwrap();
+        }
+        fs::set_permissions("/dev/shm/b-own", fs::Permissions::from_mode(0o600)).unwrap();
+        let _used = open("used");
+        let mut setpriv = Command::new("setpriv");
+        setpriv.args(["--bounding-set", "-lease", "--inh-caps", "-lease"]);
+        setpriv.arg(env!("CARGO_BIN_EXE_shmtool"));
+        // In this order: after the owner's rights it has its own again.
+        setpriv
+            .args(["unlink", "-v", "--unused"])
+            .stdin(Stdio::null());
+        if setpriv.output().is_ok_and(|output| output.status.success()) {
+            assert_eq!(there(), ["used"]);
+        }
+    });
 }
 
 #[test]
 fn an_object_of_mode_0000_is_not_judged_but_can_be_named() {
-    in_private_shm(
-        "owners::an_object_of_mode_0000_is_not_judged_but_can_be_named",
-        "size=4m",
-        || {
-            fs::write("/dev/shm/closed", "").unwrap();
-            fs::set_permissions("/dev/shm/closed", fs::Permissions::from_mode(0o000)).unwrap();
-            if nix::unistd::geteuid().is_root() {
-                std::os::unix::fs::chown("/dev/shm/closed", Some(65534), None).unwrap();
-                let swept = run(as_nobody(&mut shmtool(["unlink", "--unused"])));
-                assert_eq!(
-                    swept.stderr,
-                    "shmtool: 1 object kept: cannot tell whether it is in use (permission denied)\n"
-                );
-                assert!(swept.status.success() && fs::exists("/dev/shm/closed").unwrap());
-                run(as_nobody(&mut shmtool(["unlink", "closed"]))).prints("");
-            } else {
-                run(&mut shmtool(["unlink", "closed"])).prints("");
-            }
-            assert!(!fs::exists("/dev/shm/closed").unwrap());
-        },
-    );
+    in_private_shm("size=4m", || {
+        fs::write("/dev/shm/closed", "").unwrap();
+        fs::set_permissions("/dev/shm/closed", fs::Permissions::from_mode(0o000)).unwrap();
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::chown("/dev/shm/closed", Some(65534), None).unwrap();
+            let swept = run(as_nobody(&mut shmtool(["unlink", "--unused"])));
+            assert_eq!(
+                swept.stderr,
+                "shmtool: 1 object kept: cannot tell whether it is in use (permission denied)\n"
+            );
+            assert!(swept.status.success() && fs::exists("/dev/shm/closed").unwrap());
+            run(as_nobody(&mut shmtool(["unlink", "closed"]))).prints("");
+        } else {
+            run(&mut shmtool(["unlink", "closed"])).prints("");
+        }
+        assert!(!fs::exists("/dev/shm/closed").unwrap());
+    });
 }
 
 #[test]
 fn the_owner_can_sweep_a_write_only_object() {
-    in_private_shm(
-        "owners::the_owner_can_sweep_a_write_only_object",
-        "size=4m",
-        || {
-            make(&["free", "used"]);
-            let _used = open("used");
-            for name in ["free", "used"] {
-                let path = format!("/dev/shm/{name}");
-                fs::set_permissions(&path, fs::Permissions::from_mode(0o200)).unwrap();
-                if nix::unistd::geteuid().is_root() {
-                    chown(&path, Some(65534), Some(65534)).unwrap();
-                }
-            }
-            let mut sweep = shmtool(["unlink", "-v", "--unused"]);
+    in_private_shm("size=4m", || {
+        make(&["free", "used"]);
+        let _used = open("used");
+        for name in ["free", "used"] {
+            let path = format!("/dev/shm/{name}");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o200)).unwrap();
             if nix::unistd::geteuid().is_root() {
-                as_nobody(&mut sweep);
+                chown(&path, Some(65534), Some(65534)).unwrap();
             }
-            let swept = run(&mut sweep);
-            assert_eq!(
-                (rows(&swept), swept.stderr.as_str()),
-                (
-                    vec!["/free"],
-                    "shmtool: removed 1 object and freed 4KiB\nshmtool: 1 kept: in use\n"
-                )
-            );
-            assert_eq!(there(), ["used"]);
-        },
-    );
+        }
+        let mut sweep = shmtool(["unlink", "-v", "--unused"]);
+        if nix::unistd::geteuid().is_root() {
+            as_nobody(&mut sweep);
+        }
+        let swept = run(&mut sweep);
+        assert_eq!(
+            (rows(&swept), swept.stderr.as_str()),
+            (
+                vec!["/free"],
+                "shmtool: removed 1 object and freed 4KiB\nshmtool: 1 kept: in use\n"
+            )
+        );
+        assert_eq!(there(), ["used"]);
+    });
 }
 
 /// Its privilege ends at files whose group has no number in the namespace.
 #[test]
 fn root_of_a_user_namespace_sweeps_as_the_owner() {
-    in_private_shm(
-        "owners::root_of_a_user_namespace_sweeps_as_the_owner",
-        "size=4m,mode=1777",
-        || {
-            if !is_root() {
-                return;
-            }
-            make(&["closed", "of-others", "used", "write-only"]);
-            for (name, mode, uid) in [
-                ("closed", 0o600, 1000),
-                ("of-others", 0o600, 1001),
-                ("used", 0o600, 1000),
-                ("write-only", 0o200, 1000),
-            ] {
-                let path = format!("/dev/shm/{name}");
-                fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-                chown(&path, Some(uid), Some(1000)).unwrap();
-            }
-            let _used = open("used");
-            // It waits in the namespace until its users have numbers there: root, and the owner of three objects.
-            let mut sweep = Command::new("sh");
-            let script = "read line; exec \"$0\" unlink -v --unused";
-            sweep.args(["-c", script, env!("CARGO_BIN_EXE_shmtool")]);
-            sweep
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped());
-            // SAFETY: unshare is one system call.
-            unsafe { sweep.pre_exec(|| Ok(unshare(CloneFlags::CLONE_NEWUSER)?)) };
-            let Ok(mut sweep) = sweep.spawn() else {
-                return skipped("no user namespaces");
-            };
-            let map = |file: &str, numbers: &str| {
-                fs::write(format!("/proc/{}/{file}", sweep.id()), numbers).unwrap();
-            };
-            map("uid_map", "0 0 1\n1000 1000 1\n");
-            map("gid_map", "0 0 1\n");
-            sweep.stdin.take().unwrap().write_all(b"\n").unwrap();
-            let swept = finish(sweep);
-            assert_eq!(rows(&swept), ["/closed", "/write-only"], "{swept:?}");
-            assert_eq!(there(), ["of-others", "used"]);
-        },
-    );
+    in_private_shm("size=4m,mode=1777", || {
+        if !is_root() {
+            return;
+        }
+        make(&["closed", "of-others", "used", "write-only"]);
+        for (name, mode, uid) in [
+            ("closed", 0o600, 1000),
+            ("of-others", 0o600, 1001),
+            ("used", 0o600, 1000),
+            ("write-only", 0o200, 1000),
+        ] {
+            let path = format!("/dev/shm/{name}");
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            chown(&path, Some(uid), Some(1000)).unwrap();
+        }
+        let _used = open("used");
+        // It waits in the namespace until its users have numbers there: root, and the owner of three objects.
+        let mut sweep = Command::new("sh");
+        let script = "read line; exec \"$0\" unlink -v --unused";
+        sweep.args(["-c", script, env!("CARGO_BIN_EXE_shmtool")]);
+        sweep
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        // SAFETY: unshare is one system call.
+        unsafe { sweep.pre_exec(|| Ok(unshare(CloneFlags::CLONE_NEWUSER)?)) };
+        let Ok(mut sweep) = sweep.spawn() else {
+            return skipped("no user namespaces");
+        };
+        let map = |file: &str, numbers: &str| {
+            fs::write(format!("/proc/{}/{file}", sweep.id()), numbers).unwrap();
+        };
+        map("uid_map", "0 0 1\n1000 1000 1\n");
+        map("gid_map", "0 0 1\n");
+        sweep.stdin.take().unwrap().write_all(b"\n").unwrap();
+        let swept = finish(sweep);
+        assert_eq!(rows(&swept), ["/closed", "/write-only"], "{swept:?}");
+        assert_eq!(there(), ["of-others", "used"]);
+    });
 }

@@ -13,92 +13,80 @@ use std::time::{Duration, Instant};
 
 #[test]
 fn an_object_opened_at_the_last_moment_is_kept() {
-    in_private_shm(
-        "races::an_object_opened_at_the_last_moment_is_kept",
-        "size=4m",
-        || {
-            make(&["x"]);
-            // Under the lease the name is looked at once more; that is where an opener comes, and waits.
-            let inject = "inject=statx:delay_enter=1000000:when=2";
-            let Some(mut strace) = strace(&["-e", inject], ["unlink", "-v", "--unused"]) else {
-                return;
-            };
-            let sweep = strace
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap();
-            sleep(Duration::from_millis(500));
-            let mut text = String::new();
-            open("x").read_to_string(&mut text).unwrap();
-            assert_eq!(text, "x");
-            let ended = finish(sweep);
-            assert_eq!(
-                ended.stderr,
-                "shmtool: removed nothing\nshmtool: 1 kept: changed meanwhile\n"
-            );
-            assert_eq!(there(), ["x"]);
-        },
-    );
+    in_private_shm("size=4m", || {
+        make(&["x"]);
+        // Under the lease the name is looked at once more; that is where an opener comes, and waits.
+        let inject = "inject=statx:delay_enter=1000000:when=2";
+        let Some(mut strace) = strace(&["-e", inject], ["unlink", "-v", "--unused"]) else {
+            return;
+        };
+        let sweep = strace
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        sleep(Duration::from_millis(500));
+        let mut text = String::new();
+        open("x").read_to_string(&mut text).unwrap();
+        assert_eq!(text, "x");
+        let ended = finish(sweep);
+        assert_eq!(
+            ended.stderr,
+            "shmtool: removed nothing\nshmtool: 1 kept: changed meanwhile\n"
+        );
+        assert_eq!(there(), ["x"]);
+    });
 }
 
 #[test]
 fn an_object_that_takes_the_name_at_the_last_moment_is_kept() {
-    in_private_shm(
-        "races::an_object_that_takes_the_name_at_the_last_moment_is_kept",
-        "size=4m",
-        || {
-            make(&["x", "y"]);
-            let inject = "inject=statx:delay_enter=1000000:when=2";
-            let Some(mut strace) = strace(&["-e", inject], ["unlink", "-v", "--glob", "x"]) else {
-                return;
-            };
-            let sweep = strace
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap();
-            sleep(Duration::from_millis(500));
-            fs::rename("/dev/shm/y", "/dev/shm/x").unwrap();
-            finish(sweep);
-            assert_eq!(fs::read("/dev/shm/x").unwrap(), b"y");
-        },
-    );
+    in_private_shm("size=4m", || {
+        make(&["x", "y"]);
+        let inject = "inject=statx:delay_enter=1000000:when=2";
+        let Some(mut strace) = strace(&["-e", inject], ["unlink", "-v", "--glob", "x"]) else {
+            return;
+        };
+        let sweep = strace
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        sleep(Duration::from_millis(500));
+        fs::rename("/dev/shm/y", "/dev/shm/x").unwrap();
+        finish(sweep);
+        assert_eq!(fs::read("/dev/shm/x").unwrap(), b"y");
+    });
 }
 
 #[test]
 fn an_object_modified_after_it_was_chosen_is_kept() {
-    in_private_shm(
-        "races::an_object_modified_after_it_was_chosen_is_kept",
-        "size=4m",
-        || {
-            make(&["x"]);
-            sleep(Duration::from_millis(1100));
-            let inject = "inject=statx:delay_exit=1000000:when=1";
-            let args = ["unlink", "-v", "--older-than", "1s"];
-            let Some(mut strace) = strace(&["-e", inject], args) else {
-                return;
-            };
-            let sweep = strace
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap();
-            sleep(Duration::from_millis(500));
-            run(&mut shmtool(["write-int", "-t", "u8", "x", "7"])).prints("");
-            let ended = finish(sweep);
-            assert_eq!(
-                ended.stderr,
-                "shmtool: removed nothing\nshmtool: 1 kept: changed meanwhile\n"
-            );
-            assert_eq!(there(), ["x"]);
-        },
-    );
+    in_private_shm("size=4m", || {
+        make(&["x"]);
+        sleep(Duration::from_millis(1100));
+        let inject = "inject=statx:delay_exit=1000000:when=1";
+        let args = ["unlink", "-v", "--older-than", "1s"];
+        let Some(mut strace) = strace(&["-e", inject], args) else {
+            return;
+        };
+        let sweep = strace
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        sleep(Duration::from_millis(500));
+        run(&mut shmtool(["write-int", "-t", "u8", "x", "7"])).prints("");
+        let ended = finish(sweep);
+        assert_eq!(
+            ended.stderr,
+            "shmtool: removed nothing\nshmtool: 1 kept: changed meanwhile\n"
+        );
+        assert_eq!(there(), ["x"]);
+    });
 }
 
 #[test]
 fn no_signal_interrupts_a_lease() {
-    in_private_shm("races::no_signal_interrupts_a_lease", "size=4m", || {
+    in_private_shm("size=4m", || {
         make(&["x", "y"]);
         let inject = "inject=statx:delay_enter=1000000:when=2";
         let Some(mut strace) = strace(&["-e", inject], ["unlink", "-v", "--unused"]) else {
@@ -121,81 +109,73 @@ fn no_signal_interrupts_a_lease() {
 
 #[test]
 fn the_next_sweep_finishes_one_that_was_killed() {
-    in_private_shm(
-        "races::the_next_sweep_finishes_one_that_was_killed",
-        "size=64m,nr_inodes=100k",
-        || {
-            for round in 0..20_u64 {
-                let names: Vec<_> = (0..300).map(|i| format!("job-{i}")).collect();
-                make(&names.iter().map(String::as_str).collect::<Vec<_>>());
-                let kept = open("job-150");
-                let mut sweep = shmtool(["unlink", "--unused"]).spawn().unwrap();
-                sleep(Duration::from_micros(round * 400));
-                kill(Pid::from_raw(sweep.id() as i32), Signal::SIGKILL).unwrap();
-                sweep.wait().unwrap();
-                for name in there() {
-                    assert_eq!(
-                        fs::read(format!("/dev/shm/{name}")).unwrap(),
-                        name.as_bytes()
-                    );
-                }
-                unlink(&["--unused"]).prints("");
-                assert_eq!(there(), ["job-150"]);
-                drop(kept);
+    in_private_shm("size=64m,nr_inodes=100k", || {
+        for round in 0..20_u64 {
+            let names: Vec<_> = (0..300).map(|i| format!("job-{i}")).collect();
+            make(&names.iter().map(String::as_str).collect::<Vec<_>>());
+            let kept = open("job-150");
+            let mut sweep = shmtool(["unlink", "--unused"]).spawn().unwrap();
+            sleep(Duration::from_micros(round * 400));
+            kill(Pid::from_raw(sweep.id() as i32), Signal::SIGKILL).unwrap();
+            sweep.wait().unwrap();
+            for name in there() {
+                assert_eq!(
+                    fs::read(format!("/dev/shm/{name}")).unwrap(),
+                    name.as_bytes()
+                );
             }
-        },
-    );
+            unlink(&["--unused"]).prints("");
+            assert_eq!(there(), ["job-150"]);
+            drop(kept);
+        }
+    });
 }
 
 #[test]
 fn programs_at_work_do_not_notice_a_sweep() {
-    in_private_shm(
-        "races::programs_at_work_do_not_notice_a_sweep",
-        "size=64m",
-        || {
-            let done = AtomicBool::new(false);
-            let end = Instant::now() + Duration::from_secs(3);
-            std::thread::scope(|scope| {
-                for worker in 0..3 {
-                    let done = &done;
-                    scope.spawn(move || {
-                        for round in 0.. {
-                            let name = format!("/dev/shm/work-{worker}-{round}");
-                            let path = name.as_str();
-                            let file = File::options()
-                                .create_new(true)
-                                .read(true)
-                                .write(true)
-                                .open(path)
-                                .unwrap();
-                            file.write_all_at(&[7; 4096], 0).unwrap();
-                            let mapping = map(&file, Access::ReadWrite);
-                            drop(file);
-                            // Mapped, it is there, and it opens.
-                            let again = File::open(path).expect("an object in use is not swept");
-                            drop((mapping, again));
-                            // Used by nobody now, it may be gone.
-                            let _ = fs::remove_file(path);
-                            if done.load(Ordering::Relaxed) {
-                                break;
-                            }
+    in_private_shm("size=64m", || {
+        let done = AtomicBool::new(false);
+        let end = Instant::now() + Duration::from_secs(3);
+        std::thread::scope(|scope| {
+            for worker in 0..3 {
+                let done = &done;
+                scope.spawn(move || {
+                    for round in 0.. {
+                        let name = format!("/dev/shm/work-{worker}-{round}");
+                        let path = name.as_str();
+                        let file = File::options()
+                            .create_new(true)
+                            .read(true)
+                            .write(true)
+                            .open(path)
+                            .unwrap();
+                        file.write_all_at(&[7; 4096], 0).unwrap();
+                        let mapping = map(&file, Access::ReadWrite);
+                        drop(file);
+                        // Mapped, it is there, and it opens.
+                        let again = File::open(path).expect("an object in use is not swept");
+                        drop((mapping, again));
+                        // Used by nobody now, it may be gone.
+                        let _ = fs::remove_file(path);
+                        if done.load(Ordering::Relaxed) {
+                            break;
                         }
-                    });
-                }
-                scope.spawn(|| {
-                    let mut count = 0;
-                    while !done.load(Ordering::Relaxed) {
-                        count += 1;
-                        run(&mut shmtool(["write-int", "--add", "counter", "1"]))
-                            .prints(format!("{count}\n"));
                     }
                 });
-                while Instant::now() < end {
-                    unlink(&["--older-than", "1s"]).prints("");
-                    unlink(&["--glob", "work-*"]).prints("");
+            }
+            scope.spawn(|| {
+                let mut count = 0;
+                while !done.load(Ordering::Relaxed) {
+                    count += 1;
+                    run(&mut shmtool(["write-int", "--add", "counter", "1"]))
+                        .prints(format!("{count}\n"));
                 }
-                done.store(true, Ordering::Relaxed);
             });
-        },
-    );
+            while Instant::now() < end {
+                unlink(&["--older-than", "1s"]).prints("");
+                unlink(&["--glob", "work-*"]).prints("");
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+    });
 }

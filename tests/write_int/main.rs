@@ -224,24 +224,20 @@ fn racing_writers_to_a_missing_object_all_succeed() {
 
 #[test]
 fn a_full_dev_shm_is_an_error_and_not_a_bus_error() {
-    in_private_shm(
-        "a_full_dev_shm_is_an_error_and_not_a_bus_error",
-        "size=64k",
-        || {
-            fs::File::create("/dev/shm/hole")
-                .unwrap()
-                .set_len(4096)
-                .unwrap();
-            fs::write("/dev/shm/fill", [1; 64 << 10]).unwrap();
-            for name in ["hole", "new"] {
-                run(&mut shmtool(["write-int", name, "1"]))
-                    .fails(1)
-                    .says(does_not_fit(&format!("/{name}"), 4, 0));
-            }
-            assert_eq!(fs::read("/dev/shm/hole").unwrap(), [0; 4096]);
-            assert!(!fs::exists("/dev/shm/new").unwrap());
-        },
-    );
+    in_private_shm("size=64k", || {
+        fs::File::create("/dev/shm/hole")
+            .unwrap()
+            .set_len(4096)
+            .unwrap();
+        fs::write("/dev/shm/fill", [1; 64 << 10]).unwrap();
+        for name in ["hole", "new"] {
+            run(&mut shmtool(["write-int", name, "1"]))
+                .fails(1)
+                .says(does_not_fit(&format!("/{name}"), 4, 0));
+        }
+        assert_eq!(fs::read("/dev/shm/hole").unwrap(), [0; 4096]);
+        assert!(!fs::exists("/dev/shm/new").unwrap());
+    });
 }
 
 #[test]
@@ -275,8 +271,7 @@ fn an_object_truncated_at_the_worst_moment_is_an_error_and_not_a_bus_error() {
 
 #[test]
 fn a_hole_that_cannot_be_filled_is_an_error_and_not_a_bus_error() {
-    let test = "a_hole_that_cannot_be_filled_is_an_error_and_not_a_bus_error";
-    in_private_shm(test, "size=64k", || {
+    in_private_shm("size=64k", || {
         fs::File::create("/dev/shm/hole")
             .unwrap()
             .set_len(4096)

@@ -108,8 +108,7 @@ fn three_shells_meet_at_every_barrier() {
 
 #[test]
 fn a_writer_that_is_killed_leaves_the_old_integer_or_the_new_one() {
-    let test = "together::a_writer_that_is_killed_leaves_the_old_integer_or_the_new_one";
-    in_private_shm(test, "size=1m", || {
+    in_private_shm("size=1m", || {
         let mut value = 0_i32;
         for round in 0..500_u64 {
             let before = fs::read("/dev/shm/x").ok();

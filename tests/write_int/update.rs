@@ -220,23 +220,19 @@ fn the_atomic_changes_take_one_value_and_one_of_them_at_a_time() {
 
 #[test]
 fn a_hole_that_a_full_dev_shm_cannot_fill_is_an_error() {
-    in_private_shm(
-        "update::a_hole_that_a_full_dev_shm_cannot_fill_is_an_error",
-        "size=64k",
-        || {
-            fs::File::create("/dev/shm/hole")
-                .unwrap()
-                .set_len(4096)
-                .unwrap();
-            fs::write("/dev/shm/fill", [1; 64 << 10]).unwrap();
-            for option in ["--add", "--swap", "--if=0"] {
-                run(&mut shmtool(["write-int", option, "hole", "1"]))
-                    .fails(1)
-                    .says(does_not_fit("/hole", 4, 0));
-            }
-            assert_eq!(fs::read("/dev/shm/hole").unwrap(), [0; 4096]);
-        },
-    );
+    in_private_shm("size=64k", || {
+        fs::File::create("/dev/shm/hole")
+            .unwrap()
+            .set_len(4096)
+            .unwrap();
+        fs::write("/dev/shm/fill", [1; 64 << 10]).unwrap();
+        for option in ["--add", "--swap", "--if=0"] {
+            run(&mut shmtool(["write-int", option, "hole", "1"]))
+                .fails(1)
+                .says(does_not_fit("/hole", 4, 0));
+        }
+        assert_eq!(fs::read("/dev/shm/hole").unwrap(), [0; 4096]);
+    });
 }
 
 #[test]

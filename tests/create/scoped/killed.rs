@@ -2,8 +2,7 @@ use super::*;
 
 #[test]
 fn killed_with_its_whole_process_group_it_leaves_nothing() {
-    let test = "scoped::killed::killed_with_its_whole_process_group_it_leaves_nothing";
-    in_private_shm(test, "size=16m", || {
+    in_private_shm("size=16m", || {
         // The guard takes its time to leave the group.
         let options = ["-f", "-e", "inject=setsid:delay_enter=300000"];
         let args = ["create", "-s", "64K", "a", "b", "--", "sleep", "1000"];
@@ -20,8 +19,7 @@ fn killed_with_its_whole_process_group_it_leaves_nothing() {
 
 #[test]
 fn killed_at_a_replacement_it_leaves_the_old_object_alone() {
-    let test = "scoped::killed::killed_at_a_replacement_it_leaves_the_old_object_alone";
-    in_private_shm(test, "size=16m", || {
+    in_private_shm("size=16m", || {
         fs::write("/dev/shm/x", "old").unwrap();
         let inject = "inject=rename,renameat,renameat2:signal=KILL";
         let args = ["create", "--replace", "-s", "8K", "x", "--", "true"];

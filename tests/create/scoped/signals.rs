@@ -54,8 +54,7 @@ fn send(id: i32, signal: i32) {
 
 #[test]
 fn every_signal_sent_to_shmtool_reaches_the_command_once() {
-    let test = "scoped::signals::every_signal_sent_to_shmtool_reaches_the_command_once";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         let Some(mut counter) = Counter::start() else {
             return;
         };
@@ -69,8 +68,7 @@ fn every_signal_sent_to_shmtool_reaches_the_command_once() {
 
 #[test]
 fn every_signal_sent_to_the_process_group_reaches_the_command_once() {
-    let test = "scoped::signals::every_signal_sent_to_the_process_group_reaches_the_command_once";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         let Some(mut counter) = Counter::start() else {
             return;
         };
@@ -86,9 +84,7 @@ fn every_signal_sent_to_the_process_group_reaches_the_command_once() {
 
 #[test]
 fn a_signal_sent_to_one_process_after_the_other_reaches_the_command_once() {
-    let test =
-        "scoped::signals::a_signal_sent_to_one_process_after_the_other_reaches_the_command_once";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         let Some(mut counter) = Counter::start() else {
             return;
         };
@@ -108,8 +104,7 @@ fn a_signal_sent_to_one_process_after_the_other_reaches_the_command_once() {
 
 #[test]
 fn the_helpers_are_not_found_by_the_program_s_name() {
-    let test = "scoped::signals::the_helpers_are_not_found_by_the_program_s_name";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         let Some(counter) = Counter::start() else {
             return;
         };
@@ -134,8 +129,7 @@ fn the_helpers_are_not_found_by_the_program_s_name() {
 
 #[test]
 fn what_the_command_sends_to_its_parent_is_not_sent_back() {
-    let test = "scoped::signals::what_the_command_sends_to_its_parent_is_not_sent_back";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         let Some(mut counter) = Counter::start() else {
             return;
         };
@@ -148,9 +142,7 @@ fn what_the_command_sends_to_its_parent_is_not_sent_back() {
 
 #[test]
 fn a_command_with_a_process_group_of_its_own_receives_what_is_sent_to_ours() {
-    let test =
-        "scoped::signals::a_command_with_a_process_group_of_its_own_receives_what_is_sent_to_ours";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         let Some(mut counter) = Counter::start() else {
             return;
         };
@@ -166,8 +158,7 @@ fn a_command_with_a_process_group_of_its_own_receives_what_is_sent_to_ours() {
 
 #[test]
 fn a_command_that_may_not_be_signaled_keeps_its_objects() {
-    let test = "scoped::signals::a_command_that_may_not_be_signaled_keeps_its_objects";
-    in_private_shm(test, "size=4m,mode=1777", || {
+    in_private_shm("size=4m,mode=1777", || {
         if !is_root() {
             return;
         }
@@ -198,8 +189,7 @@ fn a_command_that_may_not_be_signaled_keeps_its_objects() {
 
 #[test]
 fn if_waiting_fails_the_objects_stay_until_the_command_has_ended() {
-    let test = "scoped::signals::if_waiting_fails_the_objects_stay_until_the_command_has_ended";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         let options = ["-e", "inject=wait4:error=ENOMEM"];
         let script =
             "sleep 0.5; ls /dev/shm > /tmp/shmtool-test-there; mv /tmp/shmtool-test-there \"$0\"";
@@ -219,8 +209,7 @@ fn if_waiting_fails_the_objects_stay_until_the_command_has_ended() {
 
 #[test]
 fn a_command_killed_before_it_starts_ends_shmtool_in_the_same_way() {
-    let test = "scoped::signals::a_command_killed_before_it_starts_ends_shmtool_in_the_same_way";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         let options = ["-e", "inject=linkat:delay_enter=400000"];
         let args = ["create", "-s", "4", "j", "--", "echo", "started"];
         let Some(mut strace) = strace(&options, args) else {
@@ -259,8 +248,7 @@ fn a_command_killed_before_it_starts_ends_shmtool_in_the_same_way() {
 
 #[test]
 fn there_is_no_second_core_dump() {
-    let test = "scoped::signals::there_is_no_second_core_dump";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         let trace = tempfile::NamedTempFile::new().unwrap();
         let trace = trace.path().to_str().unwrap();
         let options = ["-e", "trace=prctl,kill", "-o", trace];
@@ -292,8 +280,7 @@ fn there_is_no_second_core_dump() {
 
 #[test]
 fn as_pid_1_it_waits_for_orphans() {
-    let test = "scoped::signals::as_pid_1_it_waits_for_orphans";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         let script = "for i in 1 2 3; do (sleep 0.05 &); done; sleep 0.5; cat /proc/[0-9]*/stat | grep -c ' Z '";
         let mut unshare = Command::new("unshare");
         unshare
@@ -314,8 +301,7 @@ fn as_pid_1_it_waits_for_orphans() {
 
 #[test]
 fn as_pid_1_it_ends_with_128_plus_the_signal() {
-    let test = "scoped::signals::as_pid_1_it_ends_with_128_plus_the_signal";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         if !is_root() {
             return;
         }
@@ -334,70 +320,62 @@ fn as_pid_1_it_ends_with_128_plus_the_signal() {
 
 #[test]
 fn a_signal_sent_to_it_alone_reaches_the_command_once() {
-    in_private_shm(
-        "scoped::signals::a_signal_sent_to_it_alone_reaches_the_command_once",
-        "size=4m",
-        || {
-            for signal in [
-                Signal::SIGTERM,
-                Signal::SIGHUP,
-                Signal::SIGINT,
-                Signal::SIGQUIT,
-            ] {
-                let name = &signal.as_str()[3..];
-                let script = format!(
-                    "trap 'echo {name}' {name}; : > /dev/shm/ready; i=0; while [ $i -lt 30 ]; do sleep 0.01; i=$((i+1)); done"
-                );
-                let mut child = create(&["j", "--", "sh", "-c", &script]);
-                let child = spawn(&mut child);
-                until(|| fs::exists("/dev/shm/ready").unwrap());
-                kill(Pid::from_raw(child.id() as i32), signal).unwrap();
-                finish(child).prints(format!("{name}\n"));
-                fs::remove_file("/dev/shm/ready").unwrap();
-                assert_eq!(there(), [""; 0]);
+    in_private_shm("size=4m", || {
+        for signal in [
+            Signal::SIGTERM,
+            Signal::SIGHUP,
+            Signal::SIGINT,
+            Signal::SIGQUIT,
+        ] {
+            let name = &signal.as_str()[3..];
+            let script = format!(
+                "trap 'echo {name}' {name}; : > /dev/shm/ready; i=0; while [ $i -lt 30 ]; do sleep 0.01; i=$((i+1)); done"
+            );
+            let mut child = create(&["j", "--", "sh", "-c", &script]);
+            let child = spawn(&mut child);
+            until(|| fs::exists("/dev/shm/ready").unwrap());
+            kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+            finish(child).prints(format!("{name}\n"));
+            fs::remove_file("/dev/shm/ready").unwrap();
+            assert_eq!(there(), [""; 0]);
 
-                let child = spawn(&mut create(&["j", "--", "sleep", "1000"]));
-                until(|| there() == ["j"]);
-                sleep(Duration::from_millis(50));
-                kill(Pid::from_raw(child.id() as i32), signal).unwrap();
-                assert_eq!(finish(child).signal(), Some(signal as i32));
-                assert_eq!(there(), [""; 0]);
-            }
-        },
-    );
+            let child = spawn(&mut create(&["j", "--", "sleep", "1000"]));
+            until(|| there() == ["j"]);
+            sleep(Duration::from_millis(50));
+            kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+            assert_eq!(finish(child).signal(), Some(signal as i32));
+            assert_eq!(there(), [""; 0]);
+        }
+    });
 }
 
 #[test]
 fn signals_are_for_the_command_as_they_were() {
-    in_private_shm(
-        "scoped::signals::signals_are_for_the_command_as_they_were",
-        "size=4m",
-        || {
-            let status = |command: &mut Command| {
-                let text = String::from_utf8(run(command).stdout).unwrap();
-                let signals = text
-                    .lines()
-                    .filter(|line| line.starts_with("SigBlk") || line.starts_with("SigIgn"));
-                signals.map(str::to_owned).collect::<Vec<_>>()
+    in_private_shm("size=4m", || {
+        let status = |command: &mut Command| {
+            let text = String::from_utf8(run(command).stdout).unwrap();
+            let signals = text
+                .lines()
+                .filter(|line| line.starts_with("SigBlk") || line.starts_with("SigIgn"));
+            signals.map(str::to_owned).collect::<Vec<_>>()
+        };
+        for ignored in ["", "HUP", "PIPE XFSZ CHLD", "INT TERM"] {
+            let traps: String = ignored
+                .split_whitespace()
+                .map(|name| format!("trap '' {name}; "))
+                .collect();
+            let sh = |script: &str| {
+                let mut sh = Command::new("bash");
+                sh.args(["-c", &format!("{traps}{script}")])
+                    .env("shmtool", env!("CARGO_BIN_EXE_shmtool"));
+                status(&mut sh)
             };
-            for ignored in ["", "HUP", "PIPE XFSZ CHLD", "INT TERM"] {
-                let traps: String = ignored
-                    .split_whitespace()
-                    .map(|name| format!("trap '' {name}; "))
-                    .collect();
-                let sh = |script: &str| {
-                    let mut sh = Command::new("bash");
-                    sh.args(["-c", &format!("{traps}{script}")])
-                        .env("shmtool", env!("CARGO_BIN_EXE_shmtool"));
-                    status(&mut sh)
-                };
-                let alone = sh("exec cat /proc/self/status");
-                assert_eq!(
-                    sh("exec $shmtool create j -- cat /proc/self/status"),
-                    alone,
-                    "{ignored}"
-                );
-            }
-        },
-    );
+            let alone = sh("exec cat /proc/self/status");
+            assert_eq!(
+                sh("exec $shmtool create j -- cat /proc/self/status"),
+                alone,
+                "{ignored}"
+            );
+        }
+    });
 }

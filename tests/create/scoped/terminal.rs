@@ -63,8 +63,7 @@ impl Shown {
 
 #[test]
 fn a_hang_up_ends_the_command_and_shmtool() {
-    let test = "scoped::terminal::a_hang_up_ends_the_command_and_shmtool";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         // The kernel sends SIGHUP to the leader of the session alone, which shmtool is here.
         let mut command = create(&["-s", "4", "j", "--", "sleep", "1000"]);
         let (terminal, child) = start_in_terminal(&mut command);
@@ -78,8 +77,7 @@ fn a_hang_up_ends_the_command_and_shmtool() {
 
 #[test]
 fn ctrl_c_ends_a_command_that_left_the_process_group() {
-    let test = "scoped::terminal::ctrl_c_ends_a_command_that_left_the_process_group";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         let command = [
             "timeout",
             "1000",
@@ -104,8 +102,7 @@ fn ctrl_c_ends_a_command_that_left_the_process_group() {
 
 #[test]
 fn a_command_that_left_the_process_group_is_stopped_and_continued() {
-    let test = "scoped::terminal::a_command_that_left_the_process_group_is_stopped_and_continued";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         // The command of timeout(1) is in that group too, and must not go on while timeout is stopped.
         let script = "set -m
 $shmtool create j -- timeout 1000 sh -c 'echo > /dev/shm/ready; sleep 0.7; echo awake; exit 3'
@@ -126,8 +123,7 @@ echo ended $?";
 
 #[test]
 fn a_command_that_no_shell_could_continue_is_not_stopped() {
-    let test = "scoped::terminal::a_command_that_no_shell_could_continue_is_not_stopped";
-    in_private_shm(test, "size=4m", || {
+    in_private_shm("size=4m", || {
         // Without a shell around them the process groups are orphaned, or would be without shmtool.
         for timeout in [&["timeout", "1000"][..], &[]] {
             let script = "echo > /dev/shm/ready; sleep 0.5; exit 3";
@@ -145,15 +141,12 @@ fn a_command_that_no_shell_could_continue_is_not_stopped() {
 
 #[test]
 fn ctrl_c_ends_the_command_and_the_loop_around_it() {
-    in_private_shm(
-        "scoped::terminal::ctrl_c_ends_the_command_and_the_loop_around_it",
-        "size=4m",
-        || {
-            let count = tempfile::NamedTempFile::new().unwrap();
-            let path = count.path().to_str().unwrap();
-            // It counts what comes for a while, and then ends as it would have.
-            let command = format!(
-                "import os, signal, time
+    in_private_shm("size=4m", || {
+        let count = tempfile::NamedTempFile::new().unwrap();
+        let path = count.path().to_str().unwrap();
+        // It counts what comes for a while, and then ends as it would have.
+        let command = format!(
+            "import os, signal, time
 def count(*_): open('{path}', 'a').write('INT\\n')
 signal.signal(signal.SIGINT, count)
 open('/dev/shm/ready', 'w')
@@ -161,56 +154,51 @@ end = time.time() + 1
 while time.time() < end: time.sleep(0.1)
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 os.kill(os.getpid(), signal.SIGINT)"
-            );
-            if python("", &[]).is_none() {
-                return;
-            }
-            let script =
-                format!("while :; do $shmtool create j -- python3 -c \"{command}\"; done; echo on");
-            let (shown, status) = in_terminal(&script, |terminal| {
-                until(|| fs::exists("/dev/shm/ready").unwrap());
-                terminal.write_all(b"\x03").unwrap();
-            });
-            assert_eq!(
-                fs::read_to_string(count.path()).unwrap(),
-                "INT\n",
-                "{shown}"
-            );
-            assert!(!status.success() && !shown.contains("on\r\n"), "{shown}");
-            assert_eq!(there(), ["ready"]);
-        },
-    );
+        );
+        if python("", &[]).is_none() {
+            return;
+        }
+        let script =
+            format!("while :; do $shmtool create j -- python3 -c \"{command}\"; done; echo on");
+        let (shown, status) = in_terminal(&script, |terminal| {
+            until(|| fs::exists("/dev/shm/ready").unwrap());
+            terminal.write_all(b"\x03").unwrap();
+        });
+        assert_eq!(
+            fs::read_to_string(count.path()).unwrap(),
+            "INT\n",
+            "{shown}"
+        );
+        assert!(!status.success() && !shown.contains("on\r\n"), "{shown}");
+        assert_eq!(there(), ["ready"]);
+    });
 }
 
 #[test]
 fn a_job_is_stopped_and_continued() {
-    in_private_shm(
-        "scoped::terminal::a_job_is_stopped_and_continued",
-        "size=4m",
-        || {
-            let script = "set -m
+    in_private_shm("size=4m", || {
+        let script = "set -m
 $shmtool create j -- sh -c 'echo > /dev/shm/ready; sleep 0.7; echo awake'
 echo stopped $?
 ls -1 /dev/shm
 fg
 echo ended $?";
-            let (shown, _) = in_terminal(script, |terminal| {
-                until(|| fs::exists("/dev/shm/ready").unwrap());
-                sleep(Duration::from_millis(100));
-                terminal.write_all(b"\x1a").unwrap();
-            });
-            let lines: Vec<_> = shown.lines().map(str::trim_end).collect();
-            let at = |text: &str| {
-                lines
-                    .iter()
-                    .position(|line| *line == text)
-                    .unwrap_or_else(|| panic!("{text}: {shown}"))
-            };
-            assert!(
-                at("stopped 148") < at("j") && at("j") < at("awake") && at("awake") < at("ended 0"),
-                "{shown}"
-            );
-            assert_eq!(there(), ["ready"]);
-        },
-    );
+        let (shown, _) = in_terminal(script, |terminal| {
+            until(|| fs::exists("/dev/shm/ready").unwrap());
+            sleep(Duration::from_millis(100));
+            terminal.write_all(b"\x1a").unwrap();
+        });
+        let lines: Vec<_> = shown.lines().map(str::trim_end).collect();
+        let at = |text: &str| {
+            lines
+                .iter()
+                .position(|line| *line == text)
+                .unwrap_or_else(|| panic!("{text}: {shown}"))
+        };
+        assert!(
+            at("stopped 148") < at("j") && at("j") < at("awake") && at("awake") < at("ended 0"),
+            "{shown}"
+        );
+        assert_eq!(there(), ["ready"]);
+    });
 }
