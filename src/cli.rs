@@ -4,12 +4,12 @@ use clap::{Parser, Subcommand};
 
 mod cat;
 mod integers;
-mod line;
 mod objects;
+pub mod parse;
+mod values;
 
 pub use cat::{CatArgs, Input};
 pub use integers::{Change, Count, Place, ReadIntArgs, Update, WriteIntArgs};
-pub use line::{Request, parse};
 pub use objects::{Color, CreateArgs, FilterArgs, LsArgs, SortKey, UnlinkArgs};
 
 /// Memory-mapped files and POSIX shared memory from the command line

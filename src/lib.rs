@@ -18,6 +18,7 @@
 //! # Two programs, one integer
 //!
 //! ```
+//! use shmtool::sys::shm::directory::Directory;
 //! use shmtool::sys::shm::draft::Draft;
 //! use shmtool::sys::memory::int::{Int, IntType};
 //! use shmtool::sys::memory::mapping::Mapping;
@@ -28,23 +29,24 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let name = format!("/shmtool-doc-{}", std::process::id());
+//! let directory = Directory::own();
 //! let name = ShmName::new(name.as_ref())?;
 //! let length = NonZero::new(4).unwrap();
 //!
 //! // One makes it: 4 bytes, their memory set aside, for its owner alone. Nobody sees less.
-//! let mut draft = Draft::new(&name)?;
+//! let mut draft = Draft::new(&directory, &name)?;
 //! draft.object().grow(4)?;
 //! draft.publish(0o600)?;
 //! let ours = Mapping::shared_file(draft.object(), 0, length, Access::ReadWrite)?;
 //! ours.store(0, Int::new(IntType::I32, 42).unwrap())?;
 //!
 //! // Another, which knows no more than the name, finds 42.
-//! let object = Object::open(&name, Access::Read)?;
+//! let object = Object::open(&directory, &name, Access::Read)?;
 //! let theirs = Mapping::shared_file(&object, 0, length, Access::Read)?;
 //! assert_eq!(theirs.load(0, IntType::I32)?.value(), 42);
 //!
 //! // The name goes at once; who has the object mapped keeps it.
-//! Object::unlink(&name)?;
+//! Object::unlink(&directory, &name)?;
 //! ours.store(0, Int::new(IntType::I32, 7).unwrap())?;
 //! assert_eq!(theirs.load(0, IntType::I32)?.value(), 7);
 //! # Ok(())
@@ -55,25 +57,27 @@
 //!
 //! ```
 //! use shmtool::sys::shm::lease::{Leases, Refusal};
+//! use shmtool::sys::shm::directory::Directory;
 //! # use shmtool::sys::shm::draft::Draft;
 //! # use shmtool::sys::shm::name::ShmName;
 //! # use shmtool::sys::memory::access::Access;
 //! use shmtool::sys::shm::object::Object;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let directory = Directory::own();
 //! # let name = ShmName::new(format!("/shmtool-doc-lease-{}", std::process::id()).as_ref())?;
-//! # let mut draft = Draft::new(&name)?;
+//! # let mut draft = Draft::new(&directory, &name)?;
 //! # draft.publish(0o600)?;
 //! # drop(draft);
-//! let leases = Leases::new()?;
-//! let user = Object::open(&name, Access::Read)?;
+//! let leases = Leases::new(&directory)?;
+//! let user = Object::open(&directory, &name, Access::Read)?;
 //! assert!(!matches!(leases.ask(&name), Ok(_) | Err(Refusal::Changed)));
 //! drop(user);
 //! // Removed while it is certain that nobody does.
 //! if let Ok(lease) = leases.ask(&name) {
 //!     lease.unlink()?;
 //! }
-//! # let _ = Object::unlink(&name);
+//! # let _ = Object::unlink(&directory, &name);
 //! # Ok(())
 //! # }
 //! ```

@@ -2,7 +2,8 @@
 
 #![no_main]
 
-use shmtool::cli::{self, Command, Request};
+use shmtool::cli::Command;
+use shmtool::cli::parse::{Request, parse};
 use shmtool::commands::{self, cat, create, ls, read_int, unlink, write_int};
 use shmtool::exit::Report;
 use shmtool::sys::process::signal;
@@ -20,7 +21,7 @@ fn shmtool(args: &mut dyn Iterator<Item = OsString>) -> u8 {
 
 fn run(args: &mut dyn Iterator<Item = OsString>, report: &mut Report) -> anyhow::Result<()> {
     signal::prepare()?;
-    let done = match cli::parse(args)? {
+    let done = match parse(args)? {
         Request::Show(text) => commands::print(&text),
         Request::ShowAsError(text) => return commands::print_as_usage_error(&text),
         // The output is COMMAND's, which has closed it already, and whose status tells how that went.

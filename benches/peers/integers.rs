@@ -5,6 +5,7 @@ use shmtool::sys::memory::access::Access;
 use shmtool::sys::memory::futex;
 use shmtool::sys::memory::int::{Int, IntType};
 use shmtool::sys::memory::mapping::Mapping;
+use shmtool::sys::shm::directory::Directory;
 use shmtool::sys::shm::name::ShmName;
 use shmtool::sys::shm::object::Object;
 use std::io::{BufRead, BufReader};
@@ -20,7 +21,7 @@ struct Counter(ShmName);
 
 impl Drop for Counter {
     fn drop(&mut self) {
-        let _ = Object::unlink(&self.0);
+        let _ = Object::unlink(&Directory::own(), &self.0);
     }
 }
 
@@ -67,7 +68,7 @@ fn run_quiet(mut command: Command) -> Duration {
 
 /// From a store and a wake-up, which are those of `write-int`, to the first byte that the waiter prints.
 fn latency(name: &ShmName, table: &mut Table) {
-    let object = Object::open(name, Access::ReadWrite).expect("our object");
+    let object = Object::open(&Directory::own(), name, Access::ReadWrite).expect("our object");
     let length = NonZero::new(futex::WORD).expect("4 is not 0");
     let mapping = Mapping::shared_file(&object, 0, length, Access::ReadWrite).expect("a mapping");
     let store = |value| {

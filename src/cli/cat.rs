@@ -1,6 +1,6 @@
 //! The options of `cat`.
 
-use super::line::{parse_name, parser};
+use super::values::{parse_name, parser};
 use crate::exit::Failure;
 use crate::notation::size;
 use crate::sys::shm::name::ShmName;

@@ -1,6 +1,6 @@
 //! The options of `write-int` and `read-int`.
 
-use super::line::{conditions, names, parser, usage};
+use super::values::{conditions, names, parser, usage};
 use crate::exit::Failure;
 use crate::notation::condition::{Condition, Test};
 use crate::notation::value::Value;

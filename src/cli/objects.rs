@@ -1,11 +1,12 @@
 //! The options of the verbs about whole objects: `create`, `ls` and `unlink`.
 
-use super::line::{names, parser};
+use super::values::{names, parser};
 use crate::exit::Failure;
 use crate::notation::{duration, mode, size};
 use crate::objects::columns::{Column, Shown, Subject};
 use crate::objects::filter::{self, Filter, MinAge, NameFilter, Pattern, ProcessFiles};
 use crate::objects::selection::{self, ALL, List};
+use crate::sys::shm::directory::Directory;
 use crate::sys::shm::name::ShmName;
 use clap::{Args, ValueEnum};
 use std::ffi::OsString;
@@ -153,7 +154,7 @@ impl FilterArgs {
     /// # Errors
     ///
     /// The PATTERNs are too large, or the process cannot be inspected.
-    pub fn filter(&self) -> anyhow::Result<Filter> {
+    pub fn filter(&self, directory: &Directory) -> anyhow::Result<Filter> {
         let names =
             NameFilter::new(&self.globs).map_err(|error| Failure::usage(error.to_string()))?;
         Ok(Filter {
@@ -161,7 +162,10 @@ impl FilterArgs {
             owner: self.owner,
             min_age: self.older_than.map(MinAge::new),
             larger_than: self.larger_than,
-            process: self.pid.map(ProcessFiles::of).transpose()?,
+            process: match self.pid {
+                Some(pid) => Some(ProcessFiles::of(pid, directory)?),
+                None => None,
+            },
         })
     }
 }

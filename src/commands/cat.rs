@@ -9,6 +9,7 @@ use crate::sys::escape;
 use crate::sys::io::stream;
 use crate::sys::memory::access::Access;
 use crate::sys::memory::mapping::Mapping;
+use crate::sys::shm::directory::Directory;
 use crate::sys::shm::object::Object;
 use anyhow::{Context, anyhow};
 use nix::errno::Errno;
@@ -61,7 +62,11 @@ fn print(
     let (label, mut file) = match input {
         Input::Object(name) => (
             name.to_string(),
-            File::from(OwnedFd::from(Object::open(name, Access::Read)?)),
+            File::from(OwnedFd::from(Object::open(
+                &Directory::own(),
+                name,
+                Access::Read,
+            )?)),
         ),
         Input::File(path) => {
             let label = escape::operand(path.as_os_str());

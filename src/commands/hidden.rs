@@ -1,7 +1,7 @@
 //! What takes memory in `/dev/shm` besides the objects that are listed or swept.
 
 use crate::objects::columns::humanised;
-use crate::sys::shm::directory::{Hidden, Usage};
+use crate::sys::shm::hidden::{Hidden, Usage};
 
 /// Describes it, as in `2 semaphores with 8KiB (see -a), 1 directory with 1MiB`. None if there is nothing.
 pub fn describe(hidden: Hidden, has_semaphores: bool) -> Option<String> {

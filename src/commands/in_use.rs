@@ -2,25 +2,35 @@
 
 use crate::exit::print_line;
 use crate::sys::error::words;
+use crate::sys::shm::directory::Directory;
 use crate::sys::shm::lease::{Lease, Leases, Refusal};
 use crate::sys::shm::name::ShmName;
 use nix::errno::Errno;
 use std::collections::BTreeMap;
 
 /// Asks, and counts the objects of which there is no answer.
-#[derive(Default)]
 pub struct Judge {
+    directory: Directory,
     /// Once something is asked.
     leases: Option<Leases>,
     unclear: BTreeMap<i32, usize>,
 }
 
 impl Judge {
+    /// Judges the objects of a directory.
+    pub fn new(directory: &Directory) -> Judge {
+        Judge {
+            directory: directory.clone(),
+            leases: None,
+            unclear: BTreeMap::new(),
+        }
+    }
+
     /// The lease of an object that nobody uses.
     pub fn ask(&mut self, name: &ShmName) -> Result<Lease, Refusal> {
         let leases = match self.leases.take() {
             Some(leases) => leases,
-            None => Leases::new().map_err(Refusal::Unclear)?,
+            None => Leases::new(&self.directory).map_err(Refusal::Unclear)?,
         };
         self.leases.insert(leases).ask(name)
     }

@@ -12,7 +12,7 @@ use crate::objects::value::Style;
 use crate::sys::error::Error;
 use crate::sys::io::stream;
 use crate::sys::process::proc::DELETED;
-use crate::sys::shm::directory;
+use crate::sys::shm::directory::Directory;
 use crate::sys::shm::lease::Refusal;
 use crate::sys::shm::name::ShmName;
 use anyhow::Context as _;
@@ -46,9 +46,10 @@ pub fn run(args: &LsArgs, report: &mut Report) -> anyhow::Result<()> {
         processes: !args.only_names && (shows_processes(&columns) || args.sort == SortKey::Pid),
         in_use: !args.only_names && columns.iter().any(|column| column.key == "in-use"),
     };
+    let directory = &Directory::own();
     let mut items = match args.unlinked {
-        true => unlinked(args)?,
-        false => linked(args, question, report)?,
+        true => unlinked(args, directory)?,
+        false => linked(args, directory, question, report)?,
     };
     let mut context = Context::default();
     sort(&mut items, args, &mut context);
@@ -58,7 +59,7 @@ pub fn run(args: &LsArgs, report: &mut Report) -> anyhow::Result<()> {
     let width = terminal_size::terminal_size_of(stdout.as_fd()).map(|(width, _)| width.0.into());
     let mut out = BufWriter::with_capacity(64 << 10, stdout);
     if args.json {
-        let space = directory::space().context(directory::PATH)?;
+        let space = directory.space().context(directory.label())?;
         json::write(&mut out, &items, &columns, context, space).context(STDOUT)?;
     } else if args.only_names {
         let write = |item: &Item| write_name(&mut out, &item.name, args.nul, on_terminal);
@@ -68,7 +69,7 @@ pub fn run(args: &LsArgs, report: &mut Report) -> anyhow::Result<()> {
         let table = table(&items, columns, context, args, palette);
         table.write(&mut out, width).context(STDOUT)?;
         if on_terminal {
-            totals::write(&mut out, &items, args, palette)?;
+            totals::write(&mut out, &items, args, directory, palette)?;
         }
     }
     out.flush().context(STDOUT)
@@ -104,8 +105,13 @@ fn shows_processes(columns: &[&Column]) -> bool {
 }
 
 /// The objects that have names.
-fn linked(args: &LsArgs, question: Question, report: &mut Report) -> anyhow::Result<Vec<Item>> {
-    let filter = args.filters.filter()?;
+fn linked(
+    args: &LsArgs,
+    directory: &Directory,
+    question: Question,
+    report: &mut Report,
+) -> anyhow::Result<Vec<Item>> {
+    let filter = args.filters.filter(directory)?;
     // Then the directory is all there is to read.
     let only_names = args.only_names && !filter.needs_metadata() && args.sort == SortKey::Name;
     let mut items = Vec::new();
@@ -126,8 +132,8 @@ fn linked(args: &LsArgs, question: Question, report: &mut Report) -> anyhow::Res
         };
     let mut all_pass = true;
     if args.names.is_empty() {
-        for entry in directory::entries()? {
-            let entry = entry.context(directory::PATH)?;
+        for entry in directory.entries()? {
+            let entry = entry.context(directory.label())?;
             let name = &entry.name;
             if name.is_semaphore() && !args.all {
                 continue;
@@ -143,7 +149,7 @@ fn linked(args: &LsArgs, question: Question, report: &mut Report) -> anyhow::Res
         }
     } else {
         for name in &args.names {
-            match take(name, &|| Ok(Item::known(name, directory::stat(name)?))) {
+            match take(name, &|| Ok(Item::known(name, directory.stat(name)?))) {
                 Ok(passes) => all_pass &= passes,
                 Err(error) => report.note(Err(error.into())),
             }
@@ -151,19 +157,19 @@ fn linked(args: &LsArgs, question: Question, report: &mut Report) -> anyhow::Res
     }
     if args.filters.unused || args.in_use {
         let asked = items.len();
-        filter_by_use(&mut items, args.in_use);
+        filter_by_use(&mut items, directory, args.in_use);
         all_pass &= items.len() == asked;
     }
     if !args.names.is_empty() && !all_pass {
         report.note(Err(Failure::silent(Status::ConditionNotMet).into()));
     }
-    users::look_up(&mut items, question)?;
+    users::look_up(&mut items, directory, question)?;
     Ok(items)
 }
 
 /// Keeps the objects that nobody uses, or all others. The kernel is asked last, about what passes everything else.
-fn filter_by_use(items: &mut Vec<Item>, in_use: bool) {
-    let mut judge = Judge::default();
+fn filter_by_use(items: &mut Vec<Item>, directory: &Directory, in_use: bool) {
+    let mut judge = Judge::new(directory);
     items.retain(|item| match judge.ask(&item.shm_name()) {
         Ok(_) => !in_use,
         Err(Refusal::InUse) => in_use,
@@ -177,13 +183,13 @@ fn filter_by_use(items: &mut Vec<Item>, in_use: bool) {
 }
 
 /// The objects whose names are gone, but not their memory.
-fn unlinked(args: &LsArgs) -> anyhow::Result<Vec<Item>> {
-    let filter = args.filters.filter()?;
+fn unlinked(args: &LsArgs, directory: &Directory) -> anyhow::Result<Vec<Item>> {
+    let filter = args.filters.filter(directory)?;
     let mut linked = HashSet::new();
-    for entry in directory::entries()? {
-        linked.insert(entry.context(directory::PATH)?.inode());
+    for entry in directory.entries()? {
+        linked.insert(entry.context(directory.label())?.inode());
     }
-    let holders = users::holders()?;
+    let holders = users::holders(directory)?;
     // Any of them may hold an object that is not listed.
     users::print_denied(&holders);
     let items = holders.held.into_iter().filter_map(|(inode, held)| {
@@ -195,7 +201,7 @@ fn unlinked(args: &LsArgs) -> anyhow::Result<Vec<Item>> {
         // A path without the kernel's remark is that of a file which is still there.
         let name = held.path.strip_suffix(DELETED)?;
         let name = name
-            .strip_prefix(directory::PATH.as_bytes())
+            .strip_prefix(directory.label().as_bytes())
             .unwrap_or(name)
             .to_owned();
         let item = Item::held(&name, inode, held);

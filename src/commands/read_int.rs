@@ -6,6 +6,7 @@ use crate::exit::print_line;
 use crate::sys::memory::access::Access;
 use crate::sys::memory::bus_error::Lost;
 use crate::sys::memory::int::Int;
+use crate::sys::shm::directory::Directory;
 use crate::sys::shm::object::Object;
 use std::fmt::{self, Write};
 
@@ -22,9 +23,10 @@ const STEP: u64 = 4096;
 /// standard output that fails.
 pub fn run(args: &ReadIntArgs) -> anyhow::Result<()> {
     let (name, place) = (&args.name, &args.place);
+    let directory = &Directory::own();
     let (object, awaited) = match args.test()? {
         Some(test) => {
-            let (object, int) = wait::until(name, place, &test, args.timeout)?;
+            let (object, int) = wait::until(directory, name, place, &test, args.timeout)?;
             if args.count == Count::Some(1) {
                 // Nothing is looked at again: the object may be gone by now, but the wait is over.
                 let mut text = String::new();
@@ -33,7 +35,7 @@ pub fn run(args: &ReadIntArgs) -> anyhow::Result<()> {
             }
             (object, Some(int))
         }
-        None => (Object::open(name, Access::Read)?, None),
+        None => (Object::open(directory, name, Access::Read)?, None),
     };
     let size = object.metadata()?.len();
     let rest = size.saturating_sub(place.offset);

@@ -10,11 +10,13 @@ use crate::objects::columns::humanised;
 use crate::objects::filter::{Filter, Mismatch};
 use crate::sys::error::Error;
 use crate::sys::shm::attribute;
-use crate::sys::shm::directory;
+use crate::sys::shm::directory::Directory;
+use crate::sys::shm::hidden::hidden;
 use crate::sys::shm::lease::Refusal;
 use crate::sys::shm::name::ShmName;
 use crate::sys::shm::object::Object;
 use anyhow::Context;
+use fate::Fate;
 use nix::errno::Errno;
 use nix::unistd::geteuid;
 use rows::Rows;
@@ -23,6 +25,7 @@ use std::io::{self, IsTerminal};
 use std::os::unix::fs::MetadataExt;
 use summary::Summary;
 
+mod fate;
 mod rows;
 mod summary;
 
@@ -50,11 +53,13 @@ pub fn run(args: &UnlinkArgs, report: &mut Report) -> anyhow::Result<()> {
         );
     }
     let prints = args.verbose || args.dry_run;
+    let directory = Directory::own();
     let mut remover = Remover {
         args,
         rows: prints.then(Rows::new).transpose()?,
-        filter: args.filters.filter()?,
-        judge: Judge::default(),
+        filter: args.filters.filter(&directory)?,
+        judge: Judge::new(&directory),
+        directory,
     };
     if args.names.is_empty() {
         return remover.sweep(report);
@@ -70,29 +75,11 @@ pub fn run(args: &UnlinkArgs, report: &mut Report) -> anyhow::Result<()> {
 
 struct Remover<'a> {
     args: &'a UnlinkArgs,
+    directory: Directory,
     filter: Filter,
     judge: Judge,
     /// If each removed object is printed.
     rows: Option<Rows>,
-}
-
-/// What becomes of an object.
-enum Fate {
-    /// Its name is gone, or would be.
-    Removed {
-        metadata: Metadata,
-        in_use: bool,
-    },
-    /// It does not pass.
-    Filtered(Mismatch),
-    InUse,
-    /// It is not the object that was chosen any more.
-    Changed,
-    /// Somebody else removed it.
-    Gone,
-    NotOurs,
-    /// The kernel does not say whether it is in use.
-    Unclear(Errno),
 }
 
 impl Remover<'_> {
@@ -123,7 +110,7 @@ impl Remover<'_> {
     }
 
     fn fate_of_named(&mut self, name: &ShmName) -> Result<Fate, Error> {
-        let metadata = directory::stat(name)?;
+        let metadata = self.directory.stat(name)?;
         if !self.args.filters.is_empty() {
             return match self.filter.mismatch(name, &metadata) {
                 Some(mismatch) => Ok(Fate::Filtered(mismatch)),
@@ -131,11 +118,11 @@ impl Remover<'_> {
             };
         }
         match self.args.dry_run {
-            true if !could_be_removed(name, &metadata)? => {
+            true if !self.could_remove(name, &metadata)? => {
                 return Err(Error::NotOwner(name.clone()));
             }
             true => {}
-            false => Object::unlink(name)?,
+            false => Object::unlink(&self.directory, name)?,
         }
         // It was not asked, and for a NAME there is no summary.
         let in_use = false;
@@ -147,8 +134,9 @@ impl Remover<'_> {
         let mut summary = Summary::default();
         // The directory is read before anything is removed from it, so that no entry is skipped.
         let mut names = Vec::new();
-        for entry in directory::entries()? {
-            let name = entry.context(directory::PATH)?.name;
+        let directory = self.directory.clone();
+        for entry in directory.entries()? {
+            let name = entry.context(directory.label())?.name;
             if self.filter.passes_name(&name) && (self.args.all || !name.is_semaphore()) {
                 names.push(name);
             }
@@ -179,11 +167,11 @@ impl Remover<'_> {
             for line in summary.lines(self.args.dry_run, &too_young) {
                 print_line(&line);
             }
-            let hidden = directory::hidden().context(directory::PATH)?;
+            let hidden = hidden(&directory).context(directory.label())?;
             if let Some(hidden) = describe(hidden, self.args.all) {
                 print_line(&format!("not swept: {hidden}"));
             }
-            if let Some(inodes) = directory::exhausted_inodes() {
+            if let Some(inodes) = directory.exhausted_inodes() {
                 let Palette { alarm, .. } =
                     Palette::new(self.args.color, io::stderr().is_terminal());
                 print_line(&format!("{alarm}{inodes}{alarm:#}"));
@@ -195,7 +183,7 @@ impl Remover<'_> {
 
     fn fate_of_swept(&mut self, name: &ShmName) -> Result<Fate, Error> {
         if self.filter.needs_metadata() {
-            match directory::stat(name) {
+            match self.directory.stat(name) {
                 Ok(metadata) => {
                     if let Some(mismatch) = self.filter.metadata_mismatch(&metadata) {
                         return Ok(Fate::Filtered(mismatch));
@@ -223,8 +211,8 @@ impl Remover<'_> {
         let lease = match self.judge.ask(name) {
             Ok(lease) => lease,
             Err(Refusal::InUse) => return Ok(Fate::InUse),
-            Err(Refusal::Changed) => return Ok(changed(name)),
-            Err(Refusal::Unclear(errno)) => return Ok(unclear(name, errno)),
+            Err(Refusal::Changed) => return Ok(self.changed(name)),
+            Err(Refusal::Unclear(errno)) => return Ok(self.unclear(name, errno)),
         };
         let metadata = lease.metadata();
         // Under the lease, for it may have been modified since, or be another object.
@@ -232,7 +220,7 @@ impl Remover<'_> {
             return Ok(Fate::Changed);
         }
         let done = match self.args.dry_run {
-            true if !could_be_removed(name, metadata)? => return Ok(Fate::NotOurs),
+            true if !self.could_remove(name, metadata)? => return Ok(Fate::NotOurs),
             true => lease.still_holds(),
             false => lease.unlink()?,
         };
@@ -241,21 +229,21 @@ impl Remover<'_> {
                 metadata: metadata.clone(),
                 in_use: false,
             },
-            false => changed(name),
+            false => self.changed(name),
         })
     }
 
     fn remove_in_use(&mut self, name: &ShmName) -> Result<Fate, Error> {
         let remove = || {
-            let metadata = directory::stat(name)?;
+            let metadata = self.directory.stat(name)?;
             // By now it may have been modified, or be another object.
             if !self.filter.passes_metadata(&metadata) {
                 return Ok(Fate::Changed);
             }
             match self.args.dry_run {
-                true if !could_be_removed(name, &metadata)? => return Ok(Fate::NotOurs),
+                true if !self.could_remove(name, &metadata)? => return Ok(Fate::NotOurs),
                 true => {}
-                false => Object::unlink(name)?,
+                false => Object::unlink(&self.directory, name)?,
             }
             let in_use = true;
             Ok(Fate::Removed { metadata, in_use })
@@ -305,6 +293,30 @@ impl Remover<'_> {
             }
         }
     }
+
+    /// Whether we are allowed to remove a name, for a dry run.
+    fn could_remove(&self, name: &ShmName, metadata: &Metadata) -> Result<bool, Error> {
+        attribute::check_removable(&self.directory, name)?;
+        Ok(self.directory.may_unlink(metadata.uid()))
+    }
+
+    /// What became of an object that is not the one that was chosen. If somebody else removed it, it is not kept.
+    fn changed(&self, name: &ShmName) -> Fate {
+        match self.directory.stat(name) {
+            Err(Error::NotFound(_)) => Fate::Gone,
+            _ => Fate::Changed,
+        }
+    }
+
+    /// Only the owner of an object may ask whether it is in use. That is no news for an object of another user.
+    fn unclear(&self, name: &ShmName, errno: Errno) -> Fate {
+        let is_others = |metadata: Metadata| metadata.uid() != geteuid().as_raw();
+        let refused = matches!(errno, Errno::EACCES | Errno::EPERM) && !geteuid().is_root();
+        match refused && self.directory.stat(name).is_ok_and(is_others) {
+            true => Fate::NotOurs,
+            false => Fate::Unclear(errno),
+        }
+    }
 }
 
 /// The error of a NAME that does not exist. Shells leave a pattern as it is if no file matches.
@@ -313,29 +325,5 @@ fn not_found(name: &ShmName) -> anyhow::Error {
     match name.as_bytes().iter().any(|byte| b"*?[".contains(byte)) {
         true => with_hint(&error, "--glob removes all objects that match a pattern"),
         false => error,
-    }
-}
-
-/// Whether we are allowed to remove a name, for a dry run.
-fn could_be_removed(name: &ShmName, metadata: &Metadata) -> Result<bool, Error> {
-    attribute::check_removable(name)?;
-    Ok(directory::may_unlink(metadata.uid()))
-}
-
-/// An object that was removed by somebody else is not kept.
-fn changed(name: &ShmName) -> Fate {
-    match directory::stat(name) {
-        Err(Error::NotFound(_)) => Fate::Gone,
-        _ => Fate::Changed,
-    }
-}
-
-/// Only its owner may ask whether an object is in use. That is no news for an object of another user's.
-fn unclear(name: &ShmName, errno: Errno) -> Fate {
-    let is_other_s = |metadata: Metadata| metadata.uid() != geteuid().as_raw();
-    let refused = matches!(errno, Errno::EACCES | Errno::EPERM) && !geteuid().is_root();
-    match refused && directory::stat(name).is_ok_and(is_other_s) {
-        true => Fate::NotOurs,
-        false => Fate::Unclear(errno),
     }
 }

@@ -9,6 +9,7 @@ use crate::sys::memory::bus_error::Lost;
 use crate::sys::memory::futex;
 use crate::sys::memory::int::Int;
 use crate::sys::memory::mapping::Mapping;
+use crate::sys::shm::directory::Directory;
 use crate::sys::shm::draft::Draft;
 use crate::sys::shm::name::ShmName;
 use crate::sys::shm::object::Object;
@@ -110,16 +111,17 @@ fn open_or_make<F: FnOnce(&Mapping) -> Result<(), Lost>>(
     fill: impl Fn() -> anyhow::Result<F>,
 ) -> anyhow::Result<Option<Object>> {
     let (name, place) = (&args.name, &args.place);
+    let directory = &Directory::own();
     // Opening comes first: in a sticky directory the kernel refuses O_CREAT on another user's object even
     // to root (`fs.protected_regular`, proc_sys_fs(5)). Each turn means that somebody else made or
     // removed the object meanwhile.
     loop {
-        match Object::open(name, Access::ReadWrite) {
+        match Object::open(directory, name, Access::ReadWrite) {
             Err(Error::NotFound(_)) if !args.no_create => {}
             result => return Ok(Some(result?)),
         }
         let fill = fill()?;
-        let mut draft = Draft::new(name)?;
+        let mut draft = Draft::new(directory, name)?;
         let (object, size) = (draft.object(), place.end(count));
         object.truncate(size)?;
         draft.reserve(size)?;

@@ -1,9 +1,9 @@
 //! FILTER: which objects are meant, the same for every verb.
 
 use crate::sys::process::proc;
-use crate::sys::shm::directory;
+use crate::sys::shm::directory::Directory;
 use crate::sys::shm::name::{PREFIX, ShmName};
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use jiff::Timestamp;
 use nix::errno::Errno;
@@ -173,9 +173,8 @@ impl ProcessFiles {
     /// # Errors
     ///
     /// There is no such process, or it may not be inspected.
-    pub fn of(pid: i32) -> anyhow::Result<ProcessFiles> {
-        let directory = std::fs::metadata(directory::PATH).context(directory::PATH)?;
-        match proc::inodes_used_by(pid, directory.dev()) {
+    pub fn of(pid: i32, directory: &Directory) -> anyhow::Result<ProcessFiles> {
+        match proc::inodes_used_by(pid, directory.device()?) {
             Ok(inodes) => Ok(ProcessFiles { pid, inodes }),
             Err(error) if proc::is_gone(&error) => {
                 Err(match kill(Pid::from_raw(pid), None) {

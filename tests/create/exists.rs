@@ -31,7 +31,7 @@ fn it_may_be_left_as_it_is() {
     );
     create(&["--exist-ok", "-s", "9"], &name)
         .fails(1)
-        .says(format!("{name}: it exists, and has 8 bytes, not 9"));
+        .says(format!("{name}: exists and has 8B, less than 9B"));
     let missing = Name::new();
     create(&["--exist-ok", "-s", "9"], &missing).prints("");
     assert_eq!(fs::read(missing.path()).unwrap(), [0; 9]);

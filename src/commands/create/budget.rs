@@ -4,7 +4,7 @@ use crate::notation::size::humanized_size;
 use crate::sys::escape;
 use crate::sys::memory::limit::{self, Limit, Room};
 use crate::sys::process::oom::FirstVictim;
-use crate::sys::shm::directory::{self, Space};
+use crate::sys::shm::directory::{Directory, Space};
 use crate::sys::shm::object::Object;
 use anyhow::{Context, anyhow};
 use std::os::unix::fs::MetadataExt;
@@ -32,7 +32,8 @@ impl Budget {
         }
     }
 
-    /// Takes `bytes` for an object, after a look if they are many. From the first look on this process is what the OOM killer kills first, for the look can be wrong.
+    /// Takes `bytes` for an object, after a look if they are many. From the first look on, this process is the first that
+    /// the OOM killer kills, because the look can be wrong.
     ///
     /// # Errors
     ///
@@ -49,7 +50,7 @@ impl Budget {
             None => UNTIL_NEXT_LOOK,
             Some(room) => match room.left.checked_sub(bytes) {
                 Some(left) => (left / 4).min(UNTIL_NEXT_LOOK),
-                None if !can_exhaust(room.left) => UNTIL_NEXT_LOOK,
+                None if !can_exhaust(object.directory(), room.left) => UNTIL_NEXT_LOOK,
                 None => return Err(does_not_fit(object, bytes, &room)),
             },
         };
@@ -62,7 +63,7 @@ impl Budget {
     /// # Errors
     ///
     /// The kernel did not let us set the value that was there before.
-    pub fn finish(mut self) -> anyhow::Result<()> {
+    pub fn finish(&mut self) -> anyhow::Result<()> {
         match &mut self.victim {
             Some(victim) => victim
                 .restore()
@@ -72,12 +73,12 @@ impl Budget {
     }
 }
 
-/// Whether objects can take as much memory. They cannot if `/dev/shm` is on a disk, or has less space left: then the
-/// kernel refuses them, with an error that names the file system.
-fn can_exhaust(memory: u64) -> bool {
+/// Whether objects can take this much memory. They cannot if the directory is on a disk, or has less space left: then
+/// the kernel refuses them, with an error that names the file system.
+fn can_exhaust(directory: &Directory, memory: u64) -> bool {
     // A size of 0 is no limit.
     let has_space = |space: Space| space.size == 0 || space.free > memory;
-    directory::is_in_memory() && directory::space().is_ok_and(has_space)
+    directory.is_in_memory() && directory.space().is_ok_and(has_space)
 }
 
 fn does_not_fit(object: &Object, bytes: u64, room: &Room) -> anyhow::Error {

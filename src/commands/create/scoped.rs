@@ -1,7 +1,6 @@
 //! `create NAME... -- COMMAND`: objects that live as long as a command.
 
-use super::budget::Budget;
-use super::{existing_or_draft, name_it};
+use super::creation::Creation;
 use crate::cli::CreateArgs;
 use crate::exit::{Report, print_error, with_hint};
 use crate::sys::error::Error;
@@ -13,6 +12,7 @@ use crate::sys::shm::name::ShmName;
 use crate::sys::shm::object::Object;
 use anyhow::Context;
 use std::ffi::CString;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
 /// Makes the objects, runs the command, removes what was made, and ends as the command ended.
@@ -39,25 +39,26 @@ fn scope(args: &CreateArgs) -> anyhow::Result<(Ending, Vec<anyhow::Error>)> {
         .context("an argument holds a NUL byte")?;
     // The objects are whole, but have no names yet. The guard is there before the first name is given, so that
     // from then on nothing that kills this process leaves an object behind.
-    let mut scope = Scope::default();
-    let mut budget = Budget::new();
+    let mut scope = Scope::new(args);
     for name in &args.names {
-        scope
-            .prepare(args, name, &mut budget)
-            .map_err(hint_at_replace)?;
+        scope.prepare(name).map_err(hint_at_replace)?;
     }
     // Before anything is forked that inherits what the budget has changed.
-    budget.finish()?;
+    scope.creation.budget.finish()?;
     let command = Command::prepare(&words).context("cannot make a process for the command")?;
-    let made: Vec<&Object> = scope.drafts.iter().map(Draft::object).collect();
-    let guard = match Guard::start(&made, command.pidfd()) {
+    let objects: Vec<_> = scope
+        .drafts
+        .iter()
+        .map(|draft| draft.object().as_fd())
+        .collect();
+    let guard = match Guard::start(command.pidfd(), &objects, || drop(scope.remove())) {
         Ok(guard) => guard,
         Err(errno) => {
             command.cancel()?;
             return Err(anyhow::Error::from(errno).context("cannot make a process to tidy up"));
         }
     };
-    if let Err(error) = scope.name_all(args) {
+    if let Err(error) = scope.name_all() {
         scope.remove();
         command.cancel()?;
         guard.dismiss()?;
@@ -82,42 +83,49 @@ fn hint_at_replace(error: anyhow::Error) -> anyhow::Error {
 }
 
 /// The objects of a command, open all the while.
-#[derive(Default)]
-struct Scope {
+struct Scope<'a> {
+    creation: Creation<'a>,
     drafts: Vec<Draft>,
     existing: Vec<Object>,
 }
 
-impl Scope {
-    fn prepare(
-        &mut self,
-        args: &CreateArgs,
-        name: &ShmName,
-        budget: &mut Budget,
-    ) -> anyhow::Result<()> {
-        match existing_or_draft(args, name, budget)? {
+impl Scope<'_> {
+    fn new(args: &CreateArgs) -> Scope<'_> {
+        Scope {
+            creation: Creation::new(args),
+            drafts: Vec::new(),
+            existing: Vec::new(),
+        }
+    }
+
+    fn prepare(&mut self, name: &ShmName) -> anyhow::Result<()> {
+        match self.creation.existing_or_draft(name)? {
             Some(draft) => self.drafts.push(draft),
-            None => self.existing.push(Object::open(name, Access::Read)?),
+            None => self.hold_existing(name)?,
         }
         Ok(())
     }
 
-    fn name_all(&mut self, args: &CreateArgs) -> anyhow::Result<()> {
-        for draft in &mut self.drafts {
-            if !name_it(args, draft)? {
-                let name = draft.object().name();
-                self.existing.push(Object::open(name, Access::Read)?);
+    fn name_all(&mut self) -> anyhow::Result<()> {
+        for index in 0..self.drafts.len() {
+            if !self.creation.publish(&mut self.drafts[index])? {
+                let name = self.drafts[index].object().name().clone();
+                self.hold_existing(&name)?;
             }
         }
         Ok(())
     }
 
-    /// Removes the objects that this run made, but not others that have taken their names since.
+    fn hold_existing(&mut self, name: &ShmName) -> Result<(), Error> {
+        let object = Object::open(&self.creation.directory, name, Access::Read)?;
+        self.existing.push(object);
+        Ok(())
+    }
+
+    /// Removes the objects that this run created, but not others that have taken their names since. Returns what
+    /// failed; the other objects are removed all the same.
     fn remove(&self) -> Vec<anyhow::Error> {
-        let removed = self
-            .drafts
-            .iter()
-            .map(|draft| draft.object().unlink_own_name());
+        let removed = self.drafts.iter().map(Draft::unlink);
         removed
             .filter_map(Result::err)
             .map(anyhow::Error::from)

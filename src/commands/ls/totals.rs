@@ -7,7 +7,8 @@ use crate::commands::hidden::describe;
 use crate::commands::in_use::objects;
 use crate::objects::columns::humanised;
 use crate::objects::item::Item;
-use crate::sys::shm::directory::{self, Space};
+use crate::sys::shm::directory::{Directory, Space};
+use crate::sys::shm::hidden::hidden;
 use anyhow::Context;
 use std::io::Write;
 
@@ -20,9 +21,10 @@ pub fn write(
     out: &mut impl Write,
     items: &[Item],
     args: &LsArgs,
+    directory: &Directory,
     palette: Palette,
 ) -> anyhow::Result<()> {
-    let space = directory::space().context(directory::PATH)?;
+    let space = directory.space().context(directory.label())?;
     let alarm = palette.alarm;
     let nearly_full = |free, size| match free < size / 10 {
         true => format!(": {alarm}nearly full{alarm:#}"),
@@ -37,7 +39,7 @@ pub fn write(
     if size > 0 {
         text += &format!(
             "; {} has {} used and {} free{}",
-            directory::PATH,
+            directory.label(),
             humanised(used),
             humanised(free),
             nearly_full(free, size)
@@ -45,7 +47,7 @@ pub fn write(
     }
     text.push('\n');
     if args.names.is_empty() {
-        let hidden = directory::hidden().context(directory::PATH)?;
+        let hidden = hidden(directory).context(directory.label())?;
         if let Some(hidden) = describe(hidden, args.all) {
             text += &format!("not listed: {hidden}\n");
         }

@@ -4,7 +4,7 @@ use crate::commands::in_use::Judge;
 use crate::exit::print_line;
 use crate::objects::item::Item;
 use crate::sys::process::proc::Holders;
-use crate::sys::shm::directory;
+use crate::sys::shm::directory::Directory;
 use crate::sys::shm::lease::Refusal;
 use anyhow::Context;
 use std::thread;
@@ -24,8 +24,15 @@ pub struct Question {
 /// # Errors
 ///
 /// `/proc` cannot be read.
-pub fn look_up(items: &mut [Item], question: Question) -> anyhow::Result<()> {
-    let mut holders = question.processes.then(holders).transpose()?;
+pub fn look_up(
+    items: &mut [Item],
+    directory: &Directory,
+    question: Question,
+) -> anyhow::Result<()> {
+    let mut holders = match question.processes {
+        true => Some(holders(directory)?),
+        false => None,
+    };
     if let Some(holders) = &mut holders {
         for item in &mut *items {
             let held = holders.held.remove(&item.inode());
@@ -33,11 +40,10 @@ pub fn look_up(items: &mut [Item], question: Question) -> anyhow::Result<()> {
         }
     }
     let has_no_process = |item: &Item| item.uses.as_ref().is_some_and(Vec::is_empty);
-    ask_kernel(
-        items
-            .iter_mut()
-            .filter(|item| question.in_use || has_no_process(item)),
-    );
+    let asked = items
+        .iter_mut()
+        .filter(|item| question.in_use || has_no_process(item));
+    ask_kernel(asked, directory);
     if let Some(holders) = &holders {
         let has_unseen_user = |item: &&mut Item| has_no_process(item) && item.in_use != Some(false);
         let unseen = items.iter_mut().filter(has_unseen_user);
@@ -52,9 +58,9 @@ pub fn look_up(items: &mut [Item], question: Question) -> anyhow::Result<()> {
 ///
 /// Another shmtool that asks about the same object holds the lease, and looks like a user, for some microseconds. So
 /// objects that are in use by nobody we see are asked about again.
-fn ask_kernel<'a>(items: impl Iterator<Item = &'a mut Item>) {
+fn ask_kernel<'a>(items: impl Iterator<Item = &'a mut Item>, directory: &Directory) {
     const PAUSES: [u64; 3] = [1, 3, 9];
-    let mut judge = Judge::default();
+    let mut judge = Judge::new(directory);
     let mut is_unexplained = |item: &mut Item| {
         item.in_use = is_in_use(&mut judge, item);
         item.in_use == Some(true) && item.uses.as_ref().is_none_or(Vec::is_empty)
@@ -88,8 +94,8 @@ fn is_in_use(judge: &mut Judge, item: &Item) -> Option<bool> {
 /// # Errors
 ///
 /// `/proc` cannot be read.
-pub fn holders() -> anyhow::Result<Holders> {
-    Holders::of(directory::device()?).context("/proc")
+pub fn holders(directory: &Directory) -> anyhow::Result<Holders> {
+    Holders::of(directory.device()?).context("/proc")
 }
 
 /// Says how many processes could not be inspected, if any, and names the first three.

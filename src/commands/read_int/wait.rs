@@ -11,6 +11,7 @@ use crate::sys::memory::bus_error::Lost;
 use crate::sys::memory::futex::Word;
 use crate::sys::memory::int::Int;
 use crate::sys::memory::mapping::Mapping;
+use crate::sys::shm::directory::Directory;
 use crate::sys::shm::name::ShmName;
 use crate::sys::shm::object::Object;
 use std::thread;
@@ -45,12 +46,14 @@ enum Seen {
 ///
 /// It timed out; the object may not be read, or is no object.
 pub fn until(
+    directory: &Directory,
     name: &ShmName,
     place: &Place,
     test: &Test,
     timeout: Option<Duration>,
 ) -> anyhow::Result<(Object, Int)> {
     let mut waiter = Waiter {
+        directory,
         name,
         place,
         test,
@@ -59,7 +62,7 @@ pub fn until(
     };
     // Each turn means that the name leads to another object than before.
     loop {
-        match Object::open(name, Access::Read) {
+        match Object::open(directory, name, Access::Read) {
             Err(Error::NotFound(_)) => waiter.sleep(Seen::Nothing, None)?,
             Err(error) => return Err(error.into()),
             Ok(object) => {
@@ -72,6 +75,7 @@ pub fn until(
 }
 
 struct Waiter<'a> {
+    directory: &'a Directory,
     name: &'a ShmName,
     place: &'a Place,
     test: &'a Test,
@@ -139,7 +143,7 @@ impl Waiter<'_> {
     fn sleep_without_word(&mut self, timeout: Duration) {
         let slept = match &self.watch {
             Some(watch) => watch.sleep(timeout),
-            None => match Watch::new() {
+            None => match Watch::new(self.directory.path()) {
                 // What happened before is not seen by it: one more look, and then sleep.
                 Ok(watch) => return self.watch = Some(watch),
                 Err(errno) => Err(errno),

@@ -1,6 +1,6 @@
 //! What a sweep says in the end.
 
-use super::Fate;
+use super::fate::Fate;
 use crate::commands::in_use::objects;
 use crate::objects::columns::humanised;
 use crate::objects::filter::Mismatch;

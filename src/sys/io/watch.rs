@@ -1,28 +1,28 @@
-//! Changes in the directory of the objects, `inotify(7)`.
+//! Changes in a directory, `inotify(7)`.
 
-use crate::sys::shm::directory;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::unistd::read;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::time::Duration;
 
-/// Sees objects get a name, grow, and get memory, but not what is stored through mappings.
+/// Sees files get a name, grow, and get memory, but not what is stored through mappings.
 #[derive(Debug)]
 pub struct Watch(Inotify);
 
 impl Watch {
-    /// Watches from now on.
+    /// Watches a directory from now on.
     ///
     /// # Errors
     ///
-    /// `EMFILE` when the user watches too much already, `EACCES` when `/dev/shm` may not be listed.
-    pub fn new() -> nix::Result<Watch> {
+    /// `EMFILE` when the user watches too much already, `EACCES` when the directory may not be listed.
+    pub fn new(directory: &Path) -> nix::Result<Watch> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
         let events =
             AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_MODIFY;
-        inotify.add_watch(directory::PATH, events | AddWatchFlags::IN_ONLYDIR)?;
+        inotify.add_watch(directory, events | AddWatchFlags::IN_ONLYDIR)?;
         Ok(Watch(inotify))
     }
 

@@ -1,9 +1,7 @@
-//! A process that removes objects when those who should have done so are gone: `fork(2)`, `setsid(2)`,
+//! A process that tidies up after this one and a command, if this one can no longer do it: `fork(2)`, `setsid(2)`,
 //! `pidfd_open(2)`.
 
 use super::child::{self, pidfd};
-use crate::sys::shm::draft;
-use crate::sys::shm::object::Object;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -23,20 +21,26 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Starts the guard of these objects, which need not have their names yet. It holds them open, in a session of
-    /// its own and without our streams: who waits for those to be closed does not wait for it. From here on what kills
-    /// this process, or its whole process group, does not kill the guard.
+    /// Starts the guard. When this process and the command have ended, it runs `tidy_up`, for which it keeps these
+    /// descriptors open. It has a session of its own and none of our streams, so that nobody who waits for the end of
+    /// those waits for the guard. From here on, nothing that kills this process, or its process group, kills the guard.
     ///
     /// # Errors
     ///
-    /// Those of `fork(2)`, and of the calls that prepare for it; `ECHILD` if it could not get ready.
-    pub fn start(objects: &[&Object], command: BorrowedFd) -> nix::Result<Guard> {
+    /// Those of `fork(2)`, and of the calls that prepare for it; `ECHILD` if the guard could not get ready.
+    pub fn start(
+        command: BorrowedFd,
+        kept: &[BorrowedFd],
+        tidy_up: impl FnOnce(),
+    ) -> nix::Result<Guard> {
         let us = pidfd(getpid())?;
         let (is_ready, ready) = pipe2(OFlag::O_CLOEXEC)?;
         // SAFETY: there is one thread, so that the child has everything that we have.
         match unsafe { fork() }? {
             ForkResult::Child => {
-                watch(objects, [us.as_fd(), command], &ready);
+                if watch([us.as_fd(), command], kept, &ready) {
+                    tidy_up();
+                }
                 child::exit(0)
             }
             ForkResult::Parent { child } => {
@@ -72,28 +76,22 @@ impl Guard {
     }
 }
 
-/// Whatever fails here, there is nobody to tell; the next step is tried all the same.
-fn watch(objects: &[&Object], processes: [BorrowedFd; 2], ready: &OwnedFd) {
+/// Waits until the processes have ended. Returns false if the guard could not get ready, which the parent notices.
+fn watch(processes: [BorrowedFd; 2], kept: &[BorrowedFd], ready: &OwnedFd) -> bool {
+    // If it fails, what ends the guard early has to be sent to the guard alone.
     let _ = SigSet::all().thread_block();
     // Until then a signal for the process group is one for this process too.
     if setsid().and_then(|_| write(ready, b"!")).is_err() {
-        return;
+        return false;
     }
-    let mut kept: Vec<_> = objects
-        .iter()
-        .map(|object| object.as_fd().as_raw_fd())
-        .collect();
-    kept.extend(processes.map(|process| process.as_raw_fd()));
-    child::become_helper(c"shm-guard", kept);
+    let kept = kept.iter().chain(&processes);
+    child::become_helper(c"shm-guard", kept.map(|fd| fd.as_raw_fd()).collect());
     for process in processes {
         let mut ended = [PollFd::new(process, PollFlags::POLLIN)];
-        // What is not known to have ended may still use the objects.
+        // A process that is not known to have ended may still use the objects.
         while poll(&mut ended, PollTimeout::NONE).is_err() {
             sleep(Duration::from_millis(100));
         }
     }
-    for object in objects {
-        let _ = object.unlink_own_name();
-        let _ = draft::unlink_left_over(object);
-    }
+    true
 }

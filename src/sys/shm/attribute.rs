@@ -1,7 +1,7 @@
 //! File attributes that protect an object even from its owner and root: `chattr(1)`. Tmpfs has them since
 //! Linux 6.6.
 
-use super::directory;
+use super::directory::Directory;
 use super::name::ShmName;
 use crate::sys::error::{Error, Result};
 use nix::errno::Errno;
@@ -13,10 +13,15 @@ use std::path::Path;
 
 /// The error of a call that was to change an object or its name. `EPERM` says only that something
 /// forbids it.
-pub(in crate::sys) fn refusal(name: &ShmName, action: &'static str, errno: Errno) -> Error {
+pub(in crate::sys) fn refusal(
+    directory: &Directory,
+    name: &ShmName,
+    action: &'static str,
+    errno: Errno,
+) -> Error {
     let protection = match errno {
         // glibc's shm_unlink makes EACCES of it.
-        Errno::EPERM | Errno::EACCES => check_removable(name).err(),
+        Errno::EPERM | Errno::EACCES => check_removable(directory, name).err(),
         _ => None,
     };
     protection.unwrap_or_else(|| Error::os(name, action, errno))
@@ -27,12 +32,12 @@ pub(in crate::sys) fn refusal(name: &ShmName, action: &'static str, errno: Errno
 /// # Errors
 ///
 /// The attribute that forbids it.
-pub fn check_removable(name: &ShmName) -> Result<()> {
-    if let Some(attribute) = protection(&name.path()) {
+pub fn check_removable(directory: &Directory, name: &ShmName) -> Result<()> {
+    if let Some(attribute) = protection(&directory.path_of(name)) {
         let name = name.clone();
         return Err(Error::Protected { name, attribute });
     }
-    match protection(Path::new(directory::PATH)) {
+    match protection(directory.path()) {
         Some(problem) => Err(Error::Directory {
             problem,
             hint: None,

@@ -3,23 +3,20 @@
 //! That is why it is not `shm_open(O_CREAT | O_EXCL)`, which names an object that is empty still.
 
 use super::attribute;
-use super::directory;
+use super::directory::Directory;
 use super::lease::{Leases, Refusal};
 use super::name::ShmName;
 use super::object::Object;
 use crate::sys::error::{Error, Result};
 use crate::sys::process::signal::BlockedSignals;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, renameat};
-use nix::sys::mman::{shm_open, shm_unlink};
-use nix::sys::stat::Mode;
-use nix::unistd::{geteuid, linkat};
+use nix::fcntl::OFlag;
+use nix::unistd::geteuid;
 use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -43,35 +40,34 @@ impl Draft {
     /// # Errors
     ///
     /// `/dev/shm` has no room for another file, or does not let us make one.
-    pub fn new(name: &ShmName) -> Result<Draft> {
-        let unnamed = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
-        match open(directory::PATH, unnamed, Mode::S_IRUSR | Mode::S_IWUSR) {
-            // It could never get a name.
-            Ok(fd) if !can_be_linked(fd.as_fd()) => Self::with_another_name(name),
-            Ok(fd) => Ok(Draft {
-                object: Object::new(name, fd),
+    pub fn new(directory: &Directory, name: &ShmName) -> Result<Draft> {
+        match directory.create_unnamed() {
+            Ok(fd) if directory.can_link_unnamed(fd.as_fd()) => Ok(Draft {
+                object: Object::new(directory, name, fd),
                 other_name: None,
             }),
-            // A file system without O_TMPFILE (open(2) names both).
-            Err(Errno::EOPNOTSUPP | Errno::EISDIR) => Self::with_another_name(name),
-            Err(errno) => Err(cannot_make(name, "make it", errno)),
+            // It could never get a name. Or it is a file system without O_TMPFILE, for which open(2) names both errors.
+            Ok(_) | Err(Errno::EOPNOTSUPP | Errno::EISDIR) => {
+                Self::with_another_name(directory, name)
+            }
+            Err(errno) => Err(cannot_create(directory, name, "create it", errno)),
         }
     }
 
-    /// A name that nobody looks for, until the object is whole.
-    fn with_another_name(name: &ShmName) -> Result<Draft> {
+    /// An object with a name that nobody looks for, until it is whole.
+    fn with_another_name(directory: &Directory, name: &ShmName) -> Result<Draft> {
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR;
         loop {
             let other = random_name();
-            match shm_open(other.as_c_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR) {
+            match directory.open(&other, flags) {
                 Ok(fd) => {
                     return Ok(Draft {
-                        object: Object::new(name, fd),
+                        object: Object::new(directory, name, fd),
                         other_name: Some(other),
                     });
                 }
                 Err(Errno::EEXIST) => {}
-                Err(errno) => return Err(cannot_make(name, "make it", errno)),
+                Err(errno) => return Err(cannot_create(directory, name, "create it", errno)),
             }
         }
     }
@@ -99,17 +95,14 @@ impl Draft {
         let name = self.object.name();
         // Last, so that the mode is never wider than the owner's before the object is whole.
         self.object.set_mode(mode)?;
-        self.link(&name.path()).map_err(|errno| match errno {
+        let directory = self.object.directory();
+        self.link(name).map_err(|errno| match errno {
             Errno::EEXIST => Error::Exists(name.clone()),
-            _ => cannot_make(name, "give it its name", errno),
+            _ => cannot_create(directory, name, "name it", errno),
         })?;
-        match self
-            .other_name
-            .take()
-            .map(|other| shm_unlink(other.as_c_str()))
-        {
+        match self.other_name.take().map(|other| directory.unlink(&other)) {
             None | Some(Ok(())) => Ok(()),
-            Some(Err(errno)) => Err(Error::os(name, "tidy up", errno)),
+            Some(Err(errno)) => Err(Error::os(name, "remove its temporary name", errno)),
         }
     }
 
@@ -124,17 +117,18 @@ impl Draft {
     /// The name is that of something else, or of an object that only another may remove.
     pub fn replace(&mut self, mode: u32) -> Result<()> {
         let name = self.object.name().clone();
-        match directory::stat(&name) {
+        let directory = self.object.directory().clone();
+        match directory.stat(&name) {
             Ok(_) | Err(Error::NotFound(_)) => {}
             Err(error) => return Err(error),
         }
         // Looked at before the object has its other name: where no name may be removed, that would stay.
-        attribute::check_removable(&name)?;
+        attribute::check_removable(&directory, &name)?;
         self.object.set_mode(mode)?;
         let deadline = Instant::now() + PATIENCE;
         let mut beside = name_beside(&name);
         while !self.replace_by(&beside)? {
-            beside = match clear_away(&beside, deadline) {
+            beside = match clear_away(&directory, &beside, deadline) {
                 true => beside,
                 false => random_name(),
             };
@@ -146,21 +140,22 @@ impl Draft {
     /// taken.
     fn replace_by(&mut self, beside: &ShmName) -> Result<bool> {
         let name = self.object.name().clone();
+        let directory = self.object.directory().clone();
         // Only SIGKILL can end us between the two calls.
         let _signals =
             BlockedSignals::new().map_err(|errno| Error::os(&name, "replace it", errno))?;
         let from = match self.other_name.take() {
             Some(other) => other,
-            None => match self.link(&beside.path()) {
+            None => match self.link(beside) {
                 Ok(()) => beside.clone(),
                 Err(Errno::EEXIST) => return Ok(false),
-                Err(errno) => return Err(cannot_make(&name, "give it a name", errno)),
+                Err(errno) => return Err(cannot_create(&directory, &name, "name it", errno)),
             },
         };
-        renameat(AT_FDCWD, &from.path(), AT_FDCWD, &name.path()).map_err(|errno| {
+        directory.rename(&from, &name).map_err(|errno| {
             // It failed already; there is nothing better to do about a second failure.
-            let _ = shm_unlink(from.as_c_str());
-            match attribute::refusal(&name, "replace it", errno) {
+            let _ = directory.unlink(&from);
+            match attribute::refusal(&directory, &name, "replace it", errno) {
                 // The directory is sticky, `rename(2)`.
                 Error::Os {
                     errno: Errno::EPERM | Errno::EACCES,
@@ -172,11 +167,28 @@ impl Draft {
         Ok(true)
     }
 
-    fn link(&self, path: &Path) -> nix::Result<()> {
+    /// Gives the object another name.
+    fn link(&self, name: &ShmName) -> nix::Result<()> {
+        let directory = self.object.directory();
         match &self.other_name {
-            Some(other) => linkat(AT_FDCWD, &other.path(), AT_FDCWD, path, AtFlags::empty()),
-            None => link_unnamed(self.object.as_fd(), path),
+            Some(other) => directory.link(other, name),
+            None => directory.link_unnamed(self.object.as_fd(), name),
         }
+    }
+
+    /// Removes the object's name, and the one that a replacement which was killed may have left.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Object::unlink`].
+    pub fn unlink(&self) -> Result<()> {
+        let unlinked = self.object.unlink_own_name();
+        let beside = name_beside(self.object.name());
+        match self.object.has_name(&beside)? {
+            true => Object::unlink(self.object.directory(), &beside),
+            false => Ok(()),
+        }
+        .and(unlinked)
     }
 }
 
@@ -184,33 +196,29 @@ impl Drop for Draft {
     fn drop(&mut self) {
         if let Some(other) = self.other_name.take() {
             // It failed already; there is nothing better to do about a second failure.
-            let _ = shm_unlink(other.as_c_str());
+            let _ = self.object.directory().unlink(&other);
         }
     }
 }
 
-/// The error of a call that was to make a file or to give it a name. On tmpfs a second name needs an inode too.
-fn cannot_make(name: &ShmName, action: &'static str, errno: Errno) -> Error {
+/// The error of a call that was to create a file or to name it. On tmpfs a second name needs an inode too.
+fn cannot_create(
+    directory: &Directory,
+    name: &ShmName,
+    action: &'static str,
+    errno: Errno,
+) -> Error {
     let no_inodes = |inodes| Error::NoInodes {
         name: name.clone(),
         inodes,
     };
     match errno {
-        Errno::ENOSPC => directory::exhausted_inodes().map(no_inodes),
+        Errno::ENOSPC => directory.exhausted_inodes().map(no_inodes),
         // The directory may not be written to, which is not its usual mode, but may be meant.
         Errno::EACCES => None,
-        _ => directory::problem(errno),
+        _ => directory.problem(errno),
     }
-    .unwrap_or_else(|| attribute::refusal(name, action, errno))
-}
-
-/// Removes the name that a replacement which was killed left to the object, if it did.
-pub(in crate::sys) fn unlink_left_over(object: &Object) -> Result<()> {
-    let beside = name_beside(object.name());
-    match object.has_name(&beside)? {
-        true => Object::unlink(&beside),
-        false => Ok(()),
-    }
+    .unwrap_or_else(|| attribute::refusal(directory, name, action, errno))
 }
 
 /// The same for all who replace this object, so that what one leaves another finds.
@@ -222,17 +230,17 @@ fn name_beside(name: &ShmName) -> ShmName {
 
 /// Removes what a replacement of ours that was killed has left, and waits for one that is still running: that is
 /// two calls. False: there is something else, or it does not go.
-fn clear_away(beside: &ShmName, deadline: Instant) -> bool {
+fn clear_away(directory: &Directory, beside: &ShmName, deadline: Instant) -> bool {
     // Anybody may plant something there to make us wait. What is not a regular file of ours, with this one name, no
     // replacement of ours has left. It is not opened either: whoever is at the other end of a FIFO would notice.
     let is_ours =
         |metadata: &Metadata| metadata.uid() == geteuid().as_raw() && metadata.nlink() == 1;
-    match directory::stat(beside) {
+    match directory.stat(beside) {
         Err(Error::NotFound(_)) => return true,
         Ok(metadata) if is_ours(&metadata) => {}
         _ => return false,
     }
-    match Leases::new().map(|leases| leases.ask(beside)) {
+    match Leases::new(directory).map(|leases| leases.ask(beside)) {
         Ok(Ok(left_over)) => left_over.unlink().is_ok(),
         // Others replace the object too, and are done soon.
         Ok(Err(Refusal::InUse | Refusal::Changed)) if Instant::now() < deadline => {
@@ -241,30 +249,6 @@ fn clear_away(beside: &ShmName, deadline: Instant) -> bool {
         }
         _ => false,
     }
-}
-
-/// Names an unnamed file, `linkat(2)`: by its descriptor where the kernel lets us (with privilege, or
-/// since Linux 6.10), else through `/proc`.
-fn link_unnamed(fd: BorrowedFd, path: &Path) -> nix::Result<()> {
-    match linkat(fd, "", AT_FDCWD, path, AtFlags::AT_EMPTY_PATH) {
-        Err(Errno::ENOENT) => {
-            let by_proc = format!("/proc/self/fd/{}", fd.as_raw_fd());
-            linkat(
-                AT_FDCWD,
-                by_proc.as_str(),
-                AT_FDCWD,
-                path,
-                AtFlags::AT_SYMLINK_FOLLOW,
-            )
-        }
-        result => result,
-    }
-}
-
-/// Whether an unnamed file can be named: not where there is no `/proc`, before Linux 6.10 and without privilege.
-fn can_be_linked(fd: BorrowedFd) -> bool {
-    // The new name exists, so that the call never succeeds; but it says ENOENT if it does not find the file.
-    link_unnamed(fd, Path::new("/")) != Err(Errno::ENOENT)
 }
 
 fn random_name() -> ShmName {

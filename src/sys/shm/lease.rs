@@ -11,7 +11,7 @@
 //! would suspend the others.
 
 use super::attribute;
-use super::directory;
+use super::directory::Directory;
 use super::name::ShmName;
 use super::object::offset;
 use crate::sys::error::{Error, Result};
@@ -19,9 +19,7 @@ use crate::sys::process::signal::{BlockedSignals, ignore_lease_breaks};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
-use nix::sys::mman::{shm_open, shm_unlink};
-use nix::sys::stat::{Mode, stat};
-use nix::sys::statfs::{TMPFS_MAGIC, statfs};
+use nix::sys::stat::stat;
 use nix::unistd::{Uid, ftruncate, setfsuid};
 use std::fs::{File, Metadata};
 use std::os::fd::AsRawFd;
@@ -30,6 +28,7 @@ use std::os::unix::fs::MetadataExt;
 /// What asks for leases.
 #[derive(Debug)]
 pub struct Leases {
+    directory: Directory,
     /// The file system of the objects, if it is one where a lease tells the truth.
     device: Option<u64>,
 }
@@ -44,6 +43,7 @@ pub struct Leases {
 /// ```
 #[derive(Debug)]
 pub struct Lease {
+    directory: Directory,
     name: ShmName,
     metadata: Metadata,
     /// Before the signals: it is closed, which gives the lease back, and then they are let in.
@@ -70,12 +70,12 @@ impl Leases {
     /// # Errors
     ///
     /// Those of `sigaction(2)`, and of `statfs(2)` for `/dev/shm`.
-    pub fn new() -> nix::Result<Leases> {
+    pub fn new(directory: &Directory) -> nix::Result<Leases> {
         ignore_lease_breaks()?;
-        let is_tmpfs = statfs(directory::PATH)?.filesystem_type() == TMPFS_MAGIC;
-        let device = stat(directory::PATH)?.st_dev;
+        let device = stat(directory.path())?.st_dev;
         Ok(Leases {
-            device: is_tmpfs.then_some(device),
+            directory: directory.clone(),
+            device: directory.is_tmpfs()?.then_some(device),
         })
     }
 
@@ -100,7 +100,7 @@ impl Leases {
     fn ask_for(&self, name: &ShmName, access: OFlag) -> std::result::Result<Lease, Refusal> {
         let device = self.device.ok_or(Refusal::Unclear(Errno::EOPNOTSUPP))?;
         let signals = BlockedSignals::new().map_err(Refusal::Unclear)?;
-        let file = match open(name, access) {
+        let file = match open(&self.directory, name, access) {
             Ok(file) => file,
             // ETXTBSY: it runs as a program.
             Err(Errno::EAGAIN | Errno::ETXTBSY) => return Err(Refusal::InUse),
@@ -130,6 +130,7 @@ impl Leases {
             return Err(Refusal::Changed);
         }
         Ok(Lease {
+            directory: self.directory.clone(),
             name: name.clone(),
             metadata,
             file,
@@ -148,7 +149,7 @@ impl Lease {
     pub fn still_holds(&self) -> bool {
         let own = (self.metadata.dev(), self.metadata.ino());
         let is_own = |now: Metadata| (now.dev(), now.ino()) == own;
-        directory::stat(&self.name).is_ok_and(is_own) && self.is_unbroken()
+        self.directory.stat(&self.name).is_ok_and(is_own) && self.is_unbroken()
     }
 
     /// Sets the size in bytes, `ftruncate(2)`, of an object that was leased to be changed.
@@ -174,7 +175,7 @@ impl Lease {
         if !self.still_holds() {
             return Ok(false);
         }
-        let unlink = || shm_unlink(self.name.as_c_str());
+        let unlink = || self.directory.unlink(&self.name);
         let result = match unlink() {
             // Root of a user namespace is not the owner of an object whose group has no number there, and a sticky
             // directory asks for the owner.
@@ -183,9 +184,9 @@ impl Lease {
         };
         match result {
             Err(Errno::ENOENT) => Ok(false),
-            result => result
-                .map(|()| true)
-                .map_err(|errno| attribute::refusal(&self.name, "remove it", errno)),
+            result => result.map(|()| true).map_err(|errno| {
+                attribute::refusal(&self.directory, &self.name, "remove it", errno)
+            }),
         }
     }
 
@@ -209,14 +210,15 @@ fn set_lease(file: &File) -> nix::Result<()> {
 /// A write lease needs some descriptor, and either kind will do. So the owner of an object that may be written but not
 /// read opens it for writing. Root of a user namespace, whose privilege ends at files whose group has no number there,
 /// opens it as the owner. The owner of an object of mode 0000 has no way to open it that does not change it first.
-fn open(name: &ShmName, access: OFlag) -> nix::Result<File> {
+fn open(directory: &Directory, name: &ShmName, access: OFlag) -> nix::Result<File> {
     // O_NONBLOCK: neither a FIFO that is planted right now nor another's lease makes us wait.
     let open = |access| {
-        shm_open(name.as_c_str(), access | OFlag::O_NONBLOCK, Mode::empty()).map(File::from)
+        let fd = directory.open(name, access | OFlag::O_NONBLOCK)?;
+        Ok(File::from(fd))
     };
     match open(access) {
         Err(Errno::EACCES) if access == OFlag::O_RDONLY => {
-            let metadata = directory::stat(name).map_err(|_| Errno::EACCES)?;
+            let metadata = directory.stat(name).map_err(|_| Errno::EACCES)?;
             as_owner(&metadata, || {
                 open(OFlag::O_RDONLY).or_else(|_| open(OFlag::O_WRONLY))
             })
@@ -256,18 +258,22 @@ mod tests {
             let name = format!("/shmtool-test-{}-lease-{letter}", std::process::id());
             ShmName::new(OsStr::new(&name)).unwrap()
         });
+        let directory = Directory::own();
         for name in &names {
-            Draft::new(name).unwrap().publish(0o600).unwrap();
+            Draft::new(&directory, name)
+                .unwrap()
+                .publish(0o600)
+                .unwrap();
         }
         let before = SigSet::thread_get_mask().unwrap();
-        let leases = Leases::new().unwrap();
+        let leases = Leases::new(&directory).unwrap();
         let [first, second] = names.each_ref().map(|name| leases.ask(name));
         let granted = first.is_ok() && second.is_ok();
         drop(first);
         drop(second);
         let after = SigSet::thread_get_mask().unwrap();
         for name in &names {
-            shm_unlink(name.as_c_str()).unwrap();
+            directory.unlink(name).unwrap();
         }
         assert_eq!(after, before);
         // Only a tmpfs has leases to tell of.

@@ -3,6 +3,7 @@
 pub mod attribute;
 pub mod directory;
 pub mod draft;
+pub mod hidden;
 pub mod lease;
 pub mod name;
 pub mod object;

@@ -4,7 +4,6 @@ use crate::sys::escape::Escaped;
 use std::ffi::{CStr, CString, OsStr};
 use std::fmt::{self, Display};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 
 /// The most bytes that a name has after its slash (`NAME_MAX`, `limits.h(0p)`).
 pub const NAME_MAX: usize = 255;
@@ -75,16 +74,9 @@ impl ShmName {
         self.0.as_bytes()
     }
 
-    /// `counter`: the file name in [`directory::PATH`](super::directory::PATH).
+    /// `counter`, the name of the file that the object is (`shm_overview(7)`).
     pub fn file_name(&self) -> &OsStr {
         OsStr::from_bytes(&self.as_bytes()[1..])
-    }
-
-    /// `/dev/shm/counter`, where Linux keeps the object (`shm_overview(7)`).
-    pub fn path(&self) -> PathBuf {
-        [OsStr::new(super::directory::PATH), self.file_name()]
-            .iter()
-            .collect()
     }
 
     /// Whether it is the memory of a named semaphore (`sem_overview(7)`), which lives in the same place.
@@ -103,6 +95,7 @@ impl Display for ShmName {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::path::Path;
 
     fn name(bytes: &[u8]) -> Result<ShmName, NameError> {
         ShmName::new(OsStr::from_bytes(bytes))
@@ -157,10 +150,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_name_is_one_file_in_dev_shm(bytes: Vec<u8>) {
+        fn a_name_is_one_file_of_its_directory(bytes: Vec<u8>) {
             if let Ok(name) = name(&bytes) {
-                let path = name.path();
-                prop_assert_eq!(path.parent(), Some(crate::sys::shm::directory::PATH.as_ref()));
+                let path = Path::new("/directory").join(name.file_name());
+                prop_assert_eq!(path.parent(), Some(Path::new("/directory")));
                 prop_assert_eq!(path.file_name(), Some(name.file_name()));
             }
         }

@@ -1,7 +1,7 @@
 //! One shared memory object: `shm_open(3)`, `ftruncate(2)`, `fstat(2)`, `shm_unlink(3)`.
 
 use super::attribute;
-use super::directory::{self, Space};
+use super::directory::{self, Directory, Space};
 use super::name::ShmName;
 use crate::sys::error::{Error, Result};
 use crate::sys::memory::access::Access;
@@ -10,7 +10,6 @@ use crate::sys::memory::int::{Int, IntType};
 use crate::sys::memory::mapping::Mapping;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, fallocate, fcntl};
-use nix::sys::mman::{shm_open, shm_unlink};
 use nix::sys::stat::{Mode, fchmod, futimens};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Uid, ftruncate, geteuid};
@@ -29,6 +28,7 @@ const LEASE_PATIENCE: Duration = Duration::from_secs(2);
 /// An open shared memory object.
 #[derive(Debug)]
 pub struct Object {
+    directory: Directory,
     name: ShmName,
     file: File,
 }
@@ -40,9 +40,9 @@ impl Object {
     ///
     /// There is none, something else has its name, permission is missing, or it is under a lease that
     /// its holder does not give up.
-    pub fn open(name: &ShmName, access: Access) -> Result<Object> {
-        // Looked at first: opening a FIFO or a device is noticed at its other end.
-        directory::stat(name)?;
+    pub fn open(directory: &Directory, name: &ShmName, access: Access) -> Result<Object> {
+        // Looked at first, because the other end of a FIFO or a device would notice that it is opened.
+        directory.stat(name)?;
         // O_NONBLOCK: a FIFO that is planted right now must not make us wait for its other end.
         let flags = OFlag::O_NONBLOCK
             | match access {
@@ -51,9 +51,9 @@ impl Object {
             };
         let deadline = Instant::now() + LEASE_PATIENCE;
         loop {
-            match shm_open(name.as_c_str(), flags, Mode::empty()) {
+            match directory.open(name, flags) {
                 Ok(fd) => {
-                    let object = Object::new(name, fd);
+                    let object = Object::new(directory, name, fd);
                     directory::check_type(name, &object.metadata()?)?;
                     return Ok(object);
                 }
@@ -64,13 +64,14 @@ impl Object {
                 Err(Errno::EINTR) => {}
                 Err(Errno::ENOENT) => return Err(Error::NotFound(name.clone())),
                 Err(Errno::EACCES) => return Err(Error::Denied(name.clone())),
-                Err(errno) => return Err(attribute::refusal(name, "open it", errno)),
+                Err(errno) => return Err(attribute::refusal(directory, name, "open it", errno)),
             }
         }
     }
 
-    pub(in crate::sys) fn new(name: &ShmName, fd: OwnedFd) -> Object {
+    pub(in crate::sys) fn new(directory: &Directory, name: &ShmName, fd: OwnedFd) -> Object {
         Object {
+            directory: directory.clone(),
             name: name.clone(),
             file: File::from(fd),
         }
@@ -177,7 +178,7 @@ impl Object {
     }
 
     fn no_memory(&self, asked: u64, errno: Errno) -> Error {
-        match (errno, directory::space()) {
+        match (errno, self.directory.space()) {
             (Errno::ENOSPC, Ok(Space { size, free, .. })) => Error::NoSpace {
                 name: self.name.clone(),
                 asked,
@@ -274,7 +275,7 @@ impl Object {
     pub(in crate::sys) fn has_name(&self, name: &ShmName) -> Result<bool> {
         let own = self.metadata()?;
         let is_own = |other: Metadata| (other.dev(), other.ino()) == (own.dev(), own.ino());
-        Ok(directory::stat(name).is_ok_and(is_own))
+        Ok(self.directory.stat(name).is_ok_and(is_own))
     }
 
     /// Removes its name, if that still leads to it, and not to what has taken the name since.
@@ -286,7 +287,7 @@ impl Object {
         if !self.has_its_name()? {
             return Ok(());
         }
-        match Object::unlink(&self.name) {
+        match Object::unlink(&self.directory, &self.name) {
             Err(Error::NotFound(_)) => Ok(()),
             result => result,
         }
@@ -334,7 +335,12 @@ impl Object {
             .map_err(|errno| Error::os(&self.name, "set its mode", errno))
     }
 
-    /// The name that it was opened or made by.
+    /// The directory that it was opened or created in.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// The name that it was opened or created by.
     pub fn name(&self) -> &ShmName {
         &self.name
     }
@@ -344,12 +350,12 @@ impl Object {
     /// # Errors
     ///
     /// There is no such object, it is another user's, or something else has its name: that is left.
-    pub fn unlink(name: &ShmName) -> Result<()> {
-        let owner = Uid::from_raw(directory::stat(name)?.uid());
+    pub fn unlink(directory: &Directory, name: &ShmName) -> Result<()> {
+        let owner = Uid::from_raw(directory.stat(name)?.uid());
         let is_ours = || [owner, Uid::from_raw(0)].contains(&geteuid());
-        shm_unlink(name.as_c_str()).map_err(|errno| match errno {
+        directory.unlink(name).map_err(|errno| match errno {
             Errno::ENOENT => Error::NotFound(name.clone()),
-            _ => match attribute::refusal(name, "remove it", errno) {
+            _ => match attribute::refusal(directory, name, "remove it", errno) {
                 // The directory is sticky, `unlink(2)`.
                 Error::Os {
                     errno: Errno::EACCES | Errno::EPERM,

@@ -1,0 +1,138 @@
+//! Creating one object after the other, or dealing with those that exist.
+
+use super::budget::Budget;
+use super::fill;
+use crate::cli::CreateArgs;
+use crate::notation::size::humanized_size;
+use crate::sys::error::Error;
+use crate::sys::memory::access::Access;
+use crate::sys::shm::directory::Directory;
+use crate::sys::shm::draft::Draft;
+use crate::sys::shm::lease::{Leases, Refusal};
+use crate::sys::shm::name::ShmName;
+use crate::sys::shm::object::Object;
+use anyhow::anyhow;
+use std::os::unix::fs::MetadataExt;
+
+/// One run of `create`.
+pub struct Creation<'a> {
+    args: &'a CreateArgs,
+    pub directory: Directory,
+    pub budget: Budget,
+}
+
+impl Creation<'_> {
+    pub fn new(args: &CreateArgs) -> Creation<'_> {
+        Creation {
+            args,
+            directory: Directory::own(),
+            budget: Budget::new(),
+        }
+    }
+
+    pub fn create(&mut self, name: &ShmName) -> anyhow::Result<()> {
+        // Each turn means that somebody else created the object meanwhile.
+        loop {
+            match self.existing_or_draft(name)? {
+                None => return Ok(()),
+                Some(mut draft) => {
+                    if self.publish(&mut draft)? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes a new object, complete but without its name. Returns None if one exists already and was dealt with.
+    pub fn existing_or_draft(&mut self, name: &ShmName) -> anyhow::Result<Option<Draft>> {
+        let args = self.args;
+        // Each turn means that somebody else removed the object meanwhile.
+        loop {
+            // This comes first, so that a name that is taken is not reported as a lack of memory, and not only after
+            // all of a file was copied.
+            match self.directory.stat(name) {
+                Ok(_) if args.replace => {}
+                Ok(metadata) if args.exist_ok => {
+                    return check_size(args, name, metadata.len()).map(|()| None);
+                }
+                Ok(_) if args.resize => match self.resize(name) {
+                    Err(error) if matches!(error.downcast_ref(), Some(Error::NotFound(_))) => {
+                        continue;
+                    }
+                    result => return result.map(|()| None),
+                },
+                Ok(_) => return Err(Error::Exists(name.clone()).into()),
+                Err(Error::NotFound(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let draft = Draft::new(&self.directory, name)?;
+            fill::fill(&draft, args, &mut self.budget)?;
+            return Ok(Some(draft));
+        }
+    }
+
+    /// Gives a new object its name. Returns false if somebody else created one meanwhile, and the options allow that.
+    pub fn publish(&self, draft: &mut Draft) -> Result<bool, Error> {
+        let args = self.args;
+        if args.replace {
+            return draft.replace(args.mode).map(|()| true);
+        }
+        match draft.publish(args.mode) {
+            // What was read from standard input cannot be read again.
+            Err(Error::Exists(_)) if args.resize || (args.exist_ok && args.from.is_none()) => {
+                Ok(false)
+            }
+            result => result.map(|()| true),
+        }
+    }
+
+    /// Gives an existing object its new size.
+    fn resize(&mut self, name: &ShmName) -> anyhow::Result<()> {
+        let object = Object::open(&self.directory, name, Access::ReadWrite)?;
+        let metadata = object.metadata()?;
+        let (old, new) = (metadata.len(), self.args.size.unwrap_or(0));
+        if new < old {
+            drop(object);
+            return Ok(shrink(&self.directory, name, new)?);
+        }
+        match self.args.sparse {
+            true if new > old => object.truncate(new)?,
+            true => {}
+            false => {
+                let bytes = new.saturating_sub(metadata.blocks() * 512);
+                self.budget.take(&object, bytes)?;
+                object.grow(new)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_size(args: &CreateArgs, name: &ShmName, size: u64) -> anyhow::Result<()> {
+    match args.size {
+        Some(asked) if size < asked => Err(anyhow!(
+            "{name}: exists and has {}, less than {}",
+            humanized_size(size),
+            humanized_size(asked)
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Shrinks an object that nobody else uses. A program that maps what is cut off would get a bus error.
+fn shrink(directory: &Directory, name: &ShmName, size: u64) -> Result<(), Error> {
+    let refusal = match Leases::new(directory).map(|leases| leases.ask_to_change(name)) {
+        Ok(Ok(lease)) => return lease.truncate(size),
+        Ok(Err(refusal)) => refusal,
+        Err(errno) => Refusal::Unclear(errno),
+    };
+    Err(match refusal {
+        Refusal::InUse | Refusal::Changed => Error::InUse(name.clone()),
+        Refusal::Unclear(errno) => Error::Os {
+            name: name.clone(),
+            action: "find out whether it is in use",
+            errno,
+        },
+    })
+}
