@@ -241,7 +241,7 @@ impl Place {
         match self.is_aligned() {
             true => Ok(()),
             false => Err(Failure::usage(format!(
-                "{option} is atomic only where the offset is a multiple of {width}, the width of the {name}, and {offset} is none"
+                "{option} needs an aligned offset: {offset} is not a multiple of {width}, the width of {name}"
             ))),
         }
     }

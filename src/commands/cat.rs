@@ -90,7 +90,7 @@ fn print(
     printed.map_err(|failure| match failure {
         Failure::Input(error) => anyhow::Error::from(error).context(label),
         Failure::Output(Stop::Truncated) => {
-            anyhow!("{label}: it was truncated while it was printed")
+            anyhow!("{label}: truncated while it was printed")
         }
         Failure::Output(Stop::Output(errno)) => anyhow::Error::from(errno).context(STDOUT),
     })

@@ -1,6 +1,6 @@
 //! What takes memory in `/dev/shm` besides the objects that are listed or swept.
 
-use crate::objects::columns::humanised;
+use crate::notation::size::humanized_size;
 use crate::sys::shm::hidden::{Hidden, Usage};
 
 /// Describes it, as in `2 semaphores with 8KiB (see -a), 1 directory with 1MiB`. None if there is nothing.
@@ -8,7 +8,7 @@ pub fn describe(hidden: Hidden, has_semaphores: bool) -> Option<String> {
     let part = |usage: Usage, one, many| {
         let kind = if usage.count == 1 { one } else { many };
         let at_least = if usage.is_partial { "at least " } else { "" };
-        let (count, size) = (usage.count, humanised(usage.bytes));
+        let (count, size) = (usage.count, humanized_size(usage.bytes));
         (count > 0).then(|| format!("{count} {kind} with {at_least}{size}"))
     };
     let semaphores = match has_semaphores {

@@ -107,10 +107,10 @@ fn first(place: &Place) -> usize {
 
 /// The error of an object that does not reach to the end of its integers.
 fn too_small(name: &ShmName, place: &Place, count: u64, size: u64) -> anyhow::Error {
-    let (name_of_type, offset, end) = (place.int_type.name(), place.offset, place.end(count));
-    let which = match count {
-        1 => format!("the {name_of_type} at offset {offset} ends"),
-        _ => format!("{count} {name_of_type} from offset {offset} on end"),
+    let (type_name, offset, end) = (place.int_type.name(), place.offset, place.end(count));
+    let need = match count {
+        1 => format!("{type_name} at offset {offset} needs"),
+        _ => format!("{count} {type_name} at offset {offset} need"),
     };
-    anyhow!("{name}: it has {size} bytes, and {which} at {end}")
+    anyhow!("{name}: too small: {need} {end} bytes, the object has {size}")
 }

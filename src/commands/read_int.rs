@@ -49,7 +49,7 @@ pub fn run(args: &ReadIntArgs) -> anyhow::Result<()> {
     if args.count == Count::All && left_over > 0 {
         let (type_name, width) = (place.int_type.name(), place.width());
         print_line(&format!(
-            "{name}: left over at the end: {left_over} of the {width} bytes that {type_name} takes"
+            "{name}: bytes left over at the end: {left_over} ({type_name} takes {width})"
         ));
     }
     Ok(())

@@ -6,7 +6,7 @@ use crate::commands::color::Palette;
 use crate::commands::hidden::describe;
 use crate::exit::{Failure, Report, Status, print_line, with_hint};
 use crate::notation::duration;
-use crate::objects::columns::humanised;
+use crate::notation::size::humanized_size;
 use crate::objects::filter::{Filter, Mismatch};
 use crate::sys::error::Error;
 use crate::sys::shm::attribute;
@@ -279,7 +279,7 @@ impl Remover<'_> {
             Mismatch::Name => "its name does not match".to_owned(),
             Mismatch::Owner => "owned by another user".to_owned(),
             Mismatch::Size => {
-                let size = humanised(filter.larger_than.unwrap_or_default());
+                let size = humanized_size(filter.larger_than.unwrap_or_default());
                 format!("not larger than {size}")
             }
             Mismatch::Process => {

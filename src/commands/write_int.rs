@@ -99,9 +99,7 @@ fn update_one(args: &WriteIntArgs, update: Update) -> anyhow::Result<(Int, Int)>
 fn does_not_fit(name: &ShmName, old: Int, amount: i128) -> anyhow::Error {
     let int_type = old.int_type();
     let (type_name, min, max) = (int_type.name(), int_type.min(), int_type.max());
-    anyhow!(
-        "{name}: {old} plus {amount} is out of the range of {type_name}, which is {min} to {max}"
-    )
+    anyhow!("{name}: {old} plus {amount} is out of range: {type_name} is {min} to {max}")
 }
 
 /// Opens the object; or, if there is none, makes it with the integers that `fill` stores.

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// The text is no DURATION.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "not a duration such as 250ms, 30s, 10m, 4h, 2d, 1h30m, or 0.5, which is seconds; or too long a one"
+    "not a duration, or too long: use 250ms, 30s, 10m, 4h, 2d, 1h30m, or a number of seconds such as 0.5"
 )]
 pub struct Malformed;
 

@@ -1,7 +1,6 @@
 //! SIZE: a number of bytes as people write it, and as messages show it.
 
-use humansize::{BINARY, FormatSizeOptions, SizeFormatter};
-use std::fmt::Display;
+pub use crate::sys::error::{distinct_sizes, humanized_size};
 
 /// The largest SIZE, in bytes: no file offset is larger (`off_t`, `lseek(2)`).
 pub const MAX: u64 = i64::MAX as u64;
@@ -9,11 +8,9 @@ pub const MAX: u64 = i64::MAX as u64;
 /// Why a text is no SIZE.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SizeError {
-    #[error(
-        "not a SIZE: bytes as 4096 or 0x1000, or with K, M, G, T (4K = 4KiB = 4096, 4KB = 4000)"
-    )]
+    #[error("not a SIZE: use bytes (4096 or 0x1000) or K, M, G, T (4K = 4KiB = 4096, 4KB = 4000)")]
     Malformed,
-    #[error("a SIZE is not negative")]
+    #[error("a SIZE cannot be negative")]
     Negative,
     #[error("a SIZE is a whole number of bytes")]
     Fraction,
@@ -67,12 +64,6 @@ fn unit(suffix: &str) -> Option<u64> {
     }
 }
 
-/// Shows a number of bytes in powers of 1024, with at most one decimal: `64MiB`, `1.5KiB`.
-pub fn humanized_size(bytes: u64) -> impl Display {
-    let options = FormatSizeOptions::from(BINARY).decimal_places(1);
-    SizeFormatter::new(bytes, options.space_after_value(false))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,7 +79,7 @@ mod tests {
             ((6 << 20) - (5 << 17), "5.4MiB"),
             (1 << 40, "1TiB"),
         ] {
-            assert_eq!(humanized_size(bytes).to_string(), text);
+            assert_eq!(humanized_size(bytes), text);
         }
     }
 

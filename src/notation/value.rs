@@ -17,13 +17,13 @@ pub struct Value {
 /// The text is no VALUE.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "not an integer: decimal digits, or 0x, 0o, 0b and digits, with _ between digits where it helps"
+    "not an integer: use decimal digits, or 0x, 0o or 0b and digits; _ may stand between digits"
 )]
 pub struct Malformed;
 
 /// The VALUE is out of the type's range.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text}: out of the range of {}, which is {} to {}", int_type.name(), int_type.min(), int_type.max())]
+#[error("{text}: out of range: {} is {} to {}", int_type.name(), int_type.min(), int_type.max())]
 pub struct OutOfRange {
     text: String,
     int_type: IntType,
@@ -187,10 +187,7 @@ mod tests {
             .unwrap()
             .as_int(IntType::I8)
             .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "300: out of the range of i8, which is -128 to 127"
-        );
+        assert_eq!(error.to_string(), "300: out of range: i8 is -128 to 127");
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! What is known of an object: one table, from which the help, the header, the cells and the JSON are made.
 
+use crate::notation::size::humanized_size;
 use crate::objects::item::Item;
 use crate::objects::value::{Cell, Style, Value};
 use crate::sys::process::proc::{Rights, Use};
-use humansize::{BINARY, FormatSizeOptions, SizeFormatter};
 use jiff::Timestamp;
 use nix::unistd::{Gid, Group, Uid, User};
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt::{Display, Write};
+use std::fmt::Write;
 use std::os::unix::fs::MetadataExt;
 
 /// One thing to know of an object, or of a process that uses it.
@@ -271,8 +271,8 @@ impl Context {
     }
 
     fn size(&mut self, bytes: u64) -> &str {
-        let humanise = || humanised(bytes).to_string();
-        self.sizes.entry(bytes).or_insert_with(humanise)
+        let humanize = || humanized_size(bytes);
+        self.sizes.entry(bytes).or_insert_with(humanize)
     }
 
     fn group(&mut self, gid: u32) -> Option<String> {
@@ -282,14 +282,6 @@ impl Context {
         };
         self.groups.entry(gid).or_insert_with(look_up).clone()
     }
-}
-
-/// A number of bytes in powers of 1024, with at most one decimal.
-pub fn humanised(bytes: u64) -> impl Display {
-    let options = FormatSizeOptions::from(BINARY)
-        .space_after_value(false)
-        .decimal_places(1);
-    SizeFormatter::new(bytes, options)
 }
 
 #[cfg(test)]
@@ -307,7 +299,7 @@ mod tests {
             (64 << 20, "64MiB"),
             (1 << 40, "1TiB"),
         ] {
-            assert_eq!(humanised(bytes).to_string(), text);
+            assert_eq!(humanized_size(bytes), text);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the floor could not do, and to which object.
 
 use super::shm::name::ShmName;
+use humansize::{BINARY, FormatSizeOptions, SizeFormatter};
 use nix::errno::Errno;
 use std::io;
 
@@ -11,10 +12,10 @@ pub enum Error {
     #[error("{0}: no such object")]
     NotFound(ShmName),
     /// `EEXIST`.
-    #[error("{0}: the object exists already")]
+    #[error("{0}: already exists")]
     Exists(ShmName),
     /// What has the name is no regular file. It is not touched.
-    #[error("{name}: not a shared memory object but {what}")]
+    #[error("{name}: not a shared memory object: it is {what}")]
     NotAnObject {
         /// The name.
         name: ShmName,
@@ -47,22 +48,20 @@ pub enum Error {
     #[error("/dev/shm: {}", words(*.0))]
     DirectoryCall(Errno),
     /// It is not made smaller: who maps it would get a bus error (`mmap(2)`).
-    #[error(
-        "{0}: somebody uses it, and who maps what is cut off would get a bus error: left as it is"
-    )]
+    #[error("{0}: not resized: it is in use, and shrinking it could crash programs that map it")]
     InUse(ShmName),
     /// `EAGAIN` for too long: somebody holds a lease (`F_SETLEASE`, `fcntl(2)`).
-    #[error("{0}: somebody holds a lease on it and did not let go in time")]
+    #[error("{0}: another process holds a lease on it and did not release it in time")]
     Leased(ShmName),
     /// The object has become smaller than it was when it was opened.
-    #[error("{0}: another process truncated it meanwhile")]
+    #[error("{0}: another process truncated it")]
     Truncated(ShmName),
     /// A bus error, though the object is as large as it was: it shrank and grew again, or a hole in it could not
     /// be filled.
-    #[error("{0}: its memory is gone: another process truncated it meanwhile, or none was left")]
+    #[error("{0}: its memory is gone: another process truncated it, or no memory was left")]
     Lost(ShmName),
     /// `ENOSPC`: the file system of the objects is full.
-    #[error("{name}: {asked} bytes do not fit into /dev/shm, where {free} bytes are free")]
+    #[error("{name}: {} do not fit into /dev/shm, where {} are free", distinct_sizes(*asked, *free).0, distinct_sizes(*asked, *free).1)]
     NoSpace {
         /// The object that was to have the memory.
         name: ShmName,
@@ -111,6 +110,23 @@ impl ExhaustedInodes {
             1 => format!("1 of {total} is a semaphore, see ls -a"),
             _ => format!("{semaphores} of {total} are semaphores, see ls -a"),
         }
+    }
+}
+
+/// Shows a number of bytes in powers of 1024, with at most one decimal: `64MiB`, `1.5KiB`.
+pub fn humanized_size(bytes: u64) -> String {
+    let options = FormatSizeOptions::from(BINARY).decimal_places(1);
+    let size = SizeFormatter::new(bytes, options.space_after_value(false)).to_string();
+    // So it shows what was rounded.
+    size.replace(".0", "")
+}
+
+/// Shows two sizes that differ so that they look different: in bytes if they are humanized alike.
+pub fn distinct_sizes(one: u64, other: u64) -> (String, String) {
+    let humanized = (humanized_size(one), humanized_size(other));
+    match humanized.0 == humanized.1 {
+        true => (format!("{one}B"), format!("{other}B")),
+        false => humanized,
     }
 }
 

@@ -47,9 +47,7 @@ fn a_file_that_is_truncated_is_printed_as_far_as_it_goes_with_an_error() {
         let ended = finish(child);
         assert_eq!(ended.status.code(), Some(1), "{size}");
         assert!(
-            ended
-                .stderr
-                .ends_with(": it was truncated while it was printed\n"),
+            ended.stderr.ends_with(": truncated while it was printed\n"),
             "{ended:?}"
         );
         // What is there still is printed, and what was handed to the pipe before, but not much more.

@@ -70,7 +70,7 @@ fn a_size_that_is_none_is_wrong_usage() {
     for option in ["--offset", "--length"] {
         run(&mut shmtool(["cat", option, "-1", "/proc/version"]))
             .fails(2)
-            .says("-1: a SIZE is not negative");
+            .says("-1: a SIZE cannot be negative");
         run(&mut shmtool(["cat", option, "x", "/proc/version"])).fails(2);
     }
 }

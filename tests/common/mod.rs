@@ -365,9 +365,9 @@ pub fn truncate_when_open(strace: &Child, name: &Name, size: u64) {
 }
 
 /// What is said where `/dev/shm` is as small as here.
-pub fn does_not_fit(name: &str, bytes: impl std::fmt::Display, free: u64) -> String {
+pub fn does_not_fit(name: &str, asked: &str, free: &str) -> String {
     format!(
-        "{name}: {bytes} bytes do not fit into /dev/shm, where {free} bytes are free\nhint: a container gets more \
+        "{name}: {asked} do not fit into /dev/shm, where {free} are free\nhint: a container gets more \
          with --shm-size=1g, a machine with mount -o remount,size=1g /dev/shm"
     )
 }

@@ -87,9 +87,11 @@ fn it_may_get_another_size_and_keeps_what_it_holds() {
 fn it_is_not_made_smaller_while_somebody_uses_it() {
     let name = Name::holding([7; 8192]);
     let used = File::open(name.path()).unwrap();
-    create(&["--resize", "-s", "4096"], &name).fails(1).says(format!(
-        "{name}: somebody uses it, and who maps what is cut off would get a bus error: left as it is"
-    ));
+    create(&["--resize", "-s", "4096"], &name)
+        .fails(1)
+        .says(format!(
+            "{name}: not resized: it is in use, and shrinking it could crash programs that map it"
+        ));
     assert_eq!(fs::read(name.path()).unwrap(), [7; 8192]);
     // Larger is no harm.
     create(&["--resize", "-s", "8193"], &name).prints("");
@@ -132,7 +134,7 @@ fn what_is_no_object_is_not_replaced() {
     fs::create_dir(name.path()).unwrap();
     for option in ["--exist-ok", "--resize", "--replace"] {
         create(&[option, "-s", "1"], &name).fails(1).says(format!(
-            "{name}: not a shared memory object but a directory"
+            "{name}: not a shared memory object: it is a directory"
         ));
     }
 }

@@ -99,7 +99,7 @@ fn an_object_that_exists_is_status_4_and_left_as_it_is() {
     let before = fs::metadata(name.path()).unwrap();
     run(shmtool(["create", "-s", "4K", "-m", "777"]).arg(&name))
         .fails(4)
-        .says(format!("{name}: the object exists already"));
+        .says(format!("{name}: already exists"));
     let after = fs::metadata(name.path()).unwrap();
     assert_eq!(fs::read(name.path()).unwrap(), b"mine");
     assert_eq!(
@@ -139,7 +139,7 @@ fn of_several_names_a_failing_one_is_told_and_the_others_are_made() {
     let (first, taken, last) = (Name::new(), Name::holding(""), Name::new());
     run(shmtool(["create", "-s", "8"]).args([&first, &taken, &last]))
         .fails(4)
-        .says(format!("{taken}: the object exists already"));
+        .says(format!("{taken}: already exists"));
     assert_eq!(fs::metadata(first.path()).unwrap().len(), 8);
     assert_eq!(fs::metadata(last.path()).unwrap().len(), 8);
 }
@@ -147,14 +147,14 @@ fn of_several_names_a_failing_one_is_told_and_the_others_are_made() {
 #[test]
 fn what_does_not_fit_fails_and_leaves_nothing() {
     in_private_shm("size=1m", || {
-        for (size, bytes) in [
-            ("1025K", 1025 << 10),
-            ("1T", 1 << 40),
-            ("9223372036854775807", i64::MAX),
+        for (size, shown, free) in [
+            ("1025K", "1049600B", "1048576B"),
+            ("1T", "1TiB", "1MiB"),
+            ("9223372036854775807", "8EiB", "1MiB"),
         ] {
             run(&mut shmtool(["create", "-s", size, "/big"]))
                 .fails(1)
-                .says(does_not_fit("/big", bytes, 1 << 20));
+                .says(does_not_fit("/big", shown, free));
         }
         assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 0);
         run(&mut shmtool(["create", "-s", "1M", "/all"])).prints("");
@@ -234,7 +234,7 @@ fn a_file_size_limit_is_an_error_and_not_a_signal() {
 #[test]
 fn a_size_that_is_none_is_wrong_usage() {
     for (size, reason) in [
-        ("-1", "a SIZE is not negative"),
+        ("-1", "a SIZE cannot be negative"),
         ("1.5", "a SIZE is a whole number of bytes"),
         (
             "99999999999999999999",
@@ -242,11 +242,11 @@ fn a_size_that_is_none_is_wrong_usage() {
         ),
         (
             "8E",
-            "not a SIZE: bytes as 4096 or 0x1000, or with K, M, G, T (4K = 4KiB = 4096, 4KB = 4000)",
+            "not a SIZE: use bytes (4096 or 0x1000) or K, M, G, T (4K = 4KiB = 4096, 4KB = 4000)",
         ),
         (
             "4Q",
-            "not a SIZE: bytes as 4096 or 0x1000, or with K, M, G, T (4K = 4KiB = 4096, 4KB = 4000)",
+            "not a SIZE: use bytes (4096 or 0x1000) or K, M, G, T (4K = 4KiB = 4096, 4KB = 4000)",
         ),
     ] {
         let name = Name::new();
@@ -271,7 +271,7 @@ fn what_is_no_object_keeps_its_name() {
     let name = Name::new();
     symlink("/nowhere", name.path()).unwrap();
     run(shmtool(["create"]).arg(&name)).fails(1).says(format!(
-        "{name}: not a shared memory object but a symbolic link"
+        "{name}: not a shared memory object: it is a symbolic link"
     ));
     assert_eq!(
         fs::read_link(name.path()).unwrap().to_str(),

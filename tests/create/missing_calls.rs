@@ -102,7 +102,7 @@ fn zeros_are_written_where_the_memory_of_a_new_object_cannot_be_reserved() {
             fs::remove_file("/dev/shm/a").unwrap();
 
             let full = run(&mut create(&["-s", "2M", "b"]).unwrap());
-            full.fails(1).says(does_not_fit("/b", 2 << 20, 1 << 20));
+            full.fails(1).says(does_not_fit("/b", "2MiB", "1MiB"));
             assert!(there().is_empty());
         }
     });

@@ -71,7 +71,7 @@ fn a_file_that_lies_about_its_size_is_copied_as_it_is_read() {
             }
             let (more, path) = (fuse.path("more"), fuse.path("more"));
             create(&["-s", "4999"], more).fails(1).says(format!(
-                "{}: it has more than the 4999 bytes that were asked for",
+                "{}: larger than the requested size of 4.9KiB",
                 path.display()
             ));
         }

@@ -173,7 +173,7 @@ fn a_pipe_gets_the_bytes_of_a_name_and_a_person_sees_them_escaped() {
         );
         run(shmtool(["create"]).arg(OsStr::from_bytes(bytes)))
             .fails(4)
-            .says(r"/evil\u{1b}[2J\n\xff: the object exists already");
+            .says(r"/evil\u{1b}[2J\n\xff: already exists");
     });
 }
 

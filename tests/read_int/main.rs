@@ -64,11 +64,11 @@ fn a_type_that_is_none_is_wrong_usage() {
 fn an_object_that_is_too_small_is_an_error() {
     let name = Name::holding("abc");
     run(shmtool(["read-int"]).arg(&name)).fails(1).says(format!(
-        "{name}: it has 3 bytes, and the i32 at offset 0 ends at 4"
+        "{name}: too small: i32 at offset 0 needs 4 bytes, the object has 3"
     ));
     run(shmtool(["read-int", "-t", "i8", "--offset", "0x7fffffffffffffff"]).arg(&name))
         .fails(1)
-        .says(format!("{name}: it has 3 bytes, and the i8 at offset 9223372036854775807 ends at 9223372036854775808"));
+        .says(format!("{name}: too small: i8 at offset 9223372036854775807 needs 9223372036854775808 bytes, the object has 3"));
     run(shmtool(["read-int", "-t", "i8", "--offset", "2"]).arg(&name)).prints("99\n");
 }
 
@@ -168,7 +168,7 @@ fn an_object_truncated_at_the_worst_moment_is_an_error_and_not_a_bus_error() {
         truncate_when_open(&read, &name, size);
         finish(read)
             .fails(1)
-            .says(format!("{name}: another process truncated it meanwhile"));
+            .says(format!("{name}: another process truncated it"));
     }
 }
 
@@ -193,7 +193,7 @@ fn a_planted_fifo_is_not_even_opened() {
 fn what_is_no_object_is_told_and_does_not_hang() {
     let name = Name::new();
     let refused = |what: &str| {
-        let message = format!("{name}: not a shared memory object but {what}");
+        let message = format!("{name}: not a shared memory object: it is {what}");
         for verb in ["read-int", "write-int", "create", "unlink", "ls", "cat"] {
             let mut command = shmtool([verb]);
             match verb {
@@ -251,7 +251,7 @@ fn an_object_under_a_lease_is_waited_for() {
 
     assert_eq!(lease(libc::F_WRLCK), 0);
     run(shmtool(["read-int"]).arg(&name)).fails(1).says(format!(
-        "{name}: somebody holds a lease on it and did not let go in time"
+        "{name}: another process holds a lease on it and did not release it in time"
     ));
 }
 

@@ -13,7 +13,7 @@ fn a_count_prints_as_many_one_a_line() {
     read(&["--count", "2", "--offset", "4"]).prints("3\n-32768\n");
     read(&["--count", "0"]).prints("");
     read(&["--count", "5"]).fails(1).says(format!(
-        "{name}: it has 8 bytes, and 5 i16 from offset 0 on end at 10"
+        "{name}: too small: 5 i16 at offset 0 need 10 bytes, the object has 8"
     ));
     read(&["--count", "18446744073709551615"]).fails(1);
     for count in ["-1", "+1", "1K", "some", "18446744073709551616"] {
@@ -37,7 +37,7 @@ fn all_prints_every_whole_integer_and_names_what_is_left_over() {
     );
     assert_eq!(
         all.stderr,
-        format!("shmtool: {name}: left over at the end: 3 of the 4 bytes that i32 takes\n")
+        format!("shmtool: {name}: bytes left over at the end: 3 (i32 takes 4)\n")
     );
     run(shmtool(["read-int", "--count", "all", "-t", "u8", "--offset", "8"]).arg(&name))
         .prints("3\n0\n0\n");
@@ -147,7 +147,7 @@ fn what_came_before_a_truncation_is_printed_and_then_it_is_told() {
         );
         assert_eq!(
             ended.stderr,
-            format!("shmtool: {name}: another process truncated it meanwhile\n")
+            format!("shmtool: {name}: another process truncated it\n")
         );
     }
 }

@@ -233,11 +233,11 @@ fn when_the_time_is_up_it_is_told_what_was_seen_last() {
     };
     timed_out("ge:4", "no such object");
     fs::write(name.path(), "abc").unwrap();
-    timed_out("0", "it has only 3 bytes");
+    timed_out("0", "the object has only 3 bytes");
     fs::write(name.path(), 3_i32.to_ne_bytes()).unwrap();
-    timed_out("-4", "it holds 3");
+    timed_out("-4", "the value is 3");
     fs::File::create(name.path()).unwrap().set_len(4).unwrap();
-    timed_out("gt:0x0", "it holds 0");
+    timed_out("gt:0x0", "the value is 0");
 }
 
 #[test]
@@ -255,26 +255,26 @@ fn what_is_removed_and_not_made_again_times_out() {
 fn what_cannot_be_waited_for_is_told() {
     let name = Name::holding([0; 16]);
     let until = |args: &[&str]| run(shmtool(["read-int"]).args(args).arg(&name));
-    until(&["--until", "5", "--offset", "2"]).fails(2).says(
-        "--until is atomic only where the offset is a multiple of 4, the width of the i32, and 2 is none",
-    );
+    until(&["--until", "5", "--offset", "2"])
+        .fails(2)
+        .says("--until needs an aligned offset: 2 is not a multiple of 4, the width of i32");
     until(&["--until", "200", "-t", "i8"])
         .fails(2)
-        .says("200: out of the range of i8, which is -128 to 127");
+        .says("200: out of range: i8 is -128 to 127");
     until(&["--until", "is:5"])
         .fails(2)
         .says("is:5: not a condition: the operator is one of eq, ne, lt, le, gt, ge");
     until(&["--timeout", "5"]).fails(2);
     for timeout in ["-1", "soon", "1h30"] {
         until(&["--until", "0", "--timeout", timeout]).fails(2).says(format!(
-            "{timeout}: not a duration such as 250ms, 30s, 10m, 4h, 2d, 1h30m, or 0.5, which is seconds; or too long a one"
+            "{timeout}: not a duration, or too long: use 250ms, 30s, 10m, 4h, 2d, 1h30m, or a number of seconds such as 0.5"
         ));
     }
     fs::remove_file(name.path()).unwrap();
     let waiter = waiter("1", &name);
     fs::create_dir(name.path()).unwrap();
     finish(waiter).fails(1).says(format!(
-        "{name}: not a shared memory object but a directory"
+        "{name}: not a shared memory object: it is a directory"
     ));
 }
 

@@ -52,14 +52,14 @@ fn an_object_that_is_too_small_is_an_error_and_unchanged() {
     run(shmtool(["write-int"]).arg(&name).arg("1"))
         .fails(1)
         .says(format!(
-            "{name}: it has 3 bytes, and the i32 at offset 0 ends at 4"
+            "{name}: too small: i32 at offset 0 needs 4 bytes, the object has 3"
         ));
     run(shmtool(["write-int", "-t", "u8", "--offset", "3"])
         .arg(&name)
         .arg("1"))
     .fails(1)
     .says(format!(
-        "{name}: it has 3 bytes, and the u8 at offset 3 ends at 4"
+        "{name}: too small: u8 at offset 3 needs 4 bytes, the object has 3"
     ));
     assert_eq!(fs::read(name.path()).unwrap(), b"abc");
 }
@@ -105,9 +105,7 @@ fn a_value_out_of_its_type_s_range_is_wrong_usage() {
     ] {
         run(shmtool(["write-int", "-t", int_type]).arg(&name).arg(value))
             .fails(2)
-            .says(format!(
-                "{value}: out of the range of {int_type}, which is {range}"
-            ));
+            .says(format!("{value}: out of range: {int_type} is {range}"));
     }
     assert!(!name.path().exists());
 }
@@ -233,7 +231,7 @@ fn a_full_dev_shm_is_an_error_and_not_a_bus_error() {
         for name in ["hole", "new"] {
             run(&mut shmtool(["write-int", name, "1"]))
                 .fails(1)
-                .says(does_not_fit(&format!("/{name}"), 4, 0));
+                .says(does_not_fit(&format!("/{name}"), "4B", "0B"));
         }
         assert_eq!(fs::read("/dev/shm/hole").unwrap(), [0; 4096]);
         assert!(!fs::exists("/dev/shm/new").unwrap());
@@ -264,7 +262,7 @@ fn an_object_truncated_at_the_worst_moment_is_an_error_and_not_a_bus_error() {
         truncate_when_open(&write, &name, size);
         finish(write)
             .fails(1)
-            .says(format!("{name}: another process truncated it meanwhile"));
+            .says(format!("{name}: another process truncated it"));
         assert_eq!(fs::metadata(name.path()).unwrap().len(), size);
     }
 }
@@ -283,9 +281,9 @@ fn a_hole_that_cannot_be_filled_is_an_error_and_not_a_bus_error() {
         let Some(mut write) = strace(&["-e", inject], ["write-int", "hole", "1"]) else {
             return;
         };
-        run(&mut write).fails(1).says(
-            "/hole: its memory is gone: another process truncated it meanwhile, or none was left",
-        );
+        run(&mut write)
+            .fails(1)
+            .says("/hole: its memory is gone: another process truncated it, or no memory was left");
     });
 }
 

@@ -48,11 +48,11 @@ fn several_values_go_one_after_the_other() {
     write(&["--offset", "4"], &name, &["1", "2", "3"])
         .fails(1)
         .says(format!(
-            "{name}: it has 12 bytes, and 3 i32 from offset 4 on end at 16"
+            "{name}: too small: 3 i32 at offset 4 need 16 bytes, the object has 12"
         ));
     write(&["-t", "u8"], &name, &["1", "2", "256"])
         .fails(2)
-        .says("256: out of the range of u8, which is 0 to 255");
+        .says("256: out of range: u8 is 0 to 255");
     assert_eq!(fs::read(name.path()).unwrap(), bytes);
 
     let name = Name::holding("");
@@ -95,11 +95,11 @@ fn an_unsigned_integer_is_counted_down_with_a_negative_value() {
     write(&["-t", "u64", "--add"], &name, &["-1"])
         .fails(1)
         .says(format!(
-            "{name}: 0 plus -1 is out of the range of u64, which is 0 to 18446744073709551615"
+            "{name}: 0 plus -1 is out of range: u64 is 0 to 18446744073709551615"
         ));
     write(&["-t", "u8", "--add"], &name, &["-256"])
         .fails(2)
-        .says("-256: out of the range of u8, which is 0 to 255");
+        .says("-256: out of range: u8 is 0 to 255");
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_sum_that_does_not_fit_changes_nothing() {
     write(&["-t", "i8", "--add"], &name, &["28"])
         .fails(1)
         .says(format!(
-            "{name}: 100 plus 28 is out of the range of i8, which is -128 to 127"
+            "{name}: 100 plus 28 is out of range: i8 is -128 to 127"
         ));
     write(&["-t", "i8", "--offset", "1", "--add"], &name, &["-29"]).fails(1);
     assert_eq!(modified(&name), old);
@@ -186,8 +186,7 @@ fn an_atomic_change_at_an_unaligned_offset_is_wrong_usage() {
         for (int_type, offset, width) in [("i32", "2", 4), ("u64", "4", 8), ("i16", "5", 2)] {
             let place = ["-t", int_type, "--offset", offset, option];
             write(&[&place, old].concat(), &name, &["0"]).fails(2).says(format!(
-                "{option} is atomic only where the offset is a multiple of {width}, the width of the {int_type}, \
-                 and {offset} is none"
+                "{option} needs an aligned offset: {offset} is not a multiple of {width}, the width of {int_type}"
             ));
         }
     }
@@ -229,7 +228,7 @@ fn a_hole_that_a_full_dev_shm_cannot_fill_is_an_error() {
         for option in ["--add", "--swap", "--if=0"] {
             run(&mut shmtool(["write-int", option, "hole", "1"]))
                 .fails(1)
-                .says(does_not_fit("/hole", 4, 0));
+                .says(does_not_fit("/hole", "4B", "0B"));
         }
         assert_eq!(fs::read("/dev/shm/hole").unwrap(), [0; 4096]);
     });

@@ -1,5 +1,6 @@
 //! Looks at how much memory is left before `create` takes some.
 
+use crate::exit::{Failure, Status};
 use crate::notation::size::humanized_size;
 use crate::sys::escape;
 use crate::sys::memory::limit::{self, Limit, Room};
@@ -89,7 +90,7 @@ fn does_not_fit(object: &Object, bytes: u64, room: &Room) -> anyhow::Error {
         _ => 0,
     });
     let sizes = [held + bytes, held.saturating_add(room.left)];
-    let [mut asked, left] = sizes.map(|size| humanized_size(size).to_string());
+    let [mut asked, left] = sizes.map(|size| humanized_size(size));
     // So it is with a pipe, whose end nobody knows.
     if asked == left {
         asked = format!("more than {left}");
@@ -98,11 +99,14 @@ fn does_not_fit(object: &Object, bytes: u64, room: &Room) -> anyhow::Error {
         Limit::Machine => anyhow!(
             "{name}: {asked} do not fit: this machine has {left} of memory left, swap space included"
         ),
-        Limit::Cgroup { max, file } => anyhow!(
-            "{name}: {asked} do not fit: the memory limit of this container (cgroup) has {left} left of {}\n\
-             hint: {} sets the limit",
-            humanized_size(*max),
-            escape::operand(file.as_os_str())
-        ),
+        Limit::Cgroup { max, file } => {
+            let (max, file) = (humanized_size(*max), escape::operand(file.as_os_str()));
+            let limit =
+                format!("the memory limit of this container (cgroup) has {left} left of {max}");
+            let message = format!("{name}: {asked} do not fit: {limit}");
+            Failure::new(Status::Failed, message)
+                .hint(format!("{file} sets the limit"))
+                .into()
+        }
     }
 }

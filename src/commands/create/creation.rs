@@ -3,7 +3,7 @@
 use super::budget::Budget;
 use super::fill;
 use crate::cli::CreateArgs;
-use crate::notation::size::humanized_size;
+use crate::notation::size::distinct_sizes;
 use crate::sys::error::Error;
 use crate::sys::memory::access::Access;
 use crate::sys::shm::directory::Directory;
@@ -111,11 +111,10 @@ impl Creation<'_> {
 
 fn check_size(args: &CreateArgs, name: &ShmName, size: u64) -> anyhow::Result<()> {
     match args.size {
-        Some(asked) if size < asked => Err(anyhow!(
-            "{name}: exists and has {}, less than {}",
-            humanized_size(size),
-            humanized_size(asked)
-        )),
+        Some(asked) if size < asked => {
+            let (size, asked) = distinct_sizes(size, asked);
+            Err(anyhow!("{name}: exists and has {size}, less than {asked}"))
+        }
         _ => Ok(()),
     }
 }

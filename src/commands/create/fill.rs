@@ -4,6 +4,7 @@ use super::budget::Budget;
 use crate::cli::CreateArgs;
 use crate::commands::progress::Progress;
 use crate::commands::source::{self, Failure, Part, Reader, Sink};
+use crate::notation::size::humanized_size;
 use crate::sys::escape;
 use crate::sys::memory::mapping::Mapping;
 use crate::sys::shm::draft::Draft;
@@ -96,7 +97,8 @@ impl Filling<'_> {
         let label = &self.label;
         match self.args.size {
             Some(size) if length > size => Err(anyhow!(
-                "{label}: it has more than the {size} bytes that were asked for"
+                "{label}: larger than the requested size of {}",
+                humanized_size(size)
             )),
             _ => Ok(()),
         }
@@ -110,7 +112,7 @@ impl Filling<'_> {
     }
 
     fn changed(&self) -> anyhow::Error {
-        anyhow!("{}: it grew or shrank while it was copied", self.label)
+        anyhow!("{}: grew or shrank while it was copied", self.label)
     }
 }
 

@@ -45,7 +45,7 @@ fn scope(args: &CreateArgs) -> anyhow::Result<(Ending, Vec<anyhow::Error>)> {
     }
     // Before anything is forked that inherits what the budget has changed.
     scope.creation.budget.finish()?;
-    let command = Command::prepare(&words).context("cannot make a process for the command")?;
+    let command = Command::prepare(&words).context("cannot start a process for COMMAND")?;
     let objects: Vec<_> = scope
         .drafts
         .iter()
@@ -55,7 +55,9 @@ fn scope(args: &CreateArgs) -> anyhow::Result<(Ending, Vec<anyhow::Error>)> {
         Ok(guard) => guard,
         Err(errno) => {
             command.cancel()?;
-            return Err(anyhow::Error::from(errno).context("cannot make a process to tidy up"));
+            return Err(
+                anyhow::Error::from(errno).context("cannot start the process that cleans up")
+            );
         }
     };
     if let Err(error) = scope.name_all() {
@@ -65,10 +67,10 @@ fn scope(args: &CreateArgs) -> anyhow::Result<(Ending, Vec<anyhow::Error>)> {
         return Err(hint_at_replace(error));
     }
     // If this fails the command may still run, and uses the objects. The guard removes them when it has ended.
-    let ending = command.run().context("cannot wait for the command")?;
+    let ending = command.run().context("cannot wait for COMMAND")?;
     let mut failures = scope.remove();
     if let Err(errno) = guard.dismiss() {
-        failures.push(anyhow::Error::from(errno).context("cannot end the process that tidies up"));
+        failures.push(anyhow::Error::from(errno).context("cannot end the process that cleans up"));
     }
     Ok((ending, failures))
 }

@@ -5,7 +5,7 @@ use crate::commands::STDOUT;
 use crate::commands::color::Palette;
 use crate::commands::hidden::describe;
 use crate::commands::in_use::objects;
-use crate::objects::columns::humanised;
+use crate::notation::size::humanized_size;
 use crate::objects::item::Item;
 use crate::sys::shm::directory::{Directory, Space};
 use crate::sys::shm::hidden::hidden;
@@ -31,7 +31,11 @@ pub fn write(
         false => String::new(),
     };
     let allocated: u64 = items.iter().filter_map(Item::allocated).sum();
-    let mut text = format!("{} with {}", objects(items.len()), humanised(allocated));
+    let mut text = format!(
+        "{} with {}",
+        objects(items.len()),
+        humanized_size(allocated)
+    );
     let Space {
         size, used, free, ..
     } = space;
@@ -40,8 +44,8 @@ pub fn write(
         text += &format!(
             "; {} has {} used and {} free{}",
             directory.label(),
-            humanised(used),
-            humanised(free),
+            humanized_size(used),
+            humanized_size(free),
             nearly_full(free, size)
         );
     }

@@ -32,11 +32,11 @@ const RESTS: (Duration, Duration) = (Duration::from_micros(50), Duration::from_m
 enum Seen {
     #[error("no such object")]
     Nothing,
-    #[error("it has only {0} bytes")]
+    #[error("the object has only {0} bytes")]
     TooSmall(u64),
     #[error("another process truncated it")]
     Truncated,
-    #[error("it holds {0}")]
+    #[error("the value is {0}")]
     Other(Int),
 }
 

@@ -2,7 +2,7 @@
 
 use super::fate::Fate;
 use crate::commands::in_use::objects;
-use crate::objects::columns::humanised;
+use crate::notation::size::humanized_size;
 use crate::objects::filter::Mismatch;
 use std::os::unix::fs::MetadataExt;
 
@@ -51,7 +51,7 @@ impl Summary {
     /// The lines to print. `too_young` says why a young object was kept.
     pub fn lines(&self, dry_run: bool, too_young: &str) -> Vec<String> {
         let mut lines = Vec::new();
-        let (removed, freed) = (objects(self.removed), humanised(self.freed));
+        let (removed, freed) = (objects(self.removed), humanized_size(self.freed));
         let (verb, free) = match dry_run {
             true => ("would remove", "free"),
             false => ("removed", "freed"),
@@ -60,7 +60,7 @@ impl Summary {
             lines.push(format!("{verb} {removed} and {free} {freed}"));
         }
         if self.removed_in_use > 0 {
-            let (objects, held) = (objects(self.removed_in_use), humanised(self.held));
+            let (objects, held) = (objects(self.removed_in_use), humanized_size(self.held));
             let whose = if self.removed_in_use == 1 {
                 "its"
             } else {

@@ -106,13 +106,11 @@ fn if_one_cannot_be_made_none_stays_and_the_command_does_not_run() {
     in_private_shm("size=1m", || {
         fs::write("/dev/shm/taken", "12").unwrap();
         run(&mut create(&["a", "taken", "--", "echo", "ran"]))
-                .fails(125)
-                .says("/taken: the object exists already\nhint: --replace replaces what an earlier run left");
+            .fails(125)
+            .says("/taken: already exists\nhint: --replace replaces what an earlier run left");
         run(&mut create(&["a", "a", "--", "echo", "ran"]))
             .fails(125)
-            .says(
-                "/a: the object exists already\nhint: --replace replaces what an earlier run left",
-            );
+            .says("/a: already exists\nhint: --replace replaces what an earlier run left");
         run(&mut create(&["-s", "2M", "a", "--", "echo", "ran"])).fails(125);
         run(&mut create(&[
             "--from",

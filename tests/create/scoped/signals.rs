@@ -201,7 +201,7 @@ fn if_waiting_fails_the_objects_stay_until_the_command_has_ended() {
         };
         run(&mut strace)
             .fails(125)
-            .says("cannot wait for the command: Cannot allocate memory");
+            .says("cannot wait for COMMAND: Cannot allocate memory");
         until(|| fs::read_to_string(seen).unwrap() == "j\n");
         until(|| there().is_empty());
     });
