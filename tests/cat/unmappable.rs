@@ -50,7 +50,9 @@ fn an_io_error_is_reported_after_what_could_be_read() {
 #[test]
 fn a_part_of_a_disk_is_printed() {
     let bytes = Fuse::bytes(3 << 20);
-    let Some(disk) = Disk::of(&bytes) else { return };
+    let Some(disk) = Disk::with_contents(&bytes) else {
+        return;
+    };
     cat(&[], disk.path()).prints(&bytes);
     let part = ["--offset", "2M", "--length", "100"];
     cat(&part, disk.path()).prints(&bytes[2 << 20..][..100]);

@@ -110,7 +110,7 @@ fn files_of_the_kernel_are_copied_as_cat_prints_them() {
 #[test]
 fn a_disk_is_copied_as_cat_prints_it() {
     in_private_shm("size=16m", || {
-        let Some(disk) = Disk::of(&Fuse::bytes(3 << 20)) else {
+        let Some(disk) = Disk::with_contents(&Fuse::bytes(3 << 20)) else {
             return;
         };
         holds_what_cat_prints(disk.path());
