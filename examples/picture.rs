@@ -47,7 +47,7 @@ fn main() -> anyhow::Result<()> {
     scene.arg(directory.path());
     let output = scene.output().context("unshare")?;
     let text = String::from_utf8(output.stdout)?;
-    // This message depends on the other processes of the machine, so it does not belong into the picture.
+    // This message depends on the other processes of the machine, so it does not belong in the picture.
     let lines = text
         .lines()
         .filter(|line| !line.contains(" could not be inspected ("));

@@ -1,5 +1,5 @@
-//! `cargo bench` compares shmtool with other installed tools, and prints one table. `cargo bench -- cat create` runs only
-//! these parts.
+//! `cargo bench` compares shmtool with other installed tools, and prints one table. `cargo bench -- cat create` runs
+//! only these parts.
 //!
 //! The benchmarks run in a private `/dev/shm`, so they touch no existing objects. `UUTILS_CAT` is the path of the `cat`
 //! of uutils, by default `uu-cat`. `SHMTOOL_STATIC` is the path of a static build to include in the comparison.

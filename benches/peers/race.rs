@@ -115,7 +115,7 @@ impl Table {
         version.is_some()
     }
 
-    /// Prints a row for each installed peer. `time` runs a command and returns how long it took. The first round is only a
+    /// Prints a row for each installed peer. `time` runs a command and returns how long it took. The first round is a
     /// warm-up.
     pub fn race(
         &mut self,

@@ -171,7 +171,7 @@ fn a_reader_always_finds_the_old_or_the_new_object() {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
-                    let bytes = fs::read("/dev/shm/x").expect("it is always there");
+                    let bytes = fs::read("/dev/shm/x").expect("the object always exists");
                     assert!(
                         bytes == [1; 20_000] || bytes == [2; 30_000],
                         "{} bytes",

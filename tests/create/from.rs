@@ -98,7 +98,7 @@ fn standard_input_is_read_to_its_end() {
         .fails(2)
         .says("--from - can be read only once: give one NAME");
     assert!(!other.path().exists());
-    // Every pipe can be read only once. Otherwise the second object would be empty, or shmtool would wait forever.
+    // A pipe can be read only once, whatever its name: the second object would be empty, or shmtool would wait forever.
     let (a, b) = (Name::new(), Name::new());
     let from_pipe = Command::new("sh")
         .args([

@@ -1,4 +1,4 @@
-//! Files that other users plant under the temporary name that `--replace` uses.
+//! Files planted under the temporary name that `--replace` uses.
 
 use crate::common::*;
 use nix::sys::stat::Mode;

@@ -280,7 +280,7 @@ impl Page {
     fn finish(self) -> String {
         let mut page = String::new();
         let mut is_literal = false;
-        // `\ ` in its final length, but with the placeholder instead of the space, so that no line is broken there.
+        // The placeholder is escaped like the final `\ `, so that lengths are right, and no line is broken there.
         let source = self
             .roff
             .to_roff()
