@@ -1,4 +1,4 @@
-# Builds and installs from source: make install PREFIX=$HOME/.local, or with DESTDIR= for a package.
+# Builds and installs from source: make install PREFIX=$HOME/.local. Packagers set DESTDIR.
 
 PREFIX ?= /usr/local
 bindir ?= $(PREFIX)/bin
@@ -7,7 +7,7 @@ mandir ?= $(datadir)/man
 
 CARGO ?= cargo
 INSTALL ?= install
-# Of the static build; x86_64-unknown-linux-musl, where rustup has added it, makes a smaller one.
+# The target of the static build. If rustup has added x86_64-unknown-linux-musl, it gives a smaller binary.
 TARGET ?= $(shell uname -m)-unknown-linux-gnu
 
 BINARY = target/release/shmtool
@@ -19,7 +19,7 @@ COMPLETIONS = \
 build:
 	$(CARGO) build --release --locked --target-dir target
 
-# What is built is not built again, so that root need not have Rust: make && sudo make install.
+# Installing does not build the binary again, so root does not need Rust: make && sudo make install.
 $(BINARY):
 	$(MAKE) build
 
@@ -34,11 +34,11 @@ uninstall:
 	rm -f $(DESTDIR)$(bindir)/shmtool $(addprefix $(DESTDIR),$(COMPLETIONS))
 	for page in man/*.1; do rm -f $(DESTDIR)$(mandir)/man1/$${page#man/}; done
 
-# One file that needs nothing else, not even a C library: target/$(TARGET)/release/shmtool.
+# One static binary that needs no C library: target/$(TARGET)/release/shmtool.
 static:
 	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release --locked --target-dir target --target $(TARGET)
 
-# A Debian package in target/debian. Needs cargo-deb.
+# Builds a Debian package in target/debian. Needs cargo-deb.
 deb:
 	$(CARGO) deb --locked
 

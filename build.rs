@@ -1,6 +1,7 @@
-//! Leaves the program with one shared library to load, libc: each further one costs a tenth of the start.
+//! Links the stack unwinder statically, so that libc is the only shared library that the program loads. Each further
+//! library would add a tenth to the start-up time.
 //!
-//! The code that unwinds the stack, of which Rust's runtime takes libgcc_s.so, is in GCC's libgcc_eh.a too.
+//! Rust's runtime normally takes the unwinder from libgcc_s.so. GCC also has it in the static library libgcc_eh.a.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +11,7 @@ fn main() {
     let has = |name: &str, value: &str| {
         std::env::var(name).is_ok_and(|values| values.split(',').any(|one| one == value))
     };
-    // A static program has it already, and other C libraries have an unwinder of another name.
+    // A static program already contains the unwinder, and with other C libraries the unwinder has another name.
     if !has("CARGO_CFG_TARGET_ENV", "gnu") || has("CARGO_CFG_TARGET_FEATURE", "crt-static") {
         return;
     }
@@ -18,7 +19,7 @@ fn main() {
     let found = Command::new(linker)
         .arg("-print-file-name=libgcc_eh.a")
         .output();
-    // What it has not it gives back as it was asked. Then the shared one will do.
+    // gcc prints the bare file name if it has no such file. The shared library is used then.
     if found.is_ok_and(|path| Path::new(String::from_utf8_lossy(&path.stdout).trim()).is_absolute())
     {
         println!("cargo::rustc-link-lib=static:-bundle=gcc_eh");

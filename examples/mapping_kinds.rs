@@ -1,7 +1,7 @@
-//! The four kinds of memory mapping, observed: who sees what a child process stores?
+//! Shows the four kinds of memory mapping: who sees what a child process stores?
 //!
-//! `cargo run --example mapping_kinds` maps memory in each of the four ways, forks, lets the child store
-//! into it, and looks from three places. Every answer in the table is from that run.
+//! `cargo run --example mapping_kinds` maps memory in each of the four ways, forks, and lets the child store an
+//! integer. Then it checks whether the parent, the file and another process see the integer, and prints the results.
 
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
@@ -12,7 +12,7 @@ use std::fs::File;
 use std::num::NonZero;
 use std::os::unix::fs::FileExt;
 
-/// Who saw the child's store. Where there is no file, the question has no answer.
+/// Who saw what the child stored. The last two fields are None for anonymous memory, which has no file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Seen {
     pub kind: &'static str,
@@ -25,7 +25,7 @@ const BEFORE: i128 = 1;
 const AFTER: i128 = 2;
 const LENGTH: NonZero<usize> = NonZero::new(4).unwrap();
 
-/// Makes a mapping of each kind and observes it.
+/// Creates a mapping of each kind and observes it.
 pub fn observe_all() -> anyhow::Result<[Seen; 4]> {
     let private = scratch_file()?;
     let shared = scratch_file()?;
@@ -49,7 +49,7 @@ pub fn observe_all() -> anyhow::Result<[Seen; 4]> {
     ])
 }
 
-/// A file that holds the integer `BEFORE`, and has no name: it is gone when it is closed.
+/// An unnamed file that contains the integer `BEFORE`. It disappears when it is closed.
 fn scratch_file() -> anyhow::Result<File> {
     let file = tempfile::tempfile()?;
     file.write_all_at(&int(BEFORE).to_bits().to_ne_bytes()[..4], 0)?;
@@ -57,7 +57,7 @@ fn scratch_file() -> anyhow::Result<File> {
 }
 
 fn observe(kind: &'static str, mapping: Mapping, file: Option<&File>) -> anyhow::Result<Seen> {
-    // Anonymous memory starts as zeros.
+    // Anonymous memory starts as zeros, so `BEFORE` has to be stored first.
     if file.is_none() {
         mapping.store(0, int(BEFORE))?;
     }
@@ -91,12 +91,12 @@ fn sees_store(mapping: &Mapping) -> bool {
 
 /// Runs `body` in a child process, and returns what it returned.
 fn in_child(body: impl FnOnce() -> bool) -> anyhow::Result<bool> {
-    // SAFETY: the child only touches memory and makes system calls before it exits: it takes no lock that
-    // another thread could have held at the fork (fork(2)).
+    // SAFETY: before it exits, the child only accesses memory and makes system calls. It takes no lock that another
+    // thread could have held at the fork (fork(2)).
     match unsafe { fork() }? {
         ForkResult::Child => {
             let answer = body();
-            // SAFETY: _exit runs nothing that the parent will run too.
+            // SAFETY: _exit runs no exit handlers, so none of them runs twice.
             unsafe { nix::libc::_exit(answer.into()) }
         }
         ForkResult::Parent { child } => match waitpid(child, None)? {
@@ -107,22 +107,22 @@ fn in_child(body: impl FnOnce() -> bool) -> anyhow::Result<bool> {
 }
 
 fn int(value: i128) -> Int {
-    Int::new(IntType::I32, value).expect("both fit")
+    Int::new(IntType::I32, value).expect("both values fit into an i32")
 }
 
 fn sentence(kind: &str) -> &'static str {
     match kind {
         "private file" => {
-            "The file is where the bytes come from. The first store copies the page for the process that stores; nobody else sees it, and the file never changes."
+            "The bytes come from the file. The first store to a page copies the page for the process that stores. Nobody else sees the copy, and the file never changes."
         }
         "shared file" => {
-            "The file's own pages: whoever maps or reads the file sees each store at once. Shared memory objects are used in this way."
+            "The pages of the file itself. Every process that maps or reads the file sees each store immediately. Shared memory objects are used in this way."
         }
         "private anonymous" => {
-            "Zeros that belong to one process, as from malloc. A child starts with a copy of its own."
+            "Zeros that belong to one process, like memory from malloc. A child starts with its own copy."
         }
         _ => {
-            "Zeros shared with the children that are forked later, and with nobody else: no name and no file leads there."
+            "Zeros shared with children that are forked later, and with no other process, because the memory has no name and no file."
         }
     }
 }

@@ -1,11 +1,11 @@
-//! `cargo run --example picture` makes the picture in the README anew, from what `shmtool` prints about objects and
-//! processes that it makes for it, in a private `/dev/shm`. It needs `python3` and the release build.
+//! `cargo run --example picture` draws the picture in the README. It creates objects and processes in a private
+//! `/dev/shm`, and draws what `shmtool` prints about them. It needs `python3` and the release build.
 
 use anyhow::{Context, ensure};
 use std::fs;
 use std::process::Command;
 
-/// A camera that stores frames, a viewer that shows them, and an object that a killed job left behind.
+/// A shell script: a camera stores frames, a viewer shows them, and a killed job has left an object behind.
 const SCENE: &str = r#"
 mount -t tmpfs -o size=1g tmpfs /dev/shm
 PATH=$PWD/target/release:$PATH
@@ -16,12 +16,12 @@ shmtool write-int /frame-count 1041
 shmtool create -s 27M /job-8123
 cat > "$1/share.py" << 'END'
 import mmap, os, sys, time
-writes = sys.argv[1] == "record"
-kept = []
+writable = sys.argv[1] == "record"
+mappings = []
 for name in ("frames", "frame-count"):
-    fd = os.open("/dev/shm/" + name, os.O_RDWR if writes else os.O_RDONLY)
-    rights = mmap.PROT_READ | (mmap.PROT_WRITE if writes else 0)
-    kept.append(mmap.mmap(fd, os.fstat(fd).st_size, prot=rights))
+    fd = os.open("/dev/shm/" + name, os.O_RDWR if writable else os.O_RDONLY)
+    protection = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
+    mappings.append(mmap.mmap(fd, os.fstat(fd).st_size, prot=protection))
     os.close(fd)
 time.sleep(60)
 END
@@ -47,14 +47,14 @@ fn main() -> anyhow::Result<()> {
     scene.arg(directory.path());
     let output = scene.output().context("unshare")?;
     let text = String::from_utf8(output.stdout)?;
-    // Who runs on the machine besides is not of the picture.
+    // This message depends on the other processes of the machine, so it does not belong in the picture.
     let lines = text
         .lines()
         .filter(|line| !line.contains(" could not be inspected ("));
     let text = lines.collect::<Vec<_>>().join("\n");
     ensure!(
         text.contains("mapped rw, open rw  camera"),
-        "not what is to be shown: {text}"
+        "unexpected output: {text}"
     );
     let svg = anstyle_svg::Term::new()
         .min_width_px(1020)

@@ -1,5 +1,5 @@
-//! The completions, in the real shells: lines are typed at a terminal, TABs and all, and what the commands then
-//! print shows what became of them.
+//! Completions in the real shells. A test types command lines with TABs on a terminal, and checks what the completed
+//! commands print.
 
 mod common;
 
@@ -15,15 +15,15 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Instant;
 
-/// A name in which a shell would find much to do.
+/// An object name that is full of characters with a meaning to the shell.
 const HOSTILE: &str = "/unique it's $(touch hacked) \"q\" `touch hacked` *";
 
-/// What is typed, and what is printed then.
+/// Lines that are typed, each with the output of the completed command.
 const LINES: [(&str, &str); 14] = [
-    // Verbs, and objects.
+    // Verbs and objects.
     ("shmtool re\t/uni\t", "42"),
     ("shmtool cat --shm /uni\t| wc -c", "4"),
-    // The slash is not needed.
+    // Objects without the leading slash.
     ("shmtool ls -q plai\t", "/plain:1"),
     ("shmtool ls -q /plain:\t", "/plain:1"),
     ("shmtool ls -q \"/plai\t", "/plain:1"),
@@ -32,33 +32,33 @@ const LINES: [(&str, &str); 14] = [
         "shmtool write-int --no-c\t/missing 1",
         "shmtool: /missing: no such object",
     ),
-    // TYPEs, and values after a =.
+    // Types.
     ("shmtool read-int --ty\tu6\t/eig\t", "7"),
-    // Comparisons.
+    // Operators of a CONDITION.
     ("shmtool read-int --until n\t7 /uni\t", "42"),
-    // Columns, one after the other.
+    // Several columns.
     (
         "shmtool ls -b -o size,lin\t /plai\t | tail -1",
         "   8      1",
     ),
-    // Columns after a plus.
+    // Columns after a "+".
     ("shmtool ls --no-header -o +lin\t /plai\t | wc -w", "7"),
-    // WHEN.
+    // Values of --color.
     ("shmtool ls --color ne\t -q /plai\t", "/plain:1"),
-    // KEYs.
+    // Sort keys.
     ("shmtool ls -q --sort ag\t/plai\t", "/plain:1"),
-    // Files where files go.
+    // Files.
     ("shmtool cat fil\t", "contents"),
-    // COMMANDs where they go.
+    // COMMAND after --.
     ("shmtool create /new -- shmtoo\t ls -q /new", "/new"),
 ];
 
-/// A shell at a terminal.
+/// A shell on a terminal.
 struct Terminal {
     shell: Child,
     master: File,
     output: Receiver<Vec<u8>>,
-    /// What it has printed since the last line was typed.
+    /// The output since the last line was typed.
     printed: String,
 }
 
@@ -70,7 +70,7 @@ impl Terminal {
         tcsetattr(&pty.slave, SetArg::TCSANOW, &settings).unwrap();
         let slave = || pty.slave.try_clone().unwrap();
         command.stdin(slave()).stdout(slave()).stderr(slave());
-        // SAFETY: setsid and ioctl are system calls, and may be made between fork and exec.
+        // SAFETY: between fork and exec the closure only makes two system calls, setsid(2) and ioctl(2).
         unsafe {
             command.pre_exec(|| {
                 setsid()?;
@@ -102,12 +102,12 @@ impl Terminal {
         }
     }
 
-    fn type_in(&mut self, text: &str) {
+    fn type_text(&mut self, text: &str) {
         self.printed.clear();
         self.master.write_all(text.as_bytes()).unwrap();
     }
 
-    /// Waits until this is there.
+    /// Waits until the output contains `text`.
     fn wait_for(&mut self, text: &str) {
         let start = Instant::now();
         while !self.printed.contains(text) {
@@ -119,10 +119,10 @@ impl Terminal {
         }
     }
 
-    /// Types a line, and gives what is printed then.
-    fn prints(&mut self, line: &str) -> String {
-        // Neither is in what is typed, which the shell shows too.
-        self.type_in(&format!("printf '<%s\\n' 1; {line}; printf '%s>\\n' 2\r"));
+    /// Types a line, runs it, and returns its output.
+    fn output_of(&mut self, line: &str) -> String {
+        // The shell also shows what is typed, so the text typed must not contain the markers "<1" and "2>" themselves.
+        self.type_text(&format!("printf '<%s\\n' 1; {line}; printf '%s>\\n' 2\r"));
         self.wait_for("\n2>");
         let after = self.printed.rsplit_once("<1\r\n").unwrap().1;
         after
@@ -142,7 +142,13 @@ impl Drop for Terminal {
     }
 }
 
-fn complete_in(test: &str, shell: &str, args: &[&str], setup: &str, more: &[(&str, &str)]) {
+fn check_completions(
+    test: &str,
+    shell: &str,
+    args: &[&str],
+    setup: &str,
+    extra_lines: &[(&str, &str)],
+) {
     let found = Command::new(shell)
         .arg("--version")
         .stdout(Stdio::null())
@@ -170,37 +176,49 @@ fn complete_in(test: &str, shell: &str, args: &[&str], setup: &str, more: &[(&st
             .env("TERM", "dumb");
         let mut terminal = Terminal::start(&mut command);
         let completions = concat!(env!("CARGO_MANIFEST_DIR"), "/completions");
-        terminal.type_in(&format!(
+        terminal.type_text(&format!(
             "{}; printf '<%s>' 1\r",
             setup.replace("@", completions)
         ));
         terminal.wait_for("<1>");
-        for (line, printed) in LINES.iter().chain(more) {
-            assert_eq!(terminal.prints(line), *printed, "{shell}: {line}");
+        for (line, printed) in LINES.iter().chain(extra_lines) {
+            assert_eq!(terminal.output_of(line), *printed, "{shell}: {line}");
         }
         assert!(!home.path().join("hacked").exists());
     });
 }
 
 #[test]
-fn bash_completes() {
+fn bash_completes_command_lines() {
     let setup = "source @/shmtool.bash";
     let args = ["--norc", "--noprofile", "-i"];
-    // Only what is before the cursor counts: Ctrl-B moves it back, and Ctrl-K removes what is after it.
+    // Only the text before the cursor is completed. Ctrl-B moves the cursor back, and Ctrl-K deletes the text after it.
     let in_the_middle = ("shmtool ls -q /plaiX\x02\t\x0b", "/plain:1");
-    complete_in("bash_completes", "bash", &args, setup, &[in_the_middle]);
+    check_completions(
+        "bash_completes_command_lines",
+        "bash",
+        &args,
+        setup,
+        &[in_the_middle],
+    );
 }
 
 #[test]
-fn zsh_completes() {
+fn zsh_completes_command_lines() {
     let setup = "fpath=(@ $fpath); autoload -U compinit; compinit -u; unsetopt zle_bracketed_paste";
-    complete_in("zsh_completes", "zsh", &["-f", "-i"], setup, &[]);
+    check_completions(
+        "zsh_completes_command_lines",
+        "zsh",
+        &["-f", "-i"],
+        setup,
+        &[],
+    );
 }
 
 #[test]
-fn fish_completes() {
-    complete_in(
-        "fish_completes",
+fn fish_completes_command_lines() {
+    check_completions(
+        "fish_completes_command_lines",
         "fish",
         &["-i"],
         "source @/shmtool.fish",
@@ -209,7 +227,7 @@ fn fish_completes() {
 }
 
 #[test]
-fn fish_shows_sizes() {
+fn fish_shows_the_sizes_of_objects() {
     let source = concat!(
         "source ",
         env!("CARGO_MANIFEST_DIR"),

@@ -1,4 +1,4 @@
-//! Every example of the manual and the README is run, and must print what it says.
+//! Runs every example in the manual and the README, and compares its output with the text.
 
 mod common;
 
@@ -8,45 +8,47 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// What stands for the id of a process in an example.
+/// The process IDs that the examples use. Any process ID matches them.
 const PIDS: [&str; 3] = ["1234", "1235", "1236"];
 
-/// A command, and what it prints on a terminal.
+/// A command and the lines that it prints on a terminal.
 #[derive(Debug, Default)]
 struct Example {
     command: String,
-    prints: Vec<String>,
+    output: Vec<String>,
 }
 
-/// The commands start with `$ ` and go on with `> `; all else is printed.
-fn examples<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<Example> {
+/// Parses examples. A command starts with `$ ` and continues with `> `; all other lines are output.
+fn parse_examples<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<Example> {
     let mut examples: Vec<Example> = Vec::new();
     for line in lines {
         if let Some(command) = line.strip_prefix("$ ") {
             examples.push(Example {
                 command: command.to_owned(),
-                prints: Vec::new(),
+                output: Vec::new(),
             });
             continue;
         }
-        let last = examples.last_mut().expect("a command comes first");
+        let last = examples
+            .last_mut()
+            .expect("an example starts with a command");
         match line.strip_prefix("> ") {
             Some(more) => last.command += &format!("\n{more}"),
-            None => last.prints.push(line.to_owned()),
+            None => last.output.push(line.to_owned()),
         }
     }
     examples
 }
 
-/// Runs the examples in one shell in this directory, one after the other, and compares what each prints.
+/// Runs the examples one after the other, in one shell and in this directory, and compares the output of each.
 fn run_all(examples: &[Example], directory: &Path) {
-    const END: &str = "\u{1}";
+    const END_MARK: &str = "\u{1}";
     let mut script = "trap 'kill $pids 2> /dev/null' EXIT\nexec 2>&1\n".to_owned();
     for Example { command, .. } in examples {
-        // The status is that of the example, for the next to look at.
-        script += &format!("{command}\nstatus=$?; printf '{END}\\n'\n");
+        // Restore the exit status of the example, because the next example may print it.
+        script += &format!("{command}\nstatus=$?; printf '{END_MARK}\\n'\n");
         if command.ends_with('&') {
-            // Until it is what it will be, and no longer a copy of the shell.
+            // Wait until the background process has called exec and is no longer a copy of the shell.
             script +=
                 "pids=\"$pids $!\"; while [ \"$(cat /proc/$!/comm)\" = sh ]; do sleep 0.01; done\n";
         }
@@ -60,94 +62,94 @@ fn run_all(examples: &[Example], directory: &Path) {
         .current_dir(directory)
         .env("PATH", format!("{}:{path}", program.display()));
     let output = String::from_utf8(run(&mut shell).stdout).unwrap();
-    let end = format!("{END}\n");
-    let mut printed = output.split(&end);
+    let end_mark = format!("{END_MARK}\n");
+    let mut outputs = output.split(&end_mark);
     for example in examples {
-        let printed = printed.next().unwrap_or_default().lines();
-        // Whose processes there are besides is not a matter of the example.
+        let printed = outputs.next().unwrap_or_default().lines();
+        // This message depends on the other processes of the machine.
         let printed: Vec<_> = printed
             .filter(|line| !line.contains(" could not be inspected ("))
             .collect();
         assert!(
-            printed.len() == example.prints.len()
+            printed.len() == example.output.len()
                 && printed
                     .iter()
-                    .zip(&example.prints)
-                    .all(|(a, b)| is_like(a, b)),
+                    .zip(&example.output)
+                    .all(|(printed, expected)| is_like(printed, expected)),
             "{example:?} printed {printed:?}"
         );
     }
 }
 
-/// Whether a line is what an example says, but for process ids, the time that passed, and the user's name.
-fn is_like(printed: &str, says: &str) -> bool {
+/// Whether a line matches the line of an example. Process IDs, ages and the name of the user may differ.
+fn is_like(printed: &str, expected: &str) -> bool {
     let user = User::from_uid(geteuid()).unwrap();
     let user = user.map_or_else(|| geteuid().to_string(), |user| user.name);
     let is_number = |text: &str| text.parse::<u32>().is_ok();
     let is_age = |text: &str| text.strip_suffix('s').is_some_and(is_number);
     let mut words = printed.split_whitespace();
-    let like = says.split_whitespace().all(|says| {
+    let is_like = expected.split_whitespace().all(|expected| {
         words.next().is_some_and(|word| {
-            word == says
-                || (PIDS.contains(&says) && is_number(word))
-                || (is_age(says) && is_age(word))
-                || (says == "root" && word == user)
+            word == expected
+                || (PIDS.contains(&expected) && is_number(word))
+                || (is_age(expected) && is_age(word))
+                || (expected == "root" && word == user)
         })
     });
-    like && words.next().is_none()
+    is_like && words.next().is_none()
 }
 
-fn manual(page: &str) {
+fn run_manual_examples(page: &str) {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli/examples");
     let text = fs::read_to_string(format!("{source}/{page}.txt")).unwrap();
-    let examples = examples(text.lines().filter_map(|line| line.strip_prefix("    ")));
+    let examples = parse_examples(text.lines().filter_map(|line| line.strip_prefix("    ")));
     assert!(!examples.is_empty());
     run_test_privately(
-        &format!("the_examples_of_{}", page.replace('-', "_")),
+        &format!("examples_of_{}_work", page.replace('-', "_")),
         "size=64m",
         || run_all(&examples, tempfile::tempdir().unwrap().path()),
     );
 }
 
 #[test]
-fn the_examples_of_shmtool() {
-    manual("shmtool");
+fn examples_of_shmtool_work() {
+    run_manual_examples("shmtool");
 }
 
 #[test]
-fn the_examples_of_cat() {
-    manual("cat");
+fn examples_of_cat_work() {
+    run_manual_examples("cat");
 }
 
 #[test]
-fn the_examples_of_create() {
-    manual("create");
+fn examples_of_create_work() {
+    run_manual_examples("create");
 }
 
 #[test]
-fn the_examples_of_write_int() {
-    manual("write-int");
+fn examples_of_write_int_work() {
+    run_manual_examples("write-int");
 }
 
 #[test]
-fn the_examples_of_read_int() {
-    manual("read-int");
+fn examples_of_read_int_work() {
+    run_manual_examples("read-int");
 }
 
 #[test]
-fn the_examples_of_ls() {
-    manual("ls");
+fn examples_of_ls_work() {
+    run_manual_examples("ls");
 }
 
 #[test]
-fn the_examples_of_unlink() {
-    manual("unlink");
+fn examples_of_unlink_work() {
+    run_manual_examples("unlink");
 }
 
-/// Blocks of `console` are sessions, all in one shell. Those of `sh` are for pasting: nothing in them fails or
-/// complains. Those of `c` are files, named by their first line.
+/// `console` blocks are sessions; all of them run in one shell. `sh` blocks are commands to paste: they must succeed
+/// without output on standard error. `c` blocks are files, named in their first line.
 #[test]
-fn the_examples_of_the_readme() {
+fn examples_of_the_readme_work() {
     let Some(_) = c_program() else { return };
     let directory = tempfile::tempdir().unwrap();
     let mut all = Vec::new();
@@ -158,13 +160,13 @@ fn the_examples_of_the_readme() {
     {
         let (kind, body) = block.split_once('\n').unwrap();
         match kind {
-            "console" => all.extend(examples(body.lines())),
+            "console" => all.extend(parse_examples(body.lines())),
             "sh" if body.contains("shmtool ") => all.push(Example {
-                // The summary of a sweep is no complaint.
+                // A sweep prints its summary on standard error, which is allowed.
                 command: format!(
                     "{{ (set -e\n{body}\n) > /dev/null || echo failed; }} 2>&1 | grep -v ': .*removed* nothing$'"
                 ),
-                prints: Vec::new(),
+                output: Vec::new(),
             }),
             "c" => {
                 let (name, _) = body.strip_prefix("// ").unwrap().split_once('\n').unwrap();

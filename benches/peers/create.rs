@@ -1,4 +1,4 @@
-//! What it takes to make an object of a gigabyte.
+//! Compares ways to create an object of 1 GiB.
 
 use crate::race::{Contender, Table, run};
 use std::fs;
@@ -9,25 +9,25 @@ use std::time::Duration;
 const OBJECT: &str = "/dev/shm/gigabyte";
 
 pub fn compare(table: &mut Table) {
-    let directory = tempfile::tempdir().expect("a directory for the file");
+    let directory = tempfile::tempdir().expect("create a temporary directory");
     let path = directory.path().join("gigabyte");
-    let mut file = fs::File::create(&path).expect("a file");
+    let mut file = fs::File::create(&path).expect("create a file");
     let mut chunk = vec![0; 1 << 20];
     fs::File::open("/dev/urandom")
         .and_then(|mut random| random.read_exact(&mut chunk))
-        .expect("random bytes");
+        .expect("read random bytes");
     for index in 0..1024_u64 {
         chunk[..8].copy_from_slice(&index.to_ne_bytes());
-        file.write_all(&chunk).expect("room for the file");
+        file.write_all(&chunk).expect("write the file");
     }
-    file.sync_all().expect("the file on the disk");
-    let path = path.to_str().expect("its name is text");
+    file.sync_all().expect("write the file to disk");
+    let path = path.to_str().expect("the path is valid UTF-8");
 
-    let make_from = || Contender::ours(&["create", "--from", path, "gigabyte"]);
+    let create_from = || Contender::ours(&["create", "--from", path, "gigabyte"]);
     for (title, ours, peer, rounds) in [
         (
             "create 1 GiB from a file",
-            make_from(),
+            create_from(),
             Contender::peer("cp", &[path, OBJECT]),
             7,
         ),
@@ -44,35 +44,35 @@ pub fn compare(table: &mut Table) {
             100,
         ),
     ] {
-        table.race(title, ours, vec![peer], rounds, make);
+        table.race(title, ours, vec![peer], rounds, time_and_remove);
     }
-    let most = private_memory(make_from().command());
-    fs::remove_file(OBJECT).expect("it was made");
+    let peak = peak_private_memory(create_from().command());
+    fs::remove_file(OBJECT).expect("the object exists");
     table.note(format!(
-        "private memory of create --from with 1 GiB: {most} KiB at the most"
+        "peak private memory of create --from with 1 GiB: {peak} KiB"
     ));
 }
 
-fn make(command: Command) -> Duration {
+fn time_and_remove(command: Command) -> Duration {
     let time = run(command);
-    fs::remove_file(OBJECT).expect("it was made");
+    fs::remove_file(OBJECT).expect("the object exists");
     time
 }
 
-/// The most KiB that it has for itself: what is mapped or in the object is shared.
-fn private_memory(mut command: Command) -> u64 {
+/// The peak of the private memory in KiB. Shared memory, that is, the mapped file and the object, does not count.
+fn peak_private_memory(mut command: Command) -> u64 {
     let mut child = command
         .stderr(Stdio::null())
         .spawn()
-        .expect("it started before");
-    let mut most = 0;
-    while child.try_wait().expect("it is our child").is_none() {
+        .expect("the command starts");
+    let mut peak = 0;
+    while child.try_wait().expect("wait for the command").is_none() {
         let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
         let line = status
             .lines()
             .find_map(|line| line.strip_prefix("RssAnon:"));
         let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
-        most = most.max(kib.unwrap_or(0));
+        peak = peak.max(kib.unwrap_or(0));
     }
-    most
+    peak
 }

@@ -1,4 +1,4 @@
-//! What an integer costs a script.
+//! Measures what reading, changing and waiting for an integer costs a script.
 
 use crate::race::{self, Contender, Table, median, program, run};
 use shmtool::sys::memory::access::Access;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 300;
 
-/// An object of our own, removed in the end.
+/// The object that the benchmark uses. It is removed when it is dropped.
 struct Counter(ShmName);
 
 impl Drop for Counter {
@@ -27,7 +27,7 @@ impl Drop for Counter {
 
 pub fn compare(table: &mut Table) {
     let name = format!("/shmtool-bench-{}", std::process::id());
-    let counter = Counter(ShmName::new(name.as_ref()).expect("a NAME"));
+    let counter = Counter(ShmName::new(name.as_ref()).expect("the name is valid"));
     run_quiet(Contender::ours(&["write-int", &name, "42"]).command());
     let path = format!("/dev/shm{name}");
 
@@ -57,8 +57,8 @@ print(int.from_bytes(object.buf[:4], sys.byteorder, signed=True))";
     table.race("add to an integer", add, vec![peer], ROUNDS, run_quiet);
 
     latency(&counter.0, table);
-    processor_time(&name, table);
-    instructions(&name, table);
+    cpu_time_of_waiting(&name, table);
+    count_instructions(&name, table);
 }
 
 fn run_quiet(mut command: Command) -> Duration {
@@ -66,14 +66,15 @@ fn run_quiet(mut command: Command) -> Duration {
     run(command)
 }
 
-/// From a store and a wake-up, which are those of `write-int`, to the first byte that the waiter prints.
+/// Measures the time from a store and a wake-up, as in `write-int`, to the first byte that the waiter prints.
 fn latency(name: &ShmName, table: &mut Table) {
-    let object = Object::open(&Directory::own(), name, Access::ReadWrite).expect("our object");
+    let object = Object::open(&Directory::own(), name, Access::ReadWrite).expect("open the object");
     let length = NonZero::new(futex::WORD).expect("4 is not 0");
-    let mapping = Mapping::shared_file(&object, 0, length, Access::ReadWrite).expect("a mapping");
+    let mapping =
+        Mapping::shared_file(&object, 0, length, Access::ReadWrite).expect("map the object");
     let store = |value| {
-        let int = Int::new(IntType::I32, value).expect("a small integer");
-        mapping.store(0, int).expect("our object");
+        let int = Int::new(IntType::I32, value).expect("the value fits");
+        mapping.store(0, int).expect("store the integer");
     };
     let times = (0..200).map(|_| {
         store(0);
@@ -82,16 +83,16 @@ fn latency(name: &ShmName, table: &mut Table) {
         let mut waiter = command
             .stdout(Stdio::piped())
             .spawn()
-            .expect("it started before");
-        let mut output = BufReader::new(waiter.stdout.take().expect("a pipe"));
-        // Long enough for it to be asleep.
+            .expect("the command starts");
+        let mut output = BufReader::new(waiter.stdout.take().expect("standard output is a pipe"));
+        // Give the waiter time to fall asleep.
         sleep(Duration::from_millis(15));
         let start = Instant::now();
         store(1);
         futex::wake(&mapping, 0, futex::WORD);
         output.fill_buf().expect("the waiter prints");
         let elapsed = start.elapsed();
-        waiter.wait().expect("it is our child");
+        waiter.wait().expect("wait for the command");
         elapsed.as_secs_f64() * 1e6
     });
     let times: Vec<_> = times.collect();
@@ -104,24 +105,24 @@ fn latency(name: &ShmName, table: &mut Table) {
     ));
 }
 
-/// What waiting takes of the processor.
-fn processor_time(name: &str, table: &mut Table) {
+/// Measures the CPU time that waiting takes.
+fn cpu_time_of_waiting(name: &str, table: &mut Table) {
     let wait = ["read-int", "--until", "-1", "--timeout", "10s", name];
-    let before = race::processor_time();
+    let before = race::children_cpu_time();
     let mut command = Contender::ours(&wait).command();
     command
         .stderr(Stdio::null())
         .status()
-        .expect("it started before");
+        .expect("the command starts");
     table.note(format!(
-        "waiting for 10 s: {:.1} ms of the processor",
-        race::processor_time() - before
+        "waiting for 10 s: {:.1} ms of CPU time",
+        race::children_cpu_time() - before
     ));
 }
 
-/// Instructions do not depend on the machine's load.
-fn instructions(name: &str, table: &mut Table) {
-    let counted = |program: &str, args: &[&str]| {
+/// Counts instructions, which do not depend on the load of the machine.
+fn count_instructions(name: &str, table: &mut Table) {
+    let count = |program: &str, args: &[&str]| {
         let mut valgrind = Command::new("valgrind");
         valgrind
             .args([
@@ -136,15 +137,15 @@ fn instructions(name: &str, table: &mut Table) {
         after.split_whitespace().next().map(str::to_owned)
     };
     let path = format!("/dev/shm{name}");
-    let ours = program().into_string().expect("a path of text");
+    let ours = program().into_string().expect("the path is valid UTF-8");
     for (program, args) in [
         (&ours[..], &["read-int", name][..]),
         (&ours, &["write-int", name, "1"]),
         ("od", &["-An", "-td4", "-N4", &path]),
         ("cat", &[&path]),
     ] {
-        let Some(count) = counted(program, args) else {
-            table.note("valgrind: not found, instructions left out");
+        let Some(count) = count(program, args) else {
+            table.note("valgrind: not found, instructions not counted");
             return;
         };
         let program = program.rsplit('/').next().unwrap_or_default();

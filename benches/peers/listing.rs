@@ -1,4 +1,4 @@
-//! 124,000 objects, as runners are known to collect them.
+//! Compares listing and sweeping 124,000 objects, a number that has been seen on CI runners.
 
 use crate::race::{Contender, Table, run};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -11,11 +11,12 @@ const OBJECTS: usize = 124_000;
 const PROCESSES: usize = 300;
 
 pub fn compare(table: &mut Table) {
-    fill();
-    // The most of all children so far: none of the others is near it.
+    create_objects();
+    // This is the maximum of all children so far. The others use far less memory than ls.
     read_all(Contender::ours(&["ls"]).command());
     read_all(Contender::ours(&["ls", "-J"]).command());
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("the usage of our children");
+    let usage =
+        getrusage(UsageWho::RUSAGE_CHILDREN).expect("get the resource usage of the children");
     table.note(format!(
         "peak memory of ls and ls -J with 124,000 objects, the larger: {} KiB",
         usage.max_rss()
@@ -27,7 +28,7 @@ pub fn compare(table: &mut Table) {
         let text = lsipc.command().output().map(|output| output.stdout);
         match text.is_ok_and(|text| text.len() > OBJECTS) {
             true => peers.push(lsipc),
-            false => table.note("lsipc: too old to list POSIX shared memory, left out"),
+            false => table.note("lsipc: too old to list POSIX shared memory, skipped"),
         }
     }
     let ours = Contender::ours(&["ls"]);
@@ -35,68 +36,71 @@ pub fn compare(table: &mut Table) {
     let ours = Contender::ours(&["ls", "-q"]);
     let peer = Contender::peer("ls", &["-U", "/dev/shm"]);
     table.race("names of 124,000 objects", ours, vec![peer], 15, read_all);
-    let others = Others::start();
+    let users = Users::start();
     let ours = Contender::ours(&["ls", "-p"]);
     let peer = Contender::peer("lsof", &["+D", "/dev/shm"]);
     table.race(
-        "who uses them, 300 processes",
+        "users of objects, 300 processes",
         ours,
         vec![peer],
         2,
         read_all,
     );
-    drop(others);
+    drop(users);
     let ours = Contender::ours(&["unlink", "--unused"]);
     let peer = Contender::peer("find", &["/dev/shm", "-type", "f", "-delete"]);
     table.race("sweep 124,000 objects", ours, vec![peer], 3, |command| {
-        fill();
+        create_objects();
         let time = run(command);
-        assert_eq!(fs::read_dir("/dev/shm").expect("/dev/shm").count(), 0);
+        assert_eq!(fs::read_dir("/dev/shm").expect("read /dev/shm").count(), 0);
         time
     });
 }
 
-/// Makes the objects that are missing, of a few bytes each.
-fn fill() {
+/// Creates the objects, of at most 5000 bytes each.
+fn create_objects() {
     for index in 0..OBJECTS {
         let path = format!("/dev/shm/job-{index:06}-{}", &"x".repeat(index % 17));
-        fs::write(path, vec![1; 1 + index % 5000]).expect("room for the objects");
+        fs::write(path, vec![1; 1 + index % 5000]).expect("create an object");
     }
 }
 
-/// Runs a command whose output goes through a pipe. What peers think of it is not our matter: `lsof` fails
-/// where nobody uses anything.
+/// Runs a command and reads its output through a pipe. The exit status is ignored: `lsof` fails if no object is in use.
 fn read_all(mut command: Command) -> Duration {
     let start = Instant::now();
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .expect("it started before");
-    let mut output = child.stdout.take().expect("a pipe");
+        .expect("the command starts");
+    let mut output = child.stdout.take().expect("standard output is a pipe");
     let mut buffer = vec![0; 1 << 20];
-    while output.read(&mut buffer).expect("a pipe can be read") > 0 {}
-    child.wait().expect("it is our child");
+    while output.read(&mut buffer).expect("read from the pipe") > 0 {}
+    child.wait().expect("wait for the command");
     start.elapsed()
 }
 
-/// Processes that hold an object each, and go in the end.
-struct Others(Vec<Child>);
+/// Processes that each have one object open. They are killed when this is dropped.
+struct Users(Vec<Child>);
 
-impl Others {
-    fn start() -> Others {
+impl Users {
+    fn start() -> Users {
         let spawn = |index| {
             let path = format!("/dev/shm/held-{index}");
-            fs::write(&path, "1").expect("room for it");
+            fs::write(&path, "1").expect("create an object");
             let mut sleep = Command::new("sleep");
-            let object = fs::File::open(path).expect("it was just made");
-            sleep.arg("1000").stdin(object).spawn().expect("sleep")
+            let object = fs::File::open(path).expect("open the object");
+            sleep
+                .arg("1000")
+                .stdin(object)
+                .spawn()
+                .expect("sleep starts")
         };
-        Others((0..PROCESSES).map(spawn).collect())
+        Users((0..PROCESSES).map(spawn).collect())
     }
 }
 
-impl Drop for Others {
+impl Drop for Users {
     fn drop(&mut self) {
         for child in &mut self.0 {
             let _ = child.kill();

@@ -1,8 +1,8 @@
-//! `cargo bench`: shmtool against the other tools that this machine has, in one table. `cargo bench -- cat create`
-//! runs only these parts.
+//! `cargo bench` compares shmtool with other installed tools, and prints one table. `cargo bench -- cat create` runs
+//! only these parts.
 //!
-//! All of it happens in a private `/dev/shm`, so that nobody's objects are touched. `UUTILS_CAT` names the `cat` of
-//! uutils, if it is not `uu-cat`; `SHMTOOL_STATIC` a static build, to race too.
+//! The benchmarks run in a private `/dev/shm`, so they touch no existing objects. `UUTILS_CAT` is the path of the `cat`
+//! of uutils, by default `uu-cat`. `SHMTOOL_STATIC` is the path of a static build to include in the comparison.
 
 mod cat;
 mod create;
@@ -22,7 +22,7 @@ const PARTS: [Part; 4] = [
 ];
 
 fn main() {
-    // cargo test runs benches too, to see that they start; cargo bench says so.
+    // `cargo test --all-targets` runs benches too. Only `cargo bench` passes --bench.
     if std::env::args().any(|arg| arg == "--bench") {
         race::build();
         race::in_private_shm(compare_all);

@@ -1,4 +1,4 @@
-//! Commands that run in turn, again and again, so that a machine whose speed drifts treats all alike.
+//! Runs commands in turn for many rounds, so that changes in the speed of the machine affect all of them alike.
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// One of those that race.
+/// A command that takes part in a comparison.
 pub struct Contender {
     name: &'static str,
     program: OsString,
@@ -16,12 +16,12 @@ pub struct Contender {
 }
 
 impl Contender {
-    /// The binary that [`build`] made.
+    /// The binary that [`build`] built.
     pub fn ours(args: &[&str]) -> Contender {
         Contender::new("shmtool", program(), args)
     }
 
-    /// A program that is called what it is.
+    /// A program from PATH.
     pub fn peer(name: &'static str, args: &[&str]) -> Contender {
         Contender::new(name, name, args)
     }
@@ -41,16 +41,16 @@ impl Contender {
     }
 }
 
-/// Where [`build`] puts what is raced.
+/// The environment variable in which [`build`] stores the path of the binary.
 const PROGRAM: &str = "SHMTOOL_BENCH_PROGRAM";
 
 /// The binary under test.
 pub fn program() -> OsString {
-    std::env::var_os(PROGRAM).expect("build comes first")
+    std::env::var_os(PROGRAM).expect("build has been called")
 }
 
-/// Builds the program as its users do. What cargo builds for a benchmark has the features that the dependencies of
-/// tests ask for, and takes a third longer to start.
+/// Builds the program as its users do. The binary that cargo builds for a benchmark also has the features that
+/// dev-dependencies enable, and takes a third longer to start.
 pub fn build() {
     if std::env::var_os(PROGRAM).is_some() {
         return;
@@ -63,16 +63,16 @@ pub fn build() {
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
         .arg("--target-dir")
         .arg(&directory);
-    let status = cargo.status().expect("cargo");
+    let status = cargo.status().expect("cargo starts");
     assert!(status.success(), "{cargo:?} failed");
-    // SAFETY: there are no other threads yet.
+    // SAFETY: no other threads exist yet.
     unsafe { std::env::set_var(PROGRAM, directory.join("release/shmtool")) };
 }
 
-/// What is printed: a row for each comparison, and then what is to be known besides.
+/// The printed table: a row for each comparison, then notes.
 pub struct Table {
     start: Instant,
-    /// Of each peer that was looked for: its version, or none where it is missing.
+    /// The version of each peer that was looked for, or None if it is missing.
     peers: BTreeMap<&'static str, Option<String>>,
     notes: Vec<String>,
 }
@@ -91,22 +91,22 @@ impl Table {
         }
     }
 
-    /// Something that is no comparison.
+    /// Adds a result that is not a comparison.
     pub fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
     }
 
-    /// Whether this machine has the peer.
+    /// Whether the peer is installed.
     pub fn has(&mut self, peer: &Contender) -> bool {
         let version = self.peers.entry(peer.name).or_insert_with(|| {
             let output = Command::new(&peer.program).arg("--version").output().ok()?;
-            // Some say it on standard error.
+            // Some programs print their version on standard error.
             let text = [output.stdout, output.stderr].concat();
             let text = String::from_utf8_lossy(&text).into_owned();
-            let first = |line: &&str| line.chars().any(|c| c.is_ascii_digit());
+            let has_digit = |line: &&str| line.chars().any(|c| c.is_ascii_digit());
             Some(
                 text.lines()
-                    .find(first)
+                    .find(has_digit)
                     .unwrap_or_default()
                     .trim()
                     .to_owned(),
@@ -115,7 +115,8 @@ impl Table {
         version.is_some()
     }
 
-    /// Prints a row for each peer that there is. `time` runs a command to its end. The first round warms up.
+    /// Prints a row for each installed peer. `time` runs a command and returns how long it took. The first round is a
+    /// warm-up.
     pub fn race(
         &mut self,
         title: &str,
@@ -129,11 +130,11 @@ impl Table {
         let mut times = vec![(Vec::new(), Vec::new()); all.len()];
         for round in 0..=rounds {
             for (contender, (wall, cpu)) in all.iter().zip(&mut times) {
-                let before = processor_time();
+                let before = children_cpu_time();
                 let elapsed = time(contender.command());
                 if round > 0 {
                     wall.push(elapsed.as_secs_f64() * 1e3);
-                    cpu.push(processor_time() - before);
+                    cpu.push(children_cpu_time() - before);
                 }
             }
         }
@@ -159,8 +160,8 @@ impl Table {
     /// Prints the notes.
     pub fn finish(self) {
         println!(
-            "\nratio: the peer's time over that of shmtool, round by round; above 1, shmtool is faster. cpu: the same\n\
-             of the processor's time.\n"
+            "\nratio: the time of the peer divided by that of shmtool, round by round; above 1, shmtool is faster.\n\
+             cpu: the same ratio for CPU time.\n"
         );
         for note in self.notes {
             println!("{note}");
@@ -169,10 +170,10 @@ impl Table {
         for (peer, version) in self.peers {
             match version {
                 Some(version) => println!("{peer}: {version}"),
-                None => println!("{peer}: not found, left out"),
+                None => println!("{peer}: not found, skipped"),
             }
         }
-        println!("all of it took {} s", self.start.elapsed().as_secs());
+        println!("total time: {} s", self.start.elapsed().as_secs());
     }
 }
 
@@ -187,41 +188,44 @@ pub fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }
 
-pub fn quantile(values: &[f64], part: f64) -> f64 {
+pub fn quantile(values: &[f64], fraction: f64) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
-    values[((values.len() - 1) as f64 * part).round() as usize]
+    values[((values.len() - 1) as f64 * fraction).round() as usize]
 }
 
-/// Of all children that have ended, user and system, in milliseconds.
-pub fn processor_time() -> f64 {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("the usage of our children");
+/// User and system CPU time of all children that have ended, in milliseconds.
+pub fn children_cpu_time() -> f64 {
+    let usage =
+        getrusage(UsageWho::RUSAGE_CHILDREN).expect("get the resource usage of the children");
     (usage.user_time() + usage.system_time()).num_microseconds() as f64 / 1e3
 }
 
-/// Runs a command to its end, which must be a good one.
+/// Runs a command, which must succeed, and returns how long it took.
 pub fn run(mut command: Command) -> Duration {
     let start = Instant::now();
-    let status = command.status().expect("it started before");
+    let status = command.status().expect("the command starts");
     let time = start.elapsed();
     assert!(status.success(), "{command:?} failed");
     time
 }
 
-/// Runs `body` where `/dev/shm` is a tmpfs of our own: the whole program again, with an argument that says so.
+/// Runs `body` with a private tmpfs on `/dev/shm`. To do so, runs the whole program again, with an extra argument.
 pub fn in_private_shm(body: impl FnOnce()) {
-    const INSIDE: &str = "--in-a-private-shm";
+    const IN_PRIVATE_SHM: &str = "--in-private-shm";
     let args: Vec<_> = std::env::args().skip(1).collect();
-    if args.iter().any(|arg| arg == INSIDE) {
+    if args.iter().any(|arg| arg == IN_PRIVATE_SHM) {
         return body();
     }
     let script = "mount -t tmpfs -o size=3g,nr_inodes=1m tmpfs /dev/shm && exec \"$0\" \"$@\"";
     let mut unshare = Command::new("unshare");
     unshare.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]);
-    unshare.arg(std::env::current_exe().expect("our own path"));
-    let status = unshare.args(args).arg(INSIDE).status();
+    unshare.arg(std::env::current_exe().expect("get the path of the program"));
+    let status = unshare.args(args).arg(IN_PRIVATE_SHM).status();
     if !status.is_ok_and(|status| status.success()) {
-        println!("failed, or a private /dev/shm cannot be had here (unshare --user --mount)");
+        println!(
+            "the benchmark failed, or this system does not allow a private /dev/shm (unshare --user --mount)"
+        );
         std::process::exit(1);
     }
 }

@@ -1,7 +1,7 @@
-//! Files that others change while they are printed, and afterwards.
+//! Files that change while `cat` prints them, and afterwards.
 
 use crate::common::*;
-use crate::{file_of, path_of};
+use crate::{file_with, path_of};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
 
-/// Starts to print a file of as many MiB of x, into a pipe that is full soon, and reads the first byte.
-fn start_to_print(mebibytes: u64) -> (File, Child, std::process::ChildStdout) {
-    let file = file_of(&vec![b'x'; (mebibytes * MIB) as usize]);
+/// Starts `cat` on a file of x bytes that is larger than the pipe, and reads the first byte.
+fn start_cat(mebibytes: u64) -> (File, Child, std::process::ChildStdout) {
+    let file = file_with(&vec![b'x'; (mebibytes * MIB) as usize]);
     let mut cat = shmtool(["cat", &path_of(&file)]);
     let mut child = cat
         .stdout(Stdio::piped())
@@ -25,8 +25,8 @@ fn start_to_print(mebibytes: u64) -> (File, Child, std::process::ChildStdout) {
 }
 
 #[test]
-fn what_a_file_grows_by_is_printed_too() {
-    let (mut file, child, mut stdout) = start_to_print(4);
+fn data_appended_to_a_growing_file_is_printed() {
+    let (mut file, child, mut stdout) = start_cat(4);
     file.seek(SeekFrom::End(0)).unwrap();
     file.write_all(b"more").unwrap();
     let mut printed = Vec::new();
@@ -37,10 +37,10 @@ fn what_a_file_grows_by_is_printed_too() {
 }
 
 #[test]
-fn a_file_that_is_truncated_is_printed_as_far_as_it_goes_with_an_error() {
-    // The last is in the middle of the last page, which is mapped still.
+fn truncating_a_file_while_it_is_printed_is_an_error_after_the_remaining_data() {
+    // The last size ends in the middle of the last page, which stays mapped.
     for size in [0, 5, 3 * MIB, 3 * MIB + 5000, 8 * MIB - 100] {
-        let (file, child, mut stdout) = start_to_print(8);
+        let (file, child, mut stdout) = start_cat(8);
         file.set_len(size).unwrap();
         let mut printed = Vec::new();
         stdout.read_to_end(&mut printed).unwrap();
@@ -50,7 +50,7 @@ fn a_file_that_is_truncated_is_printed_as_far_as_it_goes_with_an_error() {
             ended.stderr.ends_with(": truncated while it was printed\n"),
             "{ended:?}"
         );
-        // What is there still is printed, and what was handed to the pipe before, but not much more.
+        // The data that remains is printed, and what was already in the pipe, but not much more.
         let printed = printed.len() as u64 + 1;
         assert!(
             (size..=size.max(2 * MIB) + MIB).contains(&printed),
@@ -60,9 +60,9 @@ fn a_file_that_is_truncated_is_printed_as_far_as_it_goes_with_an_error() {
 }
 
 #[test]
-fn nobody_changes_what_is_in_the_pipe_once_it_has_ended() {
-    let (file, mut child, mut stdout) = start_to_print(8);
-    // All but what the pipe holds, so that it can end.
+fn data_in_the_pipe_does_not_change_after_cat_exits() {
+    let (file, mut child, mut stdout) = start_cat(8);
+    // Leave only what fits into the pipe, so that cat can exit.
     let mut printed = vec![0; (7 * MIB) as usize - 1];
     stdout.read_exact(&mut printed).unwrap();
     let start = Instant::now();
@@ -85,19 +85,19 @@ fn nobody_changes_what_is_in_the_pipe_once_it_has_ended() {
 }
 
 #[test]
-fn it_does_not_end_early_while_pages_of_the_file_are_in_the_pipe() {
-    let (file, mut child, mut stdout) = start_to_print(8);
+fn cat_does_not_exit_while_pages_of_the_file_are_in_the_pipe() {
+    let (file, mut child, mut stdout) = start_cat(8);
     file.set_len(3 * MIB).unwrap();
     let mut printed = vec![0; (5 * MIB / 2) as usize];
     stdout.read_exact(&mut printed).unwrap();
-    // There is nothing more to print, but what is in the pipe is not read yet.
+    // Everything has been written, but the reader has not emptied the pipe yet.
     std::thread::sleep(Duration::from_millis(300));
     assert!(child.try_wait().unwrap().is_none());
     stdout.read_to_end(&mut printed).unwrap();
     assert_eq!(finish(child).status.code(), Some(1));
 
-    // Nor does it wait for ever for a reader that went away.
-    let (file, child, mut stdout) = start_to_print(8);
+    // It stops waiting if the reader closes the pipe.
+    let (file, child, mut stdout) = start_cat(8);
     file.set_len(3 * MIB).unwrap();
     stdout
         .read_exact(&mut vec![0; (5 * MIB / 2) as usize])

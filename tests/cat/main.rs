@@ -1,4 +1,4 @@
-//! `cat`: what it promises. The measure is what the system's `cat` prints.
+//! Tests of `cat`. Its output is compared with that of the system's `cat`.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -18,8 +18,8 @@ use std::time::Duration;
 
 const TEXT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock");
 
-/// 100 MB that repeat nowhere near, in a file that no name is left of.
-fn big() -> File {
+/// An unnamed file with 100 MB of pseudorandom data.
+fn big_file() -> File {
     let mut file = tempfile::tempfile().unwrap();
     let mut state = 1_u64;
     for _ in 0..100 {
@@ -37,8 +37,8 @@ fn big() -> File {
     file
 }
 
-/// What `cat` prints.
-fn cat(stdin: impl Into<Stdio>, args: &[&str]) -> Vec<u8> {
+/// Returns what the system's `cat` prints.
+fn system_cat(stdin: impl Into<Stdio>, args: &[&str]) -> Vec<u8> {
     let output = Command::new("cat")
         .args(args)
         .stdin(stdin)
@@ -48,8 +48,8 @@ fn cat(stdin: impl Into<Stdio>, args: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
-/// What a command prints into a regular file.
-fn into_file(command: &mut Command) -> Vec<u8> {
+/// Returns what a command writes to a regular file.
+fn output_to_file(command: &mut Command) -> Vec<u8> {
     let mut file = tempfile::tempfile().unwrap();
     assert!(
         command
@@ -64,13 +64,13 @@ fn into_file(command: &mut Command) -> Vec<u8> {
     printed
 }
 
-/// A path that leads to an open file for as long as this process has it.
+/// A path that opens this file, as long as this process keeps it open.
 fn path_of(file: &File) -> String {
     format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd())
 }
 
-/// A file without a name, of these bytes, at its start.
-fn file_of(bytes: &[u8]) -> File {
+/// An unnamed file with these contents, positioned at its start.
+fn file_with(bytes: &[u8]) -> File {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
     file.rewind().unwrap();
@@ -78,37 +78,37 @@ fn file_of(bytes: &[u8]) -> File {
 }
 
 #[test]
-fn a_text_is_printed_as_cat_prints_it_to_a_pipe_a_file_and_a_terminal() {
-    let expected = cat(Stdio::null(), &[TEXT]);
+fn a_text_file_is_printed_to_a_pipe_a_file_and_a_terminal() {
+    let expected = system_cat(Stdio::null(), &[TEXT]);
     run(&mut shmtool(["cat", TEXT])).prints(&expected);
 
-    assert!(into_file(&mut shmtool(["cat", TEXT])) == expected);
+    assert!(output_to_file(&mut shmtool(["cat", TEXT])) == expected);
 
     assert!(on_terminal(&mut shmtool(["cat", TEXT])) == expected);
 }
 
 #[test]
-fn a_hundred_megabytes_are_printed_as_cat_prints_them() {
-    let mut big = big();
-    let path = path_of(&big);
+fn a_large_file_is_printed_to_a_pipe_and_a_file() {
+    let mut file = big_file();
+    let path = path_of(&file);
     let mut expected = Vec::new();
-    big.read_to_end(&mut expected).unwrap();
+    file.read_to_end(&mut expected).unwrap();
     assert_eq!(expected.len(), 100_000_000);
     run(&mut shmtool(["cat", &path])).prints(&expected);
-    assert!(cat(Stdio::null(), &[&path]) == expected);
+    assert!(system_cat(Stdio::null(), &[&path]) == expected);
 
-    assert!(into_file(&mut shmtool(["cat", &path])) == expected);
+    assert!(output_to_file(&mut shmtool(["cat", &path])) == expected);
 }
 
 #[test]
-fn an_object_is_printed() {
+fn objects_are_printed_with_shm() {
     let (one, two) = (Name::holding("one\n"), Name::holding("two\n"));
     run(shmtool(["cat", "--shm"]).args([&one, &two])).prints("one\ntwo\n");
     run(&mut shmtool(["cat", "--shm", &one.to_string()[1..]])).prints("one\n");
 }
 
 #[test]
-fn a_missing_object_is_status_3_and_the_others_are_printed() {
+fn a_missing_object_is_status_3_and_the_others_are_still_printed() {
     let (missing, there) = (Name::new(), Name::holding("there\n"));
     let printed = run(shmtool(["cat", "--shm"]).args([&missing, &there]));
     printed.says(format!("{missing}: no such object"));
@@ -119,7 +119,7 @@ fn a_missing_object_is_status_3_and_the_others_are_printed() {
 }
 
 #[test]
-fn shm_needs_a_name_that_is_one() {
+fn shm_requires_valid_names() {
     assert_eq!(run(&mut shmtool(["cat", "--shm"])).status.code(), Some(2));
     run(&mut shmtool(["cat", "--shm", "a/b"])).fails(2).says(
         "a/b: not an object name: no \"/\" is allowed except at the start\n\
@@ -129,13 +129,13 @@ fn shm_needs_a_name_that_is_one() {
 
 #[test]
 fn an_empty_file_prints_nothing() {
-    run(shmtool(["cat"]).stdin(file_of(b""))).prints("");
+    run(shmtool(["cat"]).stdin(file_with(b""))).prints("");
     run(&mut shmtool(["cat", "/dev/null"])).prints("");
 }
 
 #[test]
-fn what_cannot_be_mapped_is_printed_all_the_same() {
-    // Sizes in /proc are 0, and in /sys they are a page whatever there is.
+fn files_that_cannot_be_mapped_are_printed() {
+    // Files in /proc report size 0, and files in /sys the size of a page, whatever they contain.
     for path in [
         "/proc/version",
         "/proc/filesystems",
@@ -169,7 +169,7 @@ fn what_cannot_be_mapped_is_printed_all_the_same() {
 }
 
 #[test]
-fn a_pipe_a_socket_and_a_terminal_are_read_as_they_speak() {
+fn standard_input_may_be_a_pipe_a_socket_or_a_terminal() {
     let (reader, mut writer) = std::io::pipe().unwrap();
     writer.write_all(b"pipe\n").unwrap();
     drop(writer);
@@ -187,22 +187,23 @@ fn a_pipe_a_socket_and_a_terminal_are_read_as_they_speak() {
 }
 
 #[test]
-fn standard_input_is_the_dash_and_the_default() {
-    run(shmtool(["cat"]).stdin(file_of(b"input\n"))).prints("input\n");
-    run(shmtool(["cat", "/proc/version", "-", "/proc/version"]).stdin(file_of(b"input\n"))).prints(
-        [
-            fs::read("/proc/version").unwrap(),
-            b"input\n".to_vec(),
-            fs::read("/proc/version").unwrap(),
-        ]
-        .concat(),
-    );
+fn standard_input_is_read_for_a_dash_and_by_default() {
+    run(shmtool(["cat"]).stdin(file_with(b"input\n"))).prints("input\n");
+    run(shmtool(["cat", "/proc/version", "-", "/proc/version"]).stdin(file_with(b"input\n")))
+        .prints(
+            [
+                fs::read("/proc/version").unwrap(),
+                b"input\n".to_vec(),
+                fs::read("/proc/version").unwrap(),
+            ]
+            .concat(),
+        );
 }
 
 #[test]
-fn a_regular_standard_input_is_printed_from_its_offset_and_left_at_its_end() {
+fn a_file_on_standard_input_is_printed_from_its_offset_and_left_at_its_end() {
     for offset in [0, 1, 4096, 9999, 10000, 20000] {
-        let mut file = file_of(&(0..10000).map(|i| i as u8).collect::<Vec<_>>());
+        let mut file = file_with(&(0..10000).map(|i| i as u8).collect::<Vec<_>>());
         file.seek(SeekFrom::Start(offset)).unwrap();
         let expected: Vec<u8> = (offset..10000).map(|i| i as u8).collect();
         run(shmtool(["cat"]).stdin(file.try_clone().unwrap())).prints(&expected);
@@ -211,7 +212,7 @@ fn a_regular_standard_input_is_printed_from_its_offset_and_left_at_its_end() {
 }
 
 #[test]
-fn a_missing_file_and_a_directory_are_status_1_and_the_others_are_printed() {
+fn a_missing_file_or_a_directory_is_status_1_and_the_others_are_still_printed() {
     let printed = run(&mut shmtool(["cat", "/no/such", "/", "/proc/version"]));
     assert_eq!(printed.status.code(), Some(1));
     assert_eq!(
@@ -222,14 +223,14 @@ fn a_missing_file_and_a_directory_are_status_1_and_the_others_are_printed() {
 }
 
 #[test]
-fn a_file_name_is_escaped_where_a_person_reads_it() {
+fn file_names_are_escaped_in_messages() {
     run(&mut shmtool(["cat", "no\n\u{1b}[2J"]))
         .fails(1)
         .says(r"no\n\u{1b}[2J: No such file or directory");
 }
 
 #[test]
-fn a_file_that_may_not_be_read_is_status_1() {
+fn a_file_without_read_permission_is_status_1() {
     if is_root() {
         let name = Name::holding("secret");
         fs::set_permissions(
@@ -249,17 +250,17 @@ fn a_file_that_may_not_be_read_is_status_1() {
 }
 
 #[test]
-fn a_full_device_and_a_closed_output_are_errors() {
+fn full_and_closed_streams_are_errors() {
     output_fails(&mut shmtool(["cat", TEXT]));
 
     let binary = env!("CARGO_BIN_EXE_shmtool");
-    let closed = |redirection: &str| {
+    let cat_with = |redirection: &str| {
         run(Command::new("sh").args(["-c", &format!("'{binary}' cat '{TEXT}' - {redirection}")]))
     };
-    closed(">&-")
+    cat_with(">&-")
         .fails(1)
         .says("standard output: Bad file descriptor");
-    let printed = closed("<&-");
+    let printed = cat_with("<&-");
     printed.says("-: Bad file descriptor");
     assert_eq!(
         (printed.status.code(), printed.stdout),
@@ -268,7 +269,7 @@ fn a_full_device_and_a_closed_output_are_errors() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_it_quietly() {
+fn a_closed_pipe_ends_cat_quietly() {
     let mut child = shmtool(["cat", "/dev/zero"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -284,7 +285,7 @@ fn a_reader_that_goes_away_ends_it_quietly() {
 }
 
 #[test]
-fn a_file_is_not_printed_onto_itself() {
+fn printing_a_file_onto_itself_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("f");
     let shell = |script: &str, content: &str| {
@@ -304,7 +305,7 @@ fn a_file_is_not_printed_onto_itself() {
             .says(format!("{label}: input file is output file"));
         assert_eq!(fs::read_to_string(&path).unwrap(), "content");
     }
-    // The shell has emptied it, or nothing is behind the place where it is read: all as `cat` does.
+    // As with the system's cat, it is no error if the shell has emptied the file, or if no data follows the current offset.
     shell("shmtool cat < f > f", "content").prints("");
     shell("shmtool cat f >> f", "").prints("");
     shell("(head -c 4 >/dev/null; shmtool cat) < f 1<> f", "content").prints("");
@@ -313,7 +314,7 @@ fn a_file_is_not_printed_onto_itself() {
 }
 
 #[test]
-fn no_room_for_a_mapping_is_no_error() {
+fn a_file_is_printed_when_the_address_space_is_full() {
     let file = tempfile::tempfile().unwrap();
     file.set_len(1 << 30).unwrap();
     let mut command = shmtool(["cat"]);

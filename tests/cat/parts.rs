@@ -1,13 +1,13 @@
-//! `--offset`, `--length`, `--progress`.
+//! `--offset`, `--length` and `--progress`.
 
 use crate::common::*;
-use crate::{file_of, path_of};
+use crate::{file_with, path_of};
 use proptest::prelude::*;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::process::{Command, Stdio};
 
 #[test]
-fn a_part_of_each_operand_is_printed() {
+fn the_same_part_of_each_operand_is_printed() {
     let (one, two) = (Name::holding("0123456789"), Name::holding("abcdefghij"));
     let part = ["--offset", "2", "--length=3"];
     run(shmtool(["cat", "--shm"]).args(part).args([&one, &two])).prints("234cde");
@@ -18,11 +18,11 @@ fn a_part_of_each_operand_is_printed() {
 }
 
 #[test]
-fn past_the_end_there_is_nothing() {
+fn nothing_is_printed_beyond_the_end() {
     let name = Name::holding("0123456789");
     for offset in ["10", "11", "1T", "0x7fffffffffffffff"] {
         run(shmtool(["cat", "--shm", "--offset", offset]).arg(&name)).prints("");
-        run(shmtool(["cat", "--offset", offset]).stdin(file_of(b"0123456789"))).prints("");
+        run(shmtool(["cat", "--offset", offset]).stdin(file_with(b"0123456789"))).prints("");
     }
     run(&mut shmtool(["cat", "--offset", "1T", "/proc/version"])).prints("");
     let length = "0x7fffffffffffffff";
@@ -31,7 +31,7 @@ fn past_the_end_there_is_nothing() {
 }
 
 #[test]
-fn a_part_of_what_cannot_be_mapped_is_printed_too() {
+fn a_part_of_a_file_that_cannot_be_mapped_is_printed() {
     let version = std::fs::read("/proc/version").unwrap();
     run(&mut shmtool([
         "cat",
@@ -45,7 +45,7 @@ fn a_part_of_what_cannot_be_mapped_is_printed_too() {
 }
 
 #[test]
-fn no_more_is_read_from_a_pipe_than_is_printed() {
+fn only_the_requested_part_is_read_from_a_pipe() {
     let (mut reader, mut writer) = std::io::pipe().unwrap();
     writer.write_all(b"0123456789").unwrap();
     run(shmtool(["cat", "--offset", "2", "--length", "3"]).stdin(reader.try_clone().unwrap()))
@@ -57,8 +57,8 @@ fn no_more_is_read_from_a_pipe_than_is_printed() {
 }
 
 #[test]
-fn a_regular_standard_input_is_left_behind_the_part() {
-    let mut file = file_of(b"0123456789");
+fn a_file_on_standard_input_is_left_at_the_end_of_the_part() {
+    let mut file = file_with(b"0123456789");
     file.seek(SeekFrom::Start(1)).unwrap();
     run(shmtool(["cat", "--offset", "2", "--length", "3"]).stdin(file.try_clone().unwrap()))
         .prints("345");
@@ -66,7 +66,7 @@ fn a_regular_standard_input_is_left_behind_the_part() {
 }
 
 #[test]
-fn a_size_that_is_none_is_wrong_usage() {
+fn invalid_sizes_are_usage_errors() {
     for option in ["--offset", "--length"] {
         run(&mut shmtool(["cat", option, "-1", "/proc/version"]))
             .fails(2)
@@ -76,8 +76,8 @@ fn a_size_that_is_none_is_wrong_usage() {
 }
 
 #[test]
-fn progress_is_shown_on_a_terminal_and_nowhere_else() {
-    let file = file_of(&[7; 3 << 20]);
+fn progress_is_shown_only_on_a_terminal() {
+    let file = file_with(&[7; 3 << 20]);
     let mut cat = shmtool(["cat", "--progress", "/proc/version", &path_of(&file)]);
     let printed = run(&mut cat);
     assert_eq!(
@@ -104,7 +104,7 @@ fn progress_is_shown_on_a_terminal_and_nowhere_else() {
     );
 }
 
-/// What `tail` and `head` say of a part of standard input.
+/// Returns a part of a file as `tail` and `head` print it.
 fn tail_and_head(file: &std::fs::File, offset: u64, length: u64) -> Vec<u8> {
     let (mut file, script) = (file, format!("tail -c +{} | head -c {length}", offset + 1));
     file.rewind().unwrap();
@@ -116,9 +116,9 @@ fn tail_and_head(file: &std::fs::File, offset: u64, length: u64) -> Vec<u8> {
         .stdout
 }
 
-/// A size around those at which something changes: a page, what is spliced, a step, the pipe.
-fn a_size() -> impl Strategy<Value = u64> {
-    let edges = prop::sample::select(vec![
+/// A size near one at which the behavior changes: a page, the splice threshold, a step, the size of the pipe.
+fn size_near_a_limit() -> impl Strategy<Value = u64> {
+    let limits = prop::sample::select(vec![
         0,
         4096,
         64 << 10,
@@ -127,34 +127,35 @@ fn a_size() -> impl Strategy<Value = u64> {
         (1 << 20) + (64 << 10),
         2 << 20,
     ]);
-    (edges, -3_i64..=3).prop_map(|(edge, near): (u64, i64)| edge.saturating_add_signed(near))
+    (limits, -3_i64..=3)
+        .prop_map(|(limit, distance): (u64, i64)| limit.saturating_add_signed(distance))
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn a_part_is_what_tail_and_head_print(
-        size in a_size(),
-        offset in prop_oneof![Just(0), a_size()],
-        length in prop_oneof![Just(4 << 20), a_size()],
+    fn a_part_equals_what_tail_and_head_print(
+        size in size_near_a_limit(),
+        offset in prop_oneof![Just(0), size_near_a_limit()],
+        length in prop_oneof![Just(4 << 20), size_near_a_limit()],
         seed: u64,
-        hole in a_size(),
+        hole in size_near_a_limit(),
     ) {
         let content: Vec<u8> = (seed..).flat_map(|i| i.wrapping_mul(0x9e3779b97f4a7c15).to_ne_bytes()).take(size as usize).collect();
-        let file = file_of(&content);
-        // Then a hole, and a little behind it.
+        let file = file_with(&content);
+        // A hole after the content, and some data after the hole.
         file.set_len(size + hole).unwrap();
         std::os::unix::fs::FileExt::write_all_at(&file, b"behind", size + hole).unwrap();
         let part = ["--offset", &offset.to_string(), "--length", &length.to_string()];
         let expected = tail_and_head(&file, offset, length);
         run(shmtool(["cat"]).args(part).arg(path_of(&file))).prints(&expected);
-        prop_assert!(crate::into_file(shmtool(["cat"]).args(part).arg(path_of(&file))) == expected);
+        prop_assert!(crate::output_to_file(shmtool(["cat"]).args(part).arg(path_of(&file))) == expected);
 
-        // Streamed, from a pipe.
+        // The same from a pipe.
         let mut cat = Command::new("cat").arg(path_of(&file)).stdout(Stdio::piped()).spawn().unwrap();
         run(shmtool(["cat"]).args(part).stdin(cat.stdout.take().unwrap())).prints(&expected);
-        // It may have been cut off.
+        // SIGPIPE may have killed it.
         cat.wait().unwrap();
     }
 }

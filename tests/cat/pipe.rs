@@ -1,7 +1,7 @@
-//! Pipes, and what the kernel may refuse or cut short.
+//! Output to pipes, system calls that fail or are interrupted, and memory use.
 
 use crate::common::*;
-use crate::{TEXT, cat, file_of, path_of};
+use crate::{TEXT, file_with, path_of, system_cat};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::resource::{Usage, UsageWho};
 use std::fs::{self, File};
@@ -10,15 +10,15 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::process::Stdio;
 use std::time::Duration;
 
-/// Bytes of which no page is like another.
-fn numbered(length: usize) -> Vec<u8> {
+/// Data in which no two pages are equal.
+fn distinct_pages(length: usize) -> Vec<u8> {
     (0_u64..).flat_map(u64::to_ne_bytes).take(length).collect()
 }
 
 #[test]
-fn a_pipe_that_does_not_block_gets_everything() {
-    let content = numbered(5 << 20);
-    let file = file_of(&content);
+fn a_nonblocking_pipe_receives_everything() {
+    let content = distinct_pages(5 << 20);
+    let file = file_with(&content);
     let (mut reader, writer) = std::io::pipe().unwrap();
     let flags = OFlag::from_bits_retain(fcntl(&writer, FcntlArg::F_GETFL).unwrap());
     fcntl(&writer, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).unwrap();
@@ -32,14 +32,14 @@ fn a_pipe_that_does_not_block_gets_everything() {
     std::thread::sleep(Duration::from_millis(50));
     let mut printed = Vec::new();
     reader.read_to_end(&mut printed).unwrap();
-    assert!(printed == [cat(Stdio::null(), &[TEXT]), content].concat());
+    assert!(printed == [system_cat(Stdio::null(), &[TEXT]), content].concat());
     finish(child).prints("");
 }
 
 #[test]
-fn a_call_that_is_refused_or_interrupted_loses_nothing_and_repeats_nothing() {
-    let content = numbered((6 << 20) + 1234);
-    let file = file_of(&content);
+fn failed_and_interrupted_system_calls_neither_lose_nor_repeat_data() {
+    let content = distinct_pages((6 << 20) + 1234);
+    let file = file_with(&content);
     for inject in [
         "vmsplice:error=EINVAL",
         "vmsplice:error=EINVAL:when=3+",
@@ -72,9 +72,9 @@ fn a_call_that_is_refused_or_interrupted_loses_nothing_and_repeats_nothing() {
 }
 
 #[test]
-fn a_hole_is_zeros_that_take_no_memory() {
+fn printing_a_hole_allocates_no_memory() {
     in_private_shm("size=256k", || {
-        // A page of data in the middle, and one at the end.
+        // One page of data in the middle, and one at the end.
         let file = File::create("/dev/shm/sparse").unwrap();
         file.set_len(9 << 20).unwrap();
         file.write_all_at(b"middle", 4 << 20).unwrap();
@@ -89,12 +89,12 @@ fn a_hole_is_zeros_that_take_no_memory() {
             "cat", "--shm", "--offset", "4194299", "--length", "10005", "sparse",
         ]))
         .prints(part);
-        assert!(crate::into_file(&mut shmtool(["cat", "--shm", "sparse"])) == expected);
+        assert!(crate::output_to_file(&mut shmtool(["cat", "--shm", "sparse"])) == expected);
         run(&mut shmtool(["cat", "--shm", "sparse", "fill", "sparse"]))
             .prints([&expected[..], &[1; 248 << 10], &expected].concat());
         assert_eq!(file.metadata().unwrap().blocks(), blocks);
 
-        // What is reserved and was never stored into is zeros too.
+        // Memory that is reserved but was never written reads as zeros, too.
         fs::remove_file("/dev/shm/fill").unwrap();
         run(&mut shmtool(["create", "-s", "100K", "reserved"])).prints("");
         run(&mut shmtool(["cat", "--shm", "reserved"])).prints([0; 100 << 10]);
@@ -102,8 +102,8 @@ fn a_hole_is_zeros_that_take_no_memory() {
 }
 
 #[test]
-fn memory_does_not_grow_with_the_file() {
-    // The peak of all children is the peak of the largest: this runs in a process of its own.
+fn memory_use_does_not_depend_on_the_file_size() {
+    // getrusage reports the peak of the largest child so far, so this test needs a separate process.
     in_private_shm("size=1m", || {
         let peak = || {
             nix::sys::resource::getrusage(UsageWho::RUSAGE_CHILDREN)
@@ -120,11 +120,11 @@ fn memory_does_not_grow_with_the_file() {
             assert!(child.wait().unwrap().success());
             assert_eq!(printed, file.metadata().unwrap().len());
         };
-        print(&file_of(&[1; 4096]));
+        print(&file_with(&[1; 4096]));
         let small = peak();
-        // Piece by piece: until a child becomes another program, our memory counts as its.
+        // Written in small pieces: until a child calls exec, our own memory counts as that of the child.
         let mut full = tempfile::tempfile().unwrap();
-        (0..256).for_each(|_| full.write_all(&numbered(256 << 10)).unwrap());
+        (0..256).for_each(|_| full.write_all(&distinct_pages(256 << 10)).unwrap());
         full.rewind().unwrap();
         print(&full);
         let sparse = tempfile::tempfile().unwrap();

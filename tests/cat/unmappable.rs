@@ -1,4 +1,4 @@
-//! Files that cannot be mapped, or are not what they say, are printed as `cat` prints them.
+//! Files that cannot be mapped, or that report a wrong size, are printed as the system's `cat` prints them.
 
 use crate::common::disk::Disk;
 use crate::common::fuse::Fuse;
@@ -13,9 +13,9 @@ fn cat(args: &[&str], file: impl AsRef<Path>) -> Ended {
 }
 
 #[test]
-fn a_file_that_cannot_be_mapped_or_lies_about_its_size_is_printed_as_it_is_read() {
+fn files_that_cannot_be_mapped_or_report_a_wrong_size_are_printed() {
     in_private_shm("size=4m", || {
-        // Linux before 6.6 maps only the one with less.
+        // Linux before 6.6 can map only the file "less".
         for mount in [Fuse::mount, Fuse::mount_with_mappings] {
             let Some(fuse) = mount() else { return };
             for (file, length) in [("direct", 50000), ("more", 5000), ("less", 10)] {
@@ -31,7 +31,7 @@ fn a_file_that_cannot_be_mapped_or_lies_about_its_size_is_printed_as_it_is_read(
 }
 
 #[test]
-fn an_io_error_is_reported_after_what_could_be_read() {
+fn an_io_error_is_reported_after_the_readable_data_is_printed() {
     in_private_shm("size=4m", || {
         let Some(fuse) = Fuse::mount() else { return };
         for (file, length) in [("torn", 256 << 10), ("unreadable", 0)] {
@@ -41,23 +41,25 @@ fn an_io_error_is_reported_after_what_could_be_read() {
             assert_eq!(printed.status.code(), Some(1));
             assert!(printed.stdout == Fuse::bytes(length), "{file}");
         }
-        // Beyond the bad part all is well.
+        // The data after the unreadable part can be printed.
         let part = ["--offset", "512K"];
         cat(&part, fuse.path("torn")).prints(&Fuse::bytes(1 << 20)[512 << 10..]);
     });
 }
 
 #[test]
-fn a_part_of_a_disk_is_printed() {
+fn a_part_of_a_block_device_is_printed() {
     let bytes = Fuse::bytes(3 << 20);
-    let Some(disk) = Disk::of(&bytes) else { return };
+    let Some(disk) = Disk::with_contents(&bytes) else {
+        return;
+    };
     cat(&[], disk.path()).prints(&bytes);
     let part = ["--offset", "2M", "--length", "100"];
     cat(&part, disk.path()).prints(&bytes[2 << 20..][..100]);
     for offset in ["3M", "1T", "0x7fffffffffffffff"] {
         cat(&["--offset", offset], disk.path()).prints("");
     }
-    // From where standard input is.
+    // The offset is relative to the position of standard input.
     let mut stdin = File::open(disk.path()).unwrap();
     stdin.seek(SeekFrom::Start(7)).unwrap();
     run(shmtool(["cat", "--offset", "1M", "--length", "9"]).stdin(stdin))
@@ -65,17 +67,17 @@ fn a_part_of_a_disk_is_printed() {
 }
 
 #[test]
-fn a_part_of_what_can_seek_is_not_read_from_the_start() {
+fn seekable_files_are_not_read_from_the_start() {
     let text = Box::new(*b"here it is");
     let address = text.as_ptr().addr();
     let mem = format!("/proc/{}/mem", std::process::id());
     if File::open(&mem).is_err() || !is_root() {
         return skipped("no right to read the memory of another process");
     }
-    // Address 0 is not mapped, so that reading from there would fail.
+    // Address 0 is not mapped, so a read that started there would fail.
     let part = ["--offset", &address.to_string(), "--length", "10"];
     cat(&part, &mem).prints(*text);
-    // One entry of 8 bytes for each page.
+    // The file has one entry of 8 bytes per page.
     let pagemap = format!("/proc/{}/pagemap", std::process::id());
     let offset = (address / 4096 * 8).to_string();
     let printed = cat(&["--offset", &offset, "--length", "8"], pagemap);
@@ -83,7 +85,7 @@ fn a_part_of_what_can_seek_is_not_read_from_the_start() {
 }
 
 #[test]
-fn devices_that_pretend_to_seek_are_read() {
+fn devices_on_which_lseek_has_no_effect_are_read_up_to_the_offset() {
     let part = ["--offset", "300K", "--length", "5"];
     cat(&part, "/dev/zero").prints([0; 5]);
     cat(&part, "/dev/null").prints("");
@@ -91,8 +93,8 @@ fn devices_that_pretend_to_seek_are_read() {
 }
 
 #[test]
-fn an_input_that_cannot_seek_is_read_up_to_the_part() {
-    let file = crate::file_of(&Fuse::bytes(300 << 10));
+fn a_pipe_is_read_up_to_the_offset() {
+    let file = crate::file_with(&Fuse::bytes(300 << 10));
     let mut source = std::process::Command::new("cat");
     source
         .arg(path_of(&file))
@@ -103,6 +105,6 @@ fn an_input_that_cannot_seek_is_read_up_to_the_part() {
         .args(part)
         .stdin(source.stdout.take().unwrap()))
     .prints(&Fuse::bytes(300 << 10)[200 << 10..][..5]);
-    // It may have been cut off.
+    // SIGPIPE may have killed it.
     source.wait().unwrap();
 }

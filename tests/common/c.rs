@@ -1,44 +1,47 @@
-//! The programs in C beside this file.
+//! Compiles the C programs in this directory.
 
-use super::missing;
+use super::report_missing;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The C program `counterpart.c`, compiled; none where there is no compiler.
+/// The path of the compiled `counterpart.c`, or None if there is no C compiler.
 pub fn c_program() -> Option<&'static Path> {
     static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
-    PROGRAM.get_or_init(|| compiled("counterpart")).as_deref()
+    PROGRAM.get_or_init(|| compile("counterpart")).as_deref()
 }
 
-/// The file server `fuse.c`, compiled; none where there is no compiler.
+/// The path of the compiled FUSE server `fuse.c`, or None if there is no C compiler.
 pub fn fuse_server() -> Option<&'static Path> {
     static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
-    PROGRAM.get_or_init(|| compiled("fuse")).as_deref()
+    PROGRAM.get_or_init(|| compile("fuse")).as_deref()
 }
 
-/// The signal counter `signals.c`, compiled; none where there is no compiler.
+/// The path of the compiled signal counter `signals.c`, or None if there is no C compiler.
 pub fn signal_counter() -> Option<&'static Path> {
     static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
-    PROGRAM.get_or_init(|| compiled("signals")).as_deref()
+    PROGRAM.get_or_init(|| compile("signals")).as_deref()
 }
 
-fn compiled(name: &str) -> Option<PathBuf> {
+fn compile(name: &str) -> Option<PathBuf> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/common");
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    // Other test programs do the same at the same time: each renames one of its own.
-    let own = program.with_extension(std::process::id().to_string());
+    // Several test binaries may compile it at the same time, so each writes its own file and renames it.
+    let temporary = program.with_extension(std::process::id().to_string());
     let mut cc = Command::new("cc");
     cc.args(["-O1", "-Wall", "-Werror", "-o"])
-        .arg(&own)
+        .arg(&temporary)
         .arg(sources.join(name).with_extension("c"))
         .args(["-lrt", "-pthread"]);
     match cc.status() {
-        Err(_) => missing("cc").then_some(program),
+        Err(_) => {
+            report_missing("cc");
+            None
+        }
         Ok(status) => {
             assert!(status.success(), "{cc:?}");
-            fs::rename(own, &program).unwrap();
+            fs::rename(temporary, &program).unwrap();
             Some(program)
         }
     }

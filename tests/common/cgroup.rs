@@ -1,4 +1,4 @@
-//! Memory cgroups of our own, for tests that run out of memory.
+//! Memory cgroups for tests that run out of memory.
 
 use super::skipped;
 use std::fs::{self, File};
@@ -10,42 +10,43 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// A cgroup with a limit on memory. It is removed when the test ends, whether it fails or not.
+/// A cgroup with a memory limit. It is removed when it is dropped, so also when the test fails.
 #[derive(Debug)]
 pub struct MemoryCgroup(PathBuf);
 
 impl MemoryCgroup {
-    /// Where the memory controller of version 1 is mounted.
+    /// The mount point of the memory controller of cgroup v1.
     pub const V1: &str = "/sys/fs/cgroup/memory";
 
-    /// Makes a cgroup with a limit in bytes; none if only root may, or nobody.
+    /// Creates a cgroup with a limit in bytes. If that is impossible or not permitted, reports the test as skipped and
+    /// returns None.
     pub fn new(limit: u64) -> Option<MemoryCgroup> {
         let root = match Path::new(Self::V1).is_dir() {
             true => Self::V1,
             false => "/sys/fs/cgroup",
         };
-        let made = Self::below(Path::new(root), limit);
-        if let Err(error) = &made {
+        let created = Self::create(Path::new(root), limit);
+        if let Err(error) = &created {
             skipped(&format!("no memory cgroup: {error}"));
         }
-        made.ok()
+        created.ok()
     }
 
-    /// Makes a cgroup inside of this one.
+    /// Creates a cgroup inside this one.
     pub fn child(&self, limit: u64) -> MemoryCgroup {
         if !self.is_v1() {
             fs::write(self.0.join("cgroup.subtree_control"), "+memory").unwrap();
         }
-        Self::below(&self.0, limit).unwrap()
+        Self::create(&self.0, limit).unwrap()
     }
 
-    fn below(parent: &Path, limit: u64) -> std::io::Result<MemoryCgroup> {
+    fn create(parent: &Path, limit: u64) -> std::io::Result<MemoryCgroup> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = parent.join(format!("shmtool-test-{}-{count}", std::process::id()));
         fs::create_dir(&path)?;
         let cgroup = MemoryCgroup(path);
-        // Without a "create": if the file is missing, this is not a memory cgroup.
+        // The file must exist: if it is missing, this is not a memory cgroup.
         let file = File::options().write(true).open(cgroup.limit_file());
         file?.write_all(limit.to_string().as_bytes())?;
         Ok(cgroup)
@@ -59,7 +60,7 @@ impl MemoryCgroup {
         &self.0
     }
 
-    /// The file that holds the limit.
+    /// The path of the file that holds the limit.
     pub fn limit_file(&self) -> PathBuf {
         self.0.join(match self.is_v1() {
             true => "memory.limit_in_bytes",
@@ -67,20 +68,20 @@ impl MemoryCgroup {
         })
     }
 
-    /// Makes a command start inside.
+    /// Runs a command in this cgroup.
     pub fn run<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         let processes = File::options()
             .write(true)
             .open(self.0.join("cgroup.procs"))
             .unwrap();
-        // SAFETY: between fork and exec only one system call.
+        // SAFETY: between fork and exec the closure makes one system call, write(2).
         unsafe { command.pre_exec(move || (&processes).write_all(b"0")) }
     }
 }
 
 impl Drop for MemoryCgroup {
     fn drop(&mut self) {
-        // A process that was killed leaves a moment after its parent knows.
+        // A killed process leaves its cgroup slightly after its parent is notified.
         let start = Instant::now();
         while fs::remove_dir(&self.0).is_err_and(|error| error.kind() == ErrorKind::ResourceBusy)
             && start.elapsed() < Duration::from_secs(5)

@@ -1,13 +1,13 @@
-/* What other people's programs do with shared memory, in the way of the textbooks.
+/* Uses shared memory the way that textbooks do, to test that shmtool works with other programs.
  *
- *   counterpart write NAME VALUE          makes the object, stores an int
+ *   counterpart write NAME VALUE          creates the object and stores an int
  *   counterpart read NAME                 prints the int
- *   counterpart hold NAME                 maps the object, then prints its int for every line of input
+ *   counterpart hold NAME                 maps the object, then prints its int for each line of input
  *   counterpart assign NAME               maps the object, then stores each line of input and prints it
- *   counterpart leaderless NAME           the same as hold, by its second thread: the first has ended
+ *   counterpart leaderless NAME           like hold, but in a second thread, after the main thread has exited
  *   counterpart add NAME COUNT            adds 1 to the int, COUNT times
  *   counterpart store TYPE NAME OFFSET VALUE
- *   counterpart load TYPE NAME OFFSET     the same for every type, at an offset
+ *   counterpart load TYPE NAME OFFSET     store or print an integer of any type, at an offset
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -45,7 +45,7 @@ static void *map(const char *name, int flags, size_t size)
     return address;
 }
 
-static void *answer(void *p)
+static void *answer_lines(void *p)
 {
     char line[64];
     while (fgets(line, sizeof line, stdin)) {
@@ -74,11 +74,11 @@ int main(int argc, char **argv)
         return 0;
     }
     if (argc == 3 && strcmp(argv[1], "hold") == 0) {
-        answer(map(argv[2], O_RDONLY, 0));
+        answer_lines(map(argv[2], O_RDONLY, 0));
     }
     if (argc == 3 && strcmp(argv[1], "leaderless") == 0) {
         pthread_t thread;
-        if (pthread_create(&thread, NULL, answer, map(argv[2], O_RDONLY, 0)) != 0)
+        if (pthread_create(&thread, NULL, answer_lines, map(argv[2], O_RDONLY, 0)) != 0)
             return 1;
         pthread_exit(NULL);
     }
@@ -113,6 +113,6 @@ int main(int argc, char **argv)
     }
     EACH_TYPE(STORE)
     EACH_TYPE(LOAD)
-    fprintf(stderr, "counterpart: unknown request\n");
+    fprintf(stderr, "counterpart: unknown command\n");
     return 2;
 }

@@ -1,18 +1,19 @@
-//! Block devices of our own.
+//! Block devices for tests.
 
 use super::skipped;
 use std::io::Write;
 use std::process::Command;
 
-/// A loop device. It is detached when the test ends.
+/// A loop device. It is detached when it is dropped.
 pub struct Disk {
     path: String,
     _file: tempfile::NamedTempFile,
 }
 
 impl Disk {
-    /// Makes a disk of these bytes, a multiple of 512; none where that cannot be done.
-    pub fn of(bytes: &[u8]) -> Option<Disk> {
+    /// Creates a disk with these contents, whose length must be a multiple of 512. Returns None if loop devices are not
+    /// available.
+    pub fn with_contents(bytes: &[u8]) -> Option<Disk> {
         let mut file = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         file.write_all(bytes).unwrap();
         let mut losetup = Command::new("losetup");

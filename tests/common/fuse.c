@@ -1,7 +1,7 @@
-/* A file system whose files are hard to read, for tests: fuse DIRECTORY
+/* A file system for tests, whose files are hard to read. Usage: fuse DIRECTORY
  *
- * Mounts itself there, prints "mounted", and serves until it is killed. It speaks the kernel's protocol, fuse(4), so
- * that no library is needed. Byte number i of every file is i modulo 251. */
+ * Mounts itself on DIRECTORY, prints "mounted", and answers requests until it is killed. It uses the kernel's protocol,
+ * fuse(4), directly, so that no library is needed. Byte i of every file is i modulo 251. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
@@ -16,28 +16,28 @@
 #ifndef FUSE_INIT_EXT
 #define FUSE_INIT_EXT (1 << 30)
 #endif
-/* Since Linux 6.6: bit 36 of the flags, so bit 4 of the second half. */
+/* Since Linux 6.6: bit 36 of the flags, that is, bit 4 of flags2. */
 #define ALLOW_MMAP_OF_DIRECT_IO (1 << 4)
 
 enum { KIB = 1024 };
 
 struct file {
     const char *name;
-    uint64_t claimed; /* its size, as stat(2) shows it */
-    uint64_t held;    /* its size, as read(2) shows it */
-    int cached;       /* otherwise FOPEN_DIRECT_IO: before Linux 6.6 it cannot be mapped shared */
-    uint64_t bad;     /* what is read between here ... */
-    uint64_t bad_end; /* ... and here is an I/O error */
-    unsigned delay;   /* microseconds that a read takes */
+    uint64_t claimed; /* the size that stat(2) reports */
+    uint64_t actual;  /* the number of bytes that read(2) returns */
+    int cached;       /* if 0, FOPEN_DIRECT_IO: before Linux 6.6 the file cannot be mapped shared */
+    uint64_t bad;     /* reads that touch bytes from here ... */
+    uint64_t bad_end; /* ... up to here fail with EIO */
+    unsigned delay;   /* duration of a read in microseconds */
 };
 
 static const struct file files[] = {
-    {.name = "direct", .claimed = 50000, .held = 50000},
-    {.name = "more", .claimed = 10, .held = 5000},
-    {.name = "less", .claimed = 5000, .held = 10, .cached = 1},
-    {.name = "torn", .claimed = KIB * KIB, .held = KIB * KIB, .cached = 1, .bad = 256 * KIB, .bad_end = 512 * KIB},
-    {.name = "unreadable", .claimed = 5000, .held = 5000, .bad_end = 5000},
-    {.name = "slow", .claimed = 300 * KIB, .held = 300 * KIB, .delay = 100000},
+    {.name = "direct", .claimed = 50000, .actual = 50000},
+    {.name = "more", .claimed = 10, .actual = 5000},
+    {.name = "less", .claimed = 5000, .actual = 10, .cached = 1},
+    {.name = "torn", .claimed = KIB * KIB, .actual = KIB * KIB, .cached = 1, .bad = 256 * KIB, .bad_end = 512 * KIB},
+    {.name = "unreadable", .claimed = 5000, .actual = 5000, .bad_end = 5000},
+    {.name = "slow", .claimed = 300 * KIB, .actual = 300 * KIB, .delay = 100000},
 };
 enum { FILES = sizeof files / sizeof files[0], FIRST_NODE = FUSE_ROOT_ID + 1 };
 
@@ -50,7 +50,7 @@ static void answer(const struct fuse_in_header *request, int error, const void *
     message.head.error = -error;
     message.head.unique = request->unique;
     memcpy(message.body, body, length);
-    /* ENOENT: whoever asked was interrupted. */
+    /* ENOENT: the process that sent the request was interrupted. */
     if (write(device, &message, message.head.len) < 0 && errno != ENOENT)
         perror("fuse: answer");
 }
@@ -86,8 +86,8 @@ static void read_file(const struct fuse_in_header *request, const struct fuse_re
     static char bytes[KIB * KIB];
     const struct file *file = file_of(request->nodeid);
     uint64_t start = wanted->offset, end = start + wanted->size;
-    if (end > file->held)
-        end = file->held;
+    if (end > file->actual)
+        end = file->actual;
     usleep(file->delay);
     if (start < file->bad_end && end > file->bad) {
         answer(request, EIO, "", 0);
@@ -110,7 +110,7 @@ static void serve(const struct fuse_in_header *request)
         if (getenv("ALLOW_MMAP")) {
             init.minor = 39;
             init.flags = FUSE_INIT_EXT;
-            /* "flags2", which older headers call unused. */
+            /* This is the field flags2, which older headers declare as unused. */
             memcpy((char *)&init + 32, &(uint32_t){ALLOW_MMAP_OF_DIRECT_IO}, 4);
         }
         answer(request, 0, &init, sizeof init);

@@ -1,24 +1,24 @@
-//! Files that are hard to read, from a FUSE server of our own.
+//! Files that are hard to read, served by our own FUSE server.
 
 use super::{c, skipped};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-/// A mounted file system with the files of `fuse.c`. It goes with the test's mount namespace: mount it inside of
-/// [`in_private_shm`](super::in_private_shm) only.
+/// A mounted file system with the files of `fuse.c`. Mount it only inside [`in_private_shm`](super::in_private_shm), so
+/// that it disappears with the mount namespace of the test.
 pub struct Fuse {
     server: Child,
     directory: tempfile::TempDir,
 }
 
 impl Fuse {
-    /// Mounts it; none where that cannot be done.
+    /// Mounts the file system. Returns None if FUSE is not available.
     pub fn mount() -> Option<Fuse> {
         Self::start(Command::new(c::fuse_server()?))
     }
 
-    /// The same, but files that are not cached can be mapped, as far as the size that they claim.
+    /// Like [`Fuse::mount`], but files with direct I/O can be mapped too, up to the size that they claim.
     pub fn mount_with_mappings() -> Option<Fuse> {
         let mut server = Command::new(c::fuse_server()?);
         server.env("ALLOW_MMAP", "1");
@@ -45,7 +45,7 @@ impl Fuse {
         self.directory.path().join(file)
     }
 
-    /// The first bytes of every file.
+    /// The first `length` bytes of every file.
     pub fn bytes(length: usize) -> Vec<u8> {
         (0..length).map(|index| (index % 251) as u8).collect()
     }
@@ -53,7 +53,7 @@ impl Fuse {
 
 impl Drop for Fuse {
     fn drop(&mut self) {
-        // What still waits for an answer of the server gets an error then.
+        // Killing the server fails the requests that are still pending.
         self.server.kill().unwrap();
         self.server.wait().unwrap();
         let flags = nix::mount::MntFlags::MNT_DETACH;

@@ -1,8 +1,8 @@
-/* Counts the signals that it receives. Prints "ready", then answers lines on standard input:
- *   count       the signals since the last time, as "15:1 10:2", or "-" if there were none
- *   parent N    sends signal N to its parent, and prints "sent"
- *   leave       makes itself the leader of a process group of its own, and prints "left"
- * It ends with status 7 at the end of its input. */
+/* Counts the signals that it receives. It prints "ready", and then answers these lines on standard input:
+ *   count       prints the signals received since the last count, as "15:1 10:2", or "-" if there were none
+ *   parent N    sends signal N to the parent process, and prints "sent"
+ *   leave       moves to a new process group, and prints "left"
+ * It exits with status 7 at the end of its input. */
 #define _GNU_SOURCE
 #include <poll.h>
 #include <signal.h>
@@ -15,7 +15,7 @@
 
 int main(void)
 {
-    /* The C library's own function leaves out the two signals that it uses itself. */
+    /* The C library's sigprocmask never blocks the two signals that it uses internally, so make the system call. */
     unsigned long long all = ~0ULL;
     sigset_t set;
     memset(&set, 0xff, sizeof set);

@@ -1,4 +1,4 @@
-//! What happens to an object that exists.
+//! Objects that already exist: `--exist-ok`, `--resize` and `--replace`.
 
 use crate::common::*;
 use nix::sys::stat::Mode;
@@ -13,7 +13,7 @@ fn create(args: &[&str], name: &Name) -> Ended {
 }
 
 #[test]
-fn it_may_be_left_as_it_is() {
+fn exist_ok_leaves_an_existing_object_unchanged() {
     let name = Name::holding("12345678");
     let before = fs::metadata(name.path()).unwrap();
     for args in [
@@ -38,7 +38,7 @@ fn it_may_be_left_as_it_is() {
 }
 
 #[test]
-fn racing_creators_that_do_not_mind_all_succeed() {
+fn racing_creators_that_accept_an_existing_object_all_succeed() {
     for option in ["--exist-ok", "--resize", "--replace"] {
         for _ in 0..10 {
             let name = Name::new();
@@ -62,7 +62,7 @@ fn racing_creators_that_do_not_mind_all_succeed() {
 }
 
 #[test]
-fn it_may_get_another_size_and_keeps_what_it_holds() {
+fn resize_changes_the_size_and_keeps_the_contents() {
     let name = Name::holding("12345678");
     let inode = fs::metadata(name.path()).unwrap().ino();
     create(&["--resize", "-s", "1M"], &name).prints("");
@@ -84,24 +84,24 @@ fn it_may_get_another_size_and_keeps_what_it_holds() {
 }
 
 #[test]
-fn it_is_not_made_smaller_while_somebody_uses_it() {
+fn an_object_in_use_is_not_shrunk() {
     let name = Name::holding([7; 8192]);
-    let used = File::open(name.path()).unwrap();
+    let user = File::open(name.path()).unwrap();
     create(&["--resize", "-s", "4096"], &name)
         .fails(1)
         .says(format!(
             "{name}: not resized: it is in use, and shrinking it could crash programs that map it"
         ));
     assert_eq!(fs::read(name.path()).unwrap(), [7; 8192]);
-    // Larger is no harm.
+    // Growing the object is safe.
     create(&["--resize", "-s", "8193"], &name).prints("");
-    drop(used);
+    drop(user);
     create(&["--resize", "-s", "4096"], &name).prints("");
     assert_eq!(fs::read(name.path()).unwrap(), [7; 4096]);
 }
 
 #[test]
-fn a_new_one_takes_its_name_and_its_users_keep_the_old_one() {
+fn replace_gives_the_name_to_a_new_object_and_users_keep_the_old_one() {
     let name = Name::holding("old");
     let old = File::open(name.path()).unwrap();
     create(&["--replace", "-s", "5", "-m", "640"], &name).prints("");
@@ -116,7 +116,7 @@ fn a_new_one_takes_its_name_and_its_users_keep_the_old_one() {
 }
 
 #[test]
-fn one_of_the_three_at_a_time() {
+fn only_one_of_the_options_is_allowed() {
     let name = Name::new();
     for (a, b) in [
         ("--exist-ok", "--resize"),
@@ -129,7 +129,7 @@ fn one_of_the_three_at_a_time() {
 }
 
 #[test]
-fn what_is_no_object_is_not_replaced() {
+fn a_directory_is_not_replaced() {
     let name = Name::new();
     fs::create_dir(name.path()).unwrap();
     for option in ["--exist-ok", "--resize", "--replace"] {
@@ -140,7 +140,7 @@ fn what_is_no_object_is_not_replaced() {
 }
 
 #[test]
-fn another_user_s_object_is_neither_replaced_nor_resized() {
+fn an_object_of_another_user_is_neither_replaced_nor_resized() {
     if !is_root() {
         return;
     }
@@ -160,7 +160,7 @@ fn another_user_s_object_is_neither_replaced_nor_resized() {
 }
 
 #[test]
-fn a_reader_finds_the_old_one_or_the_new_one_and_never_none() {
+fn a_reader_always_finds_the_old_or_the_new_object() {
     in_private_shm("size=16m", || {
         let (one, two) = (
             tempfile::NamedTempFile::new().unwrap(),
@@ -173,7 +173,7 @@ fn a_reader_finds_the_old_one_or_the_new_one_and_never_none() {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
-                    let bytes = fs::read("/dev/shm/x").expect("it is always there");
+                    let bytes = fs::read("/dev/shm/x").expect("the object always exists");
                     assert!(
                         bytes == [1; 20_000] || bytes == [2; 30_000],
                         "{} bytes",
@@ -194,9 +194,9 @@ fn a_reader_finds_the_old_one_or_the_new_one_and_never_none() {
 }
 
 #[test]
-fn what_a_kill_left_is_cleared_away_by_the_next() {
+fn the_next_replace_removes_what_a_killed_one_left_behind() {
     in_private_shm("size=16m", || {
-        // Killed at the rename, the new object has its other name only.
+        // If shmtool is killed at the rename, the new object only has its temporary name.
         let inject = "inject=rename,renameat,renameat2:signal=KILL";
         let Some(mut strace) = strace(&["-e", inject], ["create", "--replace", "-s", "8K", "x"])
         else {
@@ -226,9 +226,9 @@ fn what_a_kill_left_is_cleared_away_by_the_next() {
 }
 
 #[test]
-fn a_signal_that_ends_it_leaves_no_other_name() {
+fn a_terminating_signal_leaves_no_temporary_name() {
     in_private_shm("size=16m", || {
-        // The first call only finds out whether it can work.
+        // The first call only checks whether linking works.
         let inject = "inject=linkat:signal=TERM:when=2";
         let args = ["create", "--replace", "-s", "8K", "x"];
         let Some(mut strace) = strace(&["-e", inject], args) else {
@@ -242,9 +242,9 @@ fn a_signal_that_ends_it_leaves_no_other_name() {
 }
 
 #[test]
-fn what_is_planted_under_the_other_name_neither_stops_it_nor_goes() {
+fn files_planted_under_the_temporary_name_neither_block_replace_nor_are_removed() {
     in_private_shm("size=16m", || {
-        // The name that a kill would leave, as above.
+        // Kill shmtool at the rename to learn its temporary name.
         let inject = "inject=rename,renameat,renameat2:signal=KILL";
         let Some(mut strace) = strace(&["-e", inject], ["create", "--replace", "x"]) else {
             return;
@@ -266,7 +266,7 @@ fn what_is_planted_under_the_other_name_neither_stops_it_nor_goes() {
             run(&mut shmtool(["create", "--replace", "-s", "4K", "x"])).prints("");
             assert_eq!(fs::metadata("/dev/shm/x").unwrap().len(), 4096);
             fs::remove_file("/dev/shm/x").unwrap();
-            // It is still there.
+            // The planted file still exists.
             fs::remove_file(&path)
                 .or_else(|_| fs::remove_dir(&path))
                 .unwrap();
@@ -276,7 +276,7 @@ fn what_is_planted_under_the_other_name_neither_stops_it_nor_goes() {
 }
 
 #[test]
-fn it_is_replaced_where_the_kernel_has_no_unnamed_files() {
+fn objects_are_replaced_without_support_for_unnamed_files() {
     in_private_shm("size=16m", || {
         fs::write("/dev/shm/x", "old").unwrap();
         for option in ["--replace", "--exist-ok"] {
@@ -292,7 +292,7 @@ fn it_is_replaced_where_the_kernel_has_no_unnamed_files() {
 }
 
 #[test]
-fn a_c_program_that_maps_the_old_one_sees_nothing_of_the_new() {
+fn a_c_program_that_maps_the_old_object_does_not_see_the_new_one() {
     let Some(c) = c_program() else { return };
     let name = Name::holding(7_i32.to_ne_bytes());
     let mut holder = Peer::start(Command::new(c).arg("hold").arg(&name));
@@ -303,7 +303,7 @@ fn a_c_program_that_maps_the_old_one_sees_nothing_of_the_new() {
 }
 
 #[test]
-fn a_replacement_that_fails_leaves_no_other_name() {
+fn a_failed_replace_leaves_no_temporary_name() {
     in_private_shm("size=1m", || {
         let count = || fs::read_dir("/dev/shm").unwrap().count();
         fs::write("/dev/shm/x", "old").unwrap();
@@ -319,7 +319,7 @@ fn a_replacement_that_fails_leaves_no_other_name() {
             .says("/x: only its owner may remove it");
             assert_eq!(count(), 1);
         }
-        // Nor where the kernel has no unnamed files.
+        // The same without support for unnamed files.
         let inject = ["-P", "/dev/shm", "-e", "inject=openat:error=EOPNOTSUPP"];
         for args in [
             &["create", "-s", "2M", "y"][..],

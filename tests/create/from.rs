@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-/// A file of bytes of which no page is like another.
-fn numbered(length: usize) -> tempfile::NamedTempFile {
+/// A file in which no two pages are equal.
+fn file_of_distinct_pages(length: usize) -> tempfile::NamedTempFile {
     let bytes: Vec<u8> = (0_u64..).flat_map(u64::to_ne_bytes).take(length).collect();
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), bytes).unwrap();
@@ -26,8 +26,8 @@ fn create(args: &[&str], from: &Path, name: &Name) -> Ended {
         .arg(name))
 }
 
-/// Runs it with these bytes on standard input, through a pipe.
-fn piped(args: &[&str], name: &Name, bytes: &[u8]) -> Ended {
+/// Runs `create --from -` with these bytes in a pipe on standard input.
+fn create_from_pipe(args: &[&str], name: &Name, bytes: &[u8]) -> Ended {
     let mut create = shmtool(["create", "--from", "-"]);
     create.args(args).arg(name).stdin(Stdio::piped());
     let mut child = create
@@ -36,16 +36,16 @@ fn piped(args: &[&str], name: &Name, bytes: &[u8]) -> Ended {
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    // What is not taken is an error of the reader's.
+    // Writing fails if shmtool does not read everything; the caller checks what shmtool reports.
     let _ = stdin.write_all(bytes);
     drop(stdin);
     finish(child)
 }
 
 #[test]
-fn the_object_holds_the_bytes_of_the_file() {
+fn the_object_gets_the_contents_of_the_file() {
     for length in [0, 1, 4096, 3_000_001] {
-        let (file, name) = (numbered(length), Name::new());
+        let (file, name) = (file_of_distinct_pages(length), Name::new());
         create(&["-m", "640"], file.path(), &name).prints("");
         assert!(
             fs::read(name.path()).unwrap() == fs::read(file.path()).unwrap(),
@@ -60,8 +60,8 @@ fn the_object_holds_the_bytes_of_the_file() {
 }
 
 #[test]
-fn a_larger_size_adds_zeros_and_a_smaller_one_is_an_error() {
-    let file = numbered(5000);
+fn a_larger_size_appends_zeros_and_a_smaller_one_is_an_error() {
+    let file = file_of_distinct_pages(5000);
     let name = Name::new();
     create(&["-s", "9000"], file.path(), &name).prints("");
     assert!(
@@ -74,29 +74,29 @@ fn a_larger_size_adds_zeros_and_a_smaller_one_is_an_error() {
     create(&["-s", "4999"], file.path(), &name)
         .fails(1)
         .says(format!("{path}: larger than the requested size of 4.9KiB"));
-    piped(&["-s", "10"], &name, &[1; 11])
+    create_from_pipe(&["-s", "10"], &name, &[1; 11])
         .fails(1)
         .says("-: larger than the requested size of 10B");
     assert!(!name.path().exists());
-    piped(&["-s", "10"], &name, b"12345").prints("");
+    create_from_pipe(&["-s", "10"], &name, b"12345").prints("");
     assert_eq!(fs::read(name.path()).unwrap(), b"12345\0\0\0\0\0");
 }
 
 #[test]
-fn standard_input_is_taken_to_its_end() {
-    let bytes = fs::read(numbered(2_500_000).path()).unwrap();
+fn standard_input_is_read_to_its_end() {
+    let bytes = fs::read(file_of_distinct_pages(2_500_000).path()).unwrap();
     let name = Name::new();
-    piped(&[], &name, &bytes).prints("");
+    create_from_pipe(&[], &name, &bytes).prints("");
     assert!(fs::read(name.path()).unwrap() == bytes);
     let name = Name::new();
-    piped(&[], &name, b"").prints("");
+    create_from_pipe(&[], &name, b"").prints("");
     assert_eq!(fs::read(name.path()).unwrap(), b"");
     let other = Name::new();
     run(shmtool(["create", "--from", "-"]).arg(&other).arg(&name))
         .fails(2)
         .says("--from - can be read only once: give one NAME");
     assert!(!other.path().exists());
-    // So is a pipe by any name: the second would be empty, or wait for ever.
+    // A pipe can be read only once, whatever its name: the second object would be empty, or shmtool would wait forever.
     let (a, b) = (Name::new(), Name::new());
     let from_pipe = Command::new("sh")
         .args([
@@ -112,8 +112,8 @@ fn standard_input_is_taken_to_its_end() {
 }
 
 #[test]
-fn a_file_on_standard_input_is_taken_from_where_it_is() {
-    let file = numbered(10_000);
+fn a_file_on_standard_input_is_read_from_its_offset() {
+    let file = file_of_distinct_pages(10_000);
     let mut stdin = File::open(file.path()).unwrap();
     stdin.seek(SeekFrom::Start(3000)).unwrap();
     let name = Name::new();
@@ -126,7 +126,7 @@ fn a_file_on_standard_input_is_taken_from_where_it_is() {
 }
 
 #[test]
-fn what_does_not_say_its_size_is_streamed() {
+fn a_file_of_unknown_size_is_streamed() {
     let name = Name::new();
     create(&[], Path::new("/proc/self/status"), &name).prints("");
     assert!(
@@ -152,7 +152,7 @@ fn what_does_not_say_its_size_is_streamed() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_an_error_and_nothing_appears() {
+fn an_unreadable_file_is_an_error_and_creates_nothing() {
     let name = Name::new();
     for (from, why) in [
         ("/nonexistent", "No such file or directory"),
@@ -173,9 +173,9 @@ fn a_file_that_cannot_be_read_is_an_error_and_nothing_appears() {
 }
 
 #[test]
-fn a_file_that_shrinks_or_grows_meanwhile_is_an_error_and_nothing_appears() {
+fn a_file_that_changes_its_size_while_it_is_copied_is_an_error_and_creates_nothing() {
     for size in [100, 3 << 20] {
-        let (file, name) = (numbered(2 << 20), Name::new());
+        let (file, name) = (file_of_distinct_pages(2 << 20), Name::new());
         let inject = "inject=fallocate:delay_exit=1000000";
         let Some(mut strace) = strace(&["-e", inject], ["create", "--from"]) else {
             return;
@@ -202,9 +202,9 @@ fn a_file_that_shrinks_or_grows_meanwhile_is_an_error_and_nothing_appears() {
 }
 
 #[test]
-fn what_does_not_fit_fails_and_leaves_nothing() {
+fn a_file_that_does_not_fit_fails_and_leaves_nothing_behind() {
     in_private_shm("size=1m", || {
-        let file = numbered((1 << 20) + 1);
+        let file = file_of_distinct_pages((1 << 20) + 1);
         fs::write("/dev/shm/there", [1; 4096]).unwrap();
         let path = file.path().to_str().unwrap();
         run(&mut shmtool(["create", "--from", path, "new"]))
@@ -241,13 +241,13 @@ fn what_does_not_fit_fails_and_leaves_nothing() {
 }
 
 #[test]
-fn a_sparse_object_takes_only_what_is_written() {
+fn a_sparse_object_allocates_only_what_is_written() {
     let name = Name::new();
     run(shmtool(["create", "--sparse", "-s", "1T"]).arg(&name)).prints("");
     let stat = fs::metadata(name.path()).unwrap();
     assert_eq!((stat.len(), stat.blocks()), (1 << 40, 0));
 
-    // The holes of a file are those of the object, and zeros of one that is not sparse.
+    // With --sparse the holes of the file become holes of the object; without it they become allocated zeros.
     let file = tempfile::NamedTempFile::new().unwrap();
     file.as_file().set_len(10 << 20).unwrap();
     file.as_file().write_all_at(&[7; 4096], 5 << 20).unwrap();
@@ -260,8 +260,8 @@ fn a_sparse_object_takes_only_what_is_written() {
 }
 
 #[test]
-fn a_bar_is_shown_on_a_terminal_only() {
-    let (file, name) = (numbered(1 << 20), Name::new());
+fn progress_is_shown_only_on_a_terminal() {
+    let (file, name) = (file_of_distinct_pages(1 << 20), Name::new());
     create(&["--progress"], file.path(), &name).prints("");
     let pty = nix::pty::openpty(None, None).unwrap();
     let name = Name::new();

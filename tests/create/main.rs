@@ -1,4 +1,4 @@
-//! `create`: what it promises.
+//! Tests of `create`.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -20,28 +20,28 @@ use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 
 #[test]
-fn an_object_holds_size_zero_bytes() {
+fn an_object_contains_size_bytes_of_zeros() {
     let name = Name::new();
     run(shmtool(["create", "-s", "5000"]).arg(&name)).prints("");
     assert_eq!(fs::read(name.path()).unwrap(), [0; 5000]);
 }
 
 #[test]
-fn an_object_is_empty_unless_a_size_is_said() {
+fn an_object_is_empty_by_default() {
     let name = Name::new();
     run(shmtool(["create"]).arg(&name)).prints("");
     assert_eq!(fs::metadata(name.path()).unwrap().len(), 0);
 }
 
 #[test]
-fn its_memory_is_reserved_at_once() {
+fn memory_is_reserved_immediately() {
     let name = Name::new();
     run(shmtool(["create", "--size=1M"]).arg(&name)).prints("");
     assert_eq!(fs::metadata(name.path()).unwrap().blocks() * 512, 1 << 20);
 }
 
 #[test]
-fn its_mode_is_exactly_the_one_that_was_said() {
+fn the_mode_does_not_depend_on_the_umask() {
     for (mode, umask) in [
         ("0600", 0o000),
         ("640", 0o077),
@@ -68,7 +68,7 @@ fn its_mode_is_exactly_the_one_that_was_said() {
 }
 
 #[test]
-fn a_mode_is_0600_unless_it_is_said() {
+fn the_default_mode_is_0600() {
     let name = Name::new();
     run(shmtool(["create"]).arg(&name)).prints("");
     assert_eq!(
@@ -78,7 +78,7 @@ fn a_mode_is_0600_unless_it_is_said() {
 }
 
 #[test]
-fn a_name_may_have_255_bytes_of_any_kind() {
+fn a_name_may_consist_of_255_arbitrary_bytes() {
     in_private_shm("size=1m", || {
         use std::os::unix::ffi::OsStrExt;
         let any: Vec<u8> = (1..=255)
@@ -94,7 +94,7 @@ fn a_name_may_have_255_bytes_of_any_kind() {
 }
 
 #[test]
-fn an_object_that_exists_is_status_4_and_left_as_it_is() {
+fn an_existing_object_is_status_4_and_unchanged() {
     let name = Name::holding("mine");
     let before = fs::metadata(name.path()).unwrap();
     run(shmtool(["create", "-s", "4K", "-m", "777"]).arg(&name))
@@ -109,13 +109,13 @@ fn an_object_that_exists_is_status_4_and_left_as_it_is() {
 }
 
 #[test]
-fn an_object_that_exists_is_status_4_even_where_the_size_would_not_fit() {
+fn an_existing_object_is_status_4_even_if_the_size_does_not_fit() {
     let name = Name::holding("mine");
     run(shmtool(["create", "-s", "1000T"]).arg(&name)).fails(4);
 }
 
 #[test]
-fn one_of_many_racing_creators_makes_it() {
+fn exactly_one_of_many_racing_creators_succeeds() {
     let name = Name::new();
     let racers: Vec<_> = (0..8)
         .map(|_| {
@@ -135,7 +135,7 @@ fn one_of_many_racing_creators_makes_it() {
 }
 
 #[test]
-fn of_several_names_a_failing_one_is_told_and_the_others_are_made() {
+fn a_name_that_fails_is_reported_and_the_others_are_created() {
     let (first, taken, last) = (Name::new(), Name::holding(""), Name::new());
     run(shmtool(["create", "-s", "8"]).args([&first, &taken, &last]))
         .fails(4)
@@ -145,7 +145,7 @@ fn of_several_names_a_failing_one_is_told_and_the_others_are_made() {
 }
 
 #[test]
-fn what_does_not_fit_fails_and_leaves_nothing() {
+fn an_object_that_does_not_fit_fails_and_leaves_nothing_behind() {
     in_private_shm("size=1m", || {
         for (size, shown, free) in [
             ("1025K", "1049600B", "1048576B"),
@@ -164,12 +164,13 @@ fn what_does_not_fit_fails_and_leaves_nothing() {
 }
 
 #[test]
-fn inodes_that_are_used_up_are_told_from_full_memory() {
+fn running_out_of_inodes_is_distinguished_from_running_out_of_memory() {
     in_private_shm("size=1m,nr_inodes=5", || {
         for name in ["sem.a", "sem.b", "sem.c", "object"] {
             fs::write(format!("/dev/shm/{name}"), "").unwrap();
         }
-        let told = |name: &str, used: &str| format!("/{name}: no inodes left in /dev/shm ({used})");
+        let no_inodes =
+            |name: &str, used: &str| format!("/{name}: no inodes left in /dev/shm ({used})");
         let used = "3 of 5 are semaphores, see ls -a";
         for args in [
             &["create", "-s", "4K", "new"][..],
@@ -177,23 +178,25 @@ fn inodes_that_are_used_up_are_told_from_full_memory() {
             &["create", "--from", "/etc/passwd", "new"],
             &["write-int", "new", "1"],
         ] {
-            run(&mut shmtool(args)).fails(1).says(told("new", used));
+            run(&mut shmtool(args))
+                .fails(1)
+                .says(no_inodes("new", used));
         }
         let replace = ["create", "--replace", "-s", "4", "object"];
         run(&mut shmtool(replace))
             .fails(1)
-            .says(told("object", used));
+            .says(no_inodes("object", used));
         let command = ["create", "new", "--", "touch", "/dev/shm/object"];
         run(&mut shmtool(command))
             .fails(125)
-            .says(told("new", used));
-        // Without unnamed files the object has another name first, and on tmpfs each name takes an inode.
+            .says(no_inodes("new", used));
+        // Without unnamed files the object has a temporary name first, and on tmpfs each name takes an inode.
         fs::remove_file("/dev/shm/sem.c").unwrap();
         let inject = ["-P", "/dev/shm", "-e", "inject=openat:error=EOPNOTSUPP"];
         if let Some(mut create) = strace(&inject, ["create", "new"]) {
-            // The directory cannot be read here, and who uses them is unknown.
+            // The injected fault also prevents reading the directory, so the message cannot say what uses the inodes.
             let used = "all 5 are used";
-            run(&mut create).fails(1).says(told("new", used));
+            run(&mut create).fails(1).says(no_inodes("new", used));
         }
         assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 3);
         fs::remove_file("/dev/shm/sem.b").unwrap();
@@ -207,13 +210,13 @@ fn inodes_that_are_used_up_are_told_from_full_memory() {
             }
             run(&mut shmtool(["create", "new"]))
                 .fails(1)
-                .says(told("new", used));
+                .says(no_inodes("new", used));
         }
     });
 }
 
 #[test]
-fn a_file_size_limit_is_an_error_and_not_a_signal() {
+fn exceeding_the_file_size_limit_is_an_error_and_not_a_signal() {
     let name = Name::new();
     for verb in [
         &["create", "-s", "64K"][..],
@@ -232,7 +235,7 @@ fn a_file_size_limit_is_an_error_and_not_a_signal() {
 }
 
 #[test]
-fn a_size_that_is_none_is_wrong_usage() {
+fn invalid_sizes_are_rejected_with_a_reason() {
     for (size, reason) in [
         ("-1", "a SIZE cannot be negative"),
         ("1.5", "a SIZE is a whole number of bytes"),
@@ -258,7 +261,7 @@ fn a_size_that_is_none_is_wrong_usage() {
 }
 
 #[test]
-fn a_mode_that_is_none_is_wrong_usage() {
+fn invalid_modes_are_rejected() {
     for mode in ["rw", "8", "10000", "-1", "4600", "2600", "1600", ""] {
         let name = Name::new();
         run(shmtool(["create", "-m", mode]).arg(&name)).fails(2);
@@ -267,7 +270,7 @@ fn a_mode_that_is_none_is_wrong_usage() {
 }
 
 #[test]
-fn what_is_no_object_keeps_its_name() {
+fn a_symbolic_link_is_not_replaced() {
     let name = Name::new();
     symlink("/nowhere", name.path()).unwrap();
     run(shmtool(["create"]).arg(&name)).fails(1).says(format!(
@@ -280,7 +283,7 @@ fn what_is_no_object_keeps_its_name() {
 }
 
 #[test]
-fn an_unprivileged_user_makes_objects_too() {
+fn an_unprivileged_user_can_create_objects() {
     if is_root() {
         let name = Name::new();
         run(as_nobody(shmtool(["create", "-s", "8"]).arg(&name))).prints("");
@@ -289,7 +292,7 @@ fn an_unprivileged_user_makes_objects_too() {
 }
 
 #[test]
-fn an_object_is_made_where_the_kernel_has_no_unnamed_files() {
+fn objects_are_created_without_support_for_unnamed_files() {
     let name = Name::new();
     for (injected, status) in [
         ("openat:error=EOPNOTSUPP", 0),
@@ -312,10 +315,10 @@ fn an_object_is_made_where_the_kernel_has_no_unnamed_files() {
 }
 
 #[test]
-fn an_object_is_named_through_proc_where_its_descriptor_is_not_enough() {
+fn an_object_is_linked_through_proc_if_linking_its_descriptor_fails() {
     let name = Name::new();
     let Some(mut create) = strace(
-        // The third call gives the name; the two before it only find out whether that can work.
+        // The third call links the object; the first two only check which way works.
         &["-e", "inject=linkat:error=ENOENT:when=1+2"],
         ["create", "-s", "8K"],
     ) else {

@@ -1,4 +1,4 @@
-//! What happens where there is too little memory: an error, and nobody is killed for it.
+//! If memory is short, `create` reports an error, and no other process is killed.
 
 use crate::common::cgroup::MemoryCgroup;
 use crate::common::*;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
 
-/// A process beside shmtool in the same cgroup, with 8 MiB: more than shmtool has.
+/// Another process in the same cgroup. It uses 8 MiB, more than shmtool, so the OOM killer would prefer it.
 struct Bystander(Child);
 
 impl Bystander {
@@ -21,14 +21,14 @@ impl Bystander {
         let mut dd = Command::new("dd");
         dd.args(["if=/dev/zero", "bs=8M"]).stdout(Stdio::piped());
         let mut bystander = Bystander(cgroup.run(&mut dd).spawn().unwrap());
-        // It has filled its buffer, and waits for somebody who reads the rest.
+        // dd has filled its buffer, and now blocks until somebody reads the rest.
         let stdout = bystander.0.stdout.as_mut().unwrap();
         stdout.read_exact(&mut [0]).unwrap();
         bystander
     }
 
     #[track_caller]
-    fn is_alive(&mut self) {
+    fn assert_alive(&mut self) {
         sleep(Duration::from_millis(50));
         assert_eq!(self.0.try_wait().unwrap(), None);
     }
@@ -41,7 +41,7 @@ impl Drop for Bystander {
     }
 }
 
-/// A file that nobody has to remove: so many MiB, either of data or of a hole.
+/// A temporary file of this many MiB, filled with data or consisting of one hole.
 fn file_of(mebibytes: u64, is_hole: bool) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     file.as_file().set_len(mebibytes * MIB).unwrap();
@@ -52,9 +52,9 @@ fn file_of(mebibytes: u64, is_hole: bool) -> tempfile::NamedTempFile {
     file
 }
 
-/// The message names what was asked for, what is left, the limit, and where that is set.
+/// Asserts that the message names the requested size, the memory left, the limit, and the file that sets the limit.
 #[track_caller]
-fn names_the_limit(ended: &Ended, name: &Name, limit: &str, file: &Path) {
+fn assert_names_the_limit(ended: &Ended, name: &Name, limit: &str, file: &Path) {
     let message = &ended.fails(1).stderr;
     let first = format!("shmtool: {name}: ");
     let last = format!(
@@ -70,56 +70,56 @@ fn names_the_limit(ended: &Ended, name: &Name, limit: &str, file: &Path) {
 }
 
 #[test]
-fn too_little_memory_in_the_container_is_an_error_and_nobody_is_killed() {
+fn exceeding_the_memory_limit_of_the_container_is_an_error_and_no_process_is_killed() {
     let Some(cgroup) = MemoryCgroup::new(16 * MIB) else {
         return;
     };
     let (data, hole) = (file_of(24, false), file_of(24, true));
     let (data, hole) = (data.path().to_str().unwrap(), hole.path().to_str().unwrap());
     let mut bystander = Bystander::start(&cgroup);
-    let refused = |args: &[&str], name: &Name, stdin: Stdio| {
+    let assert_refused = |args: &[&str], name: &Name, stdin: Stdio| {
         let mut create = shmtool(["create"]);
         create.args(args).arg(name).stdin(stdin);
         let ended = run(cgroup.run(&mut create));
-        names_the_limit(&ended, name, "16MiB", &cgroup.limit_file());
+        assert_names_the_limit(&ended, name, "16MiB", &cgroup.limit_file());
     };
     for args in [
         &["-s", "24M"][..],
         &["--from", data],
         &["--from", hole],
-        // Nothing is reserved, but what is copied takes memory all the same.
+        // --sparse reserves no memory, but the data that is copied still needs it.
         &["--sparse", "--from", data],
         &["-s", "24M", "--from", "/dev/null"],
     ] {
         let name = Name::new();
-        refused(args, &name, Stdio::null());
+        assert_refused(args, &name, Stdio::null());
         assert!(!name.path().exists(), "{args:?}");
-        bystander.is_alive();
+        bystander.assert_alive();
     }
 
-    // Nobody knows how much will come from a pipe.
+    // The length of the data in a pipe is not known in advance.
     let mut data = Command::new("cat")
         .arg(data)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let name = Name::new();
-    refused(&["--from", "-"], &name, data.stdout.take().unwrap().into());
+    assert_refused(&["--from", "-"], &name, data.stdout.take().unwrap().into());
     data.wait().unwrap();
     assert!(!name.path().exists());
-    bystander.is_alive();
+    bystander.assert_alive();
 
-    // What an object holds that is to be replaced or resized is no reserve.
+    // The memory of the existing object must not count as available.
     let name = Name::holding(vec![7; MIB as usize]);
     for option in ["--resize", "--replace"] {
-        refused(&[option, "-s", "24M"], &name, Stdio::null());
+        assert_refused(&[option, "-s", "24M"], &name, Stdio::null());
         assert_eq!(fs::metadata(name.path()).unwrap().len(), MIB);
-        bystander.is_alive();
+        bystander.assert_alive();
     }
 }
 
 #[test]
-fn many_small_objects_count_together() {
+fn many_small_objects_count_against_the_limit_together() {
     let Some(cgroup) = MemoryCgroup::new(16 * MIB) else {
         return;
     };
@@ -127,13 +127,13 @@ fn many_small_objects_count_together() {
     let names: Vec<_> = (0..48).map(|_| Name::new()).collect();
     let ended = run(cgroup.run(shmtool(["create", "-s", "512K"]).args(&names)));
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
-    let made = names.iter().filter(|name| name.path().exists()).count();
-    assert!((2..32).contains(&made), "{made}: {ended:?}");
-    bystander.is_alive();
+    let created = names.iter().filter(|name| name.path().exists()).count();
+    assert!((2..32).contains(&created), "{created}: {ended:?}");
+    bystander.assert_alive();
 }
 
 #[test]
-fn what_fits_into_the_container_is_made() {
+fn objects_that_fit_into_the_container_are_created() {
     let Some(cgroup) = MemoryCgroup::new(24 * MIB) else {
         return;
     };
@@ -153,7 +153,7 @@ fn what_fits_into_the_container_is_made() {
 }
 
 #[test]
-fn page_cache_counts_as_memory_that_is_left() {
+fn page_cache_counts_as_available_memory() {
     let Some(cgroup) = MemoryCgroup::new(24 * MIB) else {
         return;
     };
@@ -167,22 +167,22 @@ fn page_cache_counts_as_memory_that_is_left() {
 }
 
 #[test]
-fn a_limit_further_up_counts_too() {
+fn the_limit_of_a_parent_cgroup_counts_too() {
     let Some(cgroup) = MemoryCgroup::new(16 * MIB) else {
         return;
     };
     let inner = cgroup.child(64 * MIB);
     let name = Name::new();
     let ended = run(inner.run(shmtool(["create", "-s", "24M"]).arg(&name)));
-    names_the_limit(&ended, &name, "16MiB", &cgroup.limit_file());
+    assert_names_the_limit(&ended, &name, "16MiB", &cgroup.limit_file());
 }
 
 #[test]
-fn the_limit_is_found_in_a_container_that_shows_its_own_cgroup_as_the_root() {
+fn the_limit_is_found_in_a_container_whose_cgroup_is_mounted_as_the_root() {
     let Some(cgroup) = MemoryCgroup::new(16 * MIB) else {
         return;
     };
-    // With a bind mount of the cgroup, and with a cgroup namespace.
+    // Containers do this with a bind mount of the cgroup, or with a cgroup namespace.
     for (unshare, how) in [
         ("-m", "mount --bind \"$0\" /mnt"),
         ("-mC", "mount -t $kind -o $options cgroup /mnt"),
@@ -205,12 +205,12 @@ fn the_limit_is_found_in_a_container_that_shows_its_own_cgroup_as_the_root() {
         let ended = run(cgroup.run(inside.args(["create", "-s", "24M"]).arg(&name)));
         let file = cgroup.limit_file();
         let file = Path::new(place).join(file.file_name().unwrap());
-        names_the_limit(&ended, &name, "16MiB", &file);
+        assert_names_the_limit(&ended, &name, "16MiB", &file);
     }
 }
 
 #[test]
-fn objects_on_a_disk_take_no_memory() {
+fn the_memory_limit_is_ignored_for_objects_on_a_disk() {
     let Some(cgroup) = MemoryCgroup::new(16 * MIB) else {
         return;
     };
@@ -219,7 +219,7 @@ fn objects_on_a_disk_take_no_memory() {
         .unwrap()
         .filesystem_type();
     if kind == nix::sys::statfs::TMPFS_MAGIC {
-        return skipped("the target directory is in memory");
+        return skipped("the target directory is on a tmpfs");
     }
     let script = "mount --bind \"$0\" /dev/shm && exec \"$@\"";
     let mut create = Command::new("unshare");
@@ -235,13 +235,13 @@ fn objects_on_a_disk_take_no_memory() {
 }
 
 #[test]
-fn if_the_estimate_is_wrong_nobody_else_is_killed() {
+fn if_the_limit_is_invisible_the_oom_killer_kills_shmtool_and_no_other_process() {
     let Some(cgroup) = MemoryCgroup::new(16 * MIB) else {
         return;
     };
     let mut bystander = Bystander::start(&cgroup);
     let name = Name::new();
-    // The limit cannot be seen.
+    // An empty tmpfs on /sys/fs/cgroup hides the limit.
     let script = "mount -t tmpfs tmpfs /sys/fs/cgroup && exec \"$0\" \"$@\"";
     let mut blind = Command::new("unshare");
     blind.args(["-m", "--propagation", "private", "sh", "-c", script]);
@@ -250,12 +250,12 @@ fn if_the_estimate_is_wrong_nobody_else_is_killed() {
         .args(["create", "-s", "24M"]);
     let ended = run(cgroup.run(blind.arg(&name)));
     assert_eq!(ended.signal(), Some(libc::SIGKILL), "{ended:?}");
-    bystander.is_alive();
+    bystander.assert_alive();
     assert!(!name.path().exists());
 }
 
 #[test]
-fn more_than_the_machine_has_is_an_error() {
+fn exceeding_the_memory_of_the_machine_is_an_error() {
     let space = nix::sys::statvfs::statvfs("/dev/shm").unwrap();
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap();
     let total = meminfo.split_ascii_whitespace().nth(1).unwrap();
@@ -273,7 +273,7 @@ fn more_than_the_machine_has_is_an_error() {
     );
 }
 
-/// `create` in a process to whose score the kernel adds 300 when it looks for one to kill.
+/// Returns a command that runs `create` with an oom_score_adj of 300.
 fn create_with_oom_score_adj(args: &[&str]) -> Command {
     let script = "echo 300 > /proc/self/oom_score_adj && exec \"$0\" create \"$@\"";
     let mut sh = Command::new("sh");
@@ -283,7 +283,7 @@ fn create_with_oom_score_adj(args: &[&str]) -> Command {
 }
 
 #[test]
-fn it_volunteers_to_be_killed_while_it_copies() {
+fn create_raises_its_oom_score_while_it_copies() {
     let name = Name::new();
     let mut create = create_with_oom_score_adj(&["--from", "-"]);
     create.arg(&name).stdin(Stdio::piped());
@@ -291,11 +291,11 @@ fn it_volunteers_to_be_killed_while_it_copies() {
     let mut child = create.spawn().unwrap();
     let file = format!("/proc/{}/oom_score_adj", child.id());
     let mut stdin = child.stdin.take().unwrap();
-    // More than is taken without a look.
+    // More than create accepts before it first checks the memory limit.
     stdin.write_all(&vec![7; 3 << 20]).unwrap();
     let start = Instant::now();
     while fs::read_to_string(&file).unwrap() != "1000\n" {
-        assert!(start.elapsed() < HANG, "it does not volunteer");
+        assert!(start.elapsed() < HANG, "oom_score_adj is not raised");
         sleep(Duration::from_millis(5));
     }
     drop(stdin);
@@ -303,9 +303,9 @@ fn it_volunteers_to_be_killed_while_it_copies() {
 }
 
 #[test]
-fn neither_the_command_nor_the_guard_inherits_that() {
+fn neither_the_command_nor_the_guard_inherits_the_raised_oom_score() {
     in_private_shm("size=16m", || {
-        // Its own, that of shmtool, and those of all children of shmtool: the command and the guard.
+        // Prints the values of the command, of shmtool, and of the children of shmtool (the command again, and the guard).
         let script = "cat /proc/$$/oom_score_adj /proc/$PPID/oom_score_adj
                 for child in $(cat /proc/$PPID/task/$PPID/children); do cat /proc/$child/oom_score_adj; done";
         let args = ["-s", "4M", "a", "b", "--", "sh", "-c", script];
@@ -314,7 +314,7 @@ fn neither_the_command_nor_the_guard_inherits_that() {
         printed.prints("300\n".repeat(printed.stdout.len() / 4));
         assert!(printed.stdout.len() >= 4 * 4, "{printed:?}");
         if is_root() {
-            // Without the privilege to lower it as one likes.
+            // The same without CAP_SYS_RESOURCE, which allows a process to lower the value at will.
             let printed = run(as_nobody(&mut create()));
             printed.prints("300\n".repeat(printed.stdout.len() / 4));
         }
@@ -322,9 +322,9 @@ fn neither_the_command_nor_the_guard_inherits_that() {
 }
 
 #[test]
-fn a_command_that_would_inherit_it_is_not_run() {
+fn the_command_is_not_run_if_the_oom_score_cannot_be_restored() {
     in_private_shm("size=16m", || {
-        // The first write raises the value, the second is to restore it.
+        // The first write raises the value, and the second restores it.
         let options = ["-e", "inject=write:error=EACCES:when=2"];
         let args = ["create", "-s", "4M", "a", "--", "echo", "run"];
         let Some(mut strace) = strace(&options, args) else {
@@ -338,7 +338,7 @@ fn a_command_that_would_inherit_it_is_not_run() {
 }
 
 #[test]
-fn it_goes_on_where_it_may_not_volunteer() {
+fn create_succeeds_if_it_may_not_raise_its_oom_score() {
     let name = Name::new();
     let options = [
         "-P",
@@ -349,7 +349,7 @@ fn it_goes_on_where_it_may_not_volunteer() {
     let Some(mut strace) = strace(&options, ["create", "-s", "4M"]) else {
         return;
     };
-    // strace has its own word about the path on standard error.
+    // strace prints a message about the path on standard error, so that is not checked.
     assert!(run(strace.arg(&name)).status.success());
     assert_eq!(fs::metadata(name.path()).unwrap().len(), 4 * MIB);
 }

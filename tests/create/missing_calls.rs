@@ -1,4 +1,4 @@
-//! Systems that lack a call, or refuse it: gVisor, ramfs, NFS, sandboxes, no `/proc`.
+//! Systems on which a system call is missing or refused: gVisor, ramfs, NFS, sandboxes, no `/proc`.
 
 use crate::common::*;
 use nix::mount::{MsFlags, mount};
@@ -6,7 +6,8 @@ use nix::sys::resource::Resource;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-/// Mounts a ramfs on `/dev/shm`, which has no fallocate(2), no limit and no leases; false if that cannot be done.
+/// Mounts a ramfs on `/dev/shm`. A ramfs supports neither fallocate(2) nor leases, and has no size limit. Returns false
+/// if it cannot be mounted.
 fn mount_ramfs() -> bool {
     let ramfs = Some("ramfs");
     let mounted = mount(ramfs, "/dev/shm", ramfs, MsFlags::empty(), None::<&str>);
@@ -16,17 +17,17 @@ fn mount_ramfs() -> bool {
     mounted.is_ok()
 }
 
-/// Puts an empty directory in the place of `/proc`, for everybody in this mount namespace; false if that cannot be done.
+/// Mounts an empty tmpfs over `/proc` in this mount namespace. Returns false if it cannot be mounted.
 fn hide_proc() -> bool {
     let tmpfs = Some("tmpfs");
     let is_hidden = mount(tmpfs, "/proc", tmpfs, MsFlags::empty(), None::<&str>).is_ok();
     if !is_hidden {
-        skipped("no right to mount");
+        skipped("no permission to mount");
     }
     is_hidden
 }
 
-fn there() -> Vec<String> {
+fn list_objects() -> Vec<String> {
     let entries = fs::read_dir("/dev/shm").unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<_> = names.collect();
@@ -35,7 +36,7 @@ fn there() -> Vec<String> {
 }
 
 #[test]
-fn objects_are_made_where_no_memory_can_be_reserved() {
+fn objects_are_created_on_ramfs() {
     in_private_shm("size=4m", || {
         if !mount_ramfs() {
             return;
@@ -53,7 +54,7 @@ fn objects_are_made_where_no_memory_can_be_reserved() {
             "d",
         ]))
         .prints("");
-        assert_eq!(there(), ["a", "b", "c", "d"]);
+        assert_eq!(list_objects(), ["a", "b", "c", "d"]);
         assert!(fs::read("/dev/shm/a").unwrap() == vec![0; 300 << 10]);
         assert_eq!(fs::metadata("/dev/shm/b").unwrap().len(), 3 << 20);
         assert_eq!(fs::read("/dev/shm/c").unwrap(), version);
@@ -73,15 +74,15 @@ fn objects_are_made_where_no_memory_can_be_reserved() {
             "--",
             "shmtool-test-no-such-command",
         ]));
-        assert_eq!(there(), ["a", "b", "c", "d", "e"]);
+        assert_eq!(list_objects(), ["a", "b", "c", "d", "e"]);
     });
 }
 
 #[test]
-fn zeros_are_written_where_the_memory_of_a_new_object_cannot_be_reserved() {
+fn zeros_are_written_if_memory_cannot_be_reserved() {
     in_private_shm("size=1m", || {
         for inject in [
-            // gVisor has only the plain call.
+            // gVisor supports fallocate only without flags.
             "fallocate:error=EOPNOTSUPP:when=1",
             "fallocate:error=EOPNOTSUPP",
             "fallocate:error=ENOSYS",
@@ -103,13 +104,13 @@ fn zeros_are_written_where_the_memory_of_a_new_object_cannot_be_reserved() {
 
             let full = run(&mut create(&["-s", "2M", "b"]).unwrap());
             full.fails(1).says(does_not_fit("/b", "2MiB", "1MiB"));
-            assert!(there().is_empty());
+            assert!(list_objects().is_empty());
         }
     });
 }
 
 #[test]
-fn a_limit_on_the_size_of_files_is_an_error_there_too() {
+fn exceeding_the_file_size_limit_on_ramfs_is_an_error() {
     in_private_shm("size=4m", || {
         if !mount_ramfs() {
             return;
@@ -123,15 +124,15 @@ fn a_limit_on_the_size_of_files_is_an_error_there_too() {
             let message = &ended.fails(1).stderr;
             assert!(message.ends_with(": File too large\n"), "{message}");
         }
-        assert_eq!(there(), ["old"]);
+        assert_eq!(list_objects(), ["old"]);
         assert!(fs::read("/dev/shm/old").unwrap().starts_with(b"old"));
     });
 }
 
 #[test]
-fn an_object_is_made_under_another_name_where_an_unnamed_file_cannot_be_named() {
+fn objects_are_created_under_a_temporary_name_if_unnamed_files_cannot_be_linked() {
     in_private_shm("size=16m", || {
-        // By its descriptor, and through /proc.
+        // Both ways to link the file fail: by its descriptor, and through /proc.
         let inject = "inject=linkat:error=ENOENT:when=1..2";
         for args in [
             &["create", "-s", "8K", "a"][..],
@@ -144,7 +145,7 @@ fn an_object_is_made_under_another_name_where_an_unnamed_file_cannot_be_named() 
             };
             run(&mut strace).prints("");
         }
-        assert_eq!(there(), ["a", "b", "c"]);
+        assert_eq!(list_objects(), ["a", "b", "c"]);
         let stat = fs::metadata("/dev/shm/a").unwrap();
         assert_eq!(
             (stat.len(), stat.mode() & 0o777, stat.nlink()),
@@ -154,29 +155,30 @@ fn an_object_is_made_under_another_name_where_an_unnamed_file_cannot_be_named() 
 }
 
 #[test]
-fn all_is_done_without_proc() {
+fn all_verbs_work_without_proc() {
     in_private_shm("size=16m", || {
         if !hide_proc() {
             return;
         }
-        let done = |as_user: fn(&mut std::process::Command) -> &mut std::process::Command| {
-            let verb = |args: &[&str]| run(as_user(&mut shmtool(args)));
-            verb(&["create", "-s", "4M", "a"]).prints("");
-            verb(&["create", "--replace", "-s", "2M", "a"]).prints("");
-            verb(&["create", "--resize", "-s", "3M", "a"]).prints("");
-            verb(&["create", "--from", "/dev/shm/a", "b"]).prints("");
-            verb(&["write-int", "a", "7"]).prints("");
-            verb(&["write-int", "new", "8"]).prints("");
-            verb(&["read-int", "a"]).prints("7\n");
-            verb(&["cat", "--shm", "new"]).prints(8_i32.to_ne_bytes());
-            verb(&["create", "-s", "2M", "c", "--", "echo", "run"]).prints("run\n");
-            verb(&["ls", "-q"]).prints("/a\n/b\n/new\n");
-            verb(&["unlink", "a", "b", "new"]).prints("");
-            assert!(there().is_empty());
-        };
-        done(|command| command);
+        let run_all_verbs =
+            |as_user: fn(&mut std::process::Command) -> &mut std::process::Command| {
+                let verb = |args: &[&str]| run(as_user(&mut shmtool(args)));
+                verb(&["create", "-s", "4M", "a"]).prints("");
+                verb(&["create", "--replace", "-s", "2M", "a"]).prints("");
+                verb(&["create", "--resize", "-s", "3M", "a"]).prints("");
+                verb(&["create", "--from", "/dev/shm/a", "b"]).prints("");
+                verb(&["write-int", "a", "7"]).prints("");
+                verb(&["write-int", "new", "8"]).prints("");
+                verb(&["read-int", "a"]).prints("7\n");
+                verb(&["cat", "--shm", "new"]).prints(8_i32.to_ne_bytes());
+                verb(&["create", "-s", "2M", "c", "--", "echo", "run"]).prints("run\n");
+                verb(&["ls", "-q"]).prints("/a\n/b\n/new\n");
+                verb(&["unlink", "a", "b", "new"]).prints("");
+                assert!(list_objects().is_empty());
+            };
+        run_all_verbs(|command| command);
         if is_root() {
-            done(as_nobody);
+            run_all_verbs(as_nobody);
         }
     });
 }

@@ -1,4 +1,4 @@
-//! What others plant under the name that `--replace` uses between its two steps.
+//! Files planted under the temporary name that `--replace` uses.
 
 use crate::common::*;
 use nix::sys::stat::Mode;
@@ -7,8 +7,8 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::Stdio;
 
-/// The other name of `/x`, as a kill between the two steps would leave it.
-fn other_name() -> Option<std::path::PathBuf> {
+/// Returns the path of the temporary name for `/x`. To learn it, kills shmtool between the two steps of `--replace`.
+fn temporary_name() -> Option<std::path::PathBuf> {
     let inject = "inject=rename,renameat,renameat2:signal=KILL";
     let mut strace = strace(&["-e", inject], ["create", "--replace", "x"])?;
     strace.stderr(Stdio::null()).status().unwrap();
@@ -20,8 +20,8 @@ fn other_name() -> Option<std::path::PathBuf> {
     Some(left.path())
 }
 
-/// Replaces `/x`, and returns the system calls that were made for it.
-fn replace() -> String {
+/// Replaces `/x`, and returns the system calls that strace recorded.
+fn trace_replace() -> String {
     let log = tempfile::NamedTempFile::new().unwrap();
     let calls = "trace=open,openat,nanosleep,clock_nanosleep,rt_sigprocmask";
     let options = ["-o", log.path().to_str().unwrap(), "-e", calls];
@@ -32,9 +32,9 @@ fn replace() -> String {
 }
 
 #[test]
-fn what_is_planted_delays_nothing_and_is_not_opened() {
+fn planted_files_neither_delay_replace_nor_are_opened() {
     in_private_shm("size=1m", || {
-        let Some(path) = other_name() else { return };
+        let Some(path) = temporary_name() else { return };
         type Plant = fn(&Path) -> Option<File>;
         let plants: [(&str, Plant); 5] = [
             ("a directory", |path| {
@@ -47,10 +47,10 @@ fn what_is_planted_delays_nothing_and_is_not_opened() {
                 nix::unistd::mkfifo(path, Mode::S_IRWXU).unwrap();
                 None
             }),
-            ("a hard link to an object of ours", |path| {
-                fs::write("/dev/shm/ours", "").unwrap();
-                fs::set_permissions("/dev/shm/ours", Permissions::from_mode(0o666)).unwrap();
-                fs::hard_link("/dev/shm/ours", path).unwrap();
+            ("a hard link to an object of the same user", |path| {
+                fs::write("/dev/shm/own", "").unwrap();
+                fs::set_permissions("/dev/shm/own", Permissions::from_mode(0o666)).unwrap();
+                fs::hard_link("/dev/shm/own", path).unwrap();
                 File::open(path).ok()
             }),
             ("a file of another user", |path| {
@@ -64,25 +64,25 @@ fn what_is_planted_delays_nothing_and_is_not_opened() {
                 continue;
             }
             let _held = plant(&path);
-            let calls = replace();
+            let calls = trace_replace();
             assert!(!calls.contains("nanosleep"), "{what}: {calls}");
             assert!(!calls.contains(path.to_str().unwrap()), "{what}: {calls}");
-            // It is still there.
+            // The planted file still exists.
             fs::remove_file(&path)
                 .or_else(|_| fs::remove_dir(&path))
                 .unwrap();
-            let _ = fs::remove_file("/dev/shm/ours");
+            let _ = fs::remove_file("/dev/shm/own");
             assert!(fs::read_dir("/dev/shm").unwrap().next().is_none(), "{what}");
         }
     });
 }
 
 #[test]
-fn signals_get_through_while_a_file_of_ours_is_waited_for() {
+fn signals_are_not_blocked_while_replace_waits_for_a_file_of_the_same_user() {
     in_private_shm("size=1m", || {
-        let Some(path) = other_name() else { return };
+        let Some(path) = temporary_name() else { return };
         let _held = File::create(&path).unwrap();
-        let calls = replace();
+        let calls = trace_replace();
         let mut blocked = false;
         let mut slept = 0;
         for line in calls.lines() {
@@ -99,7 +99,7 @@ fn signals_get_through_while_a_file_of_ours_is_waited_for() {
 }
 
 #[test]
-fn a_rename_that_fails_leaves_no_other_name() {
+fn a_failed_rename_leaves_no_temporary_name() {
     in_private_shm("size=1m", || {
         fs::write("/dev/shm/x", "old").unwrap();
         let inject = "inject=rename,renameat,renameat2:error=EIO";

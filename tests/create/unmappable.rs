@@ -1,4 +1,4 @@
-//! `--from` of a FILE that cannot be mapped, or is not what it says: the object gets what `cat` prints.
+//! `--from` a FILE that cannot be mapped, or that reports a wrong size. The object gets what the system's `cat` prints.
 
 use crate::common::disk::Disk;
 use crate::common::fuse::Fuse;
@@ -15,20 +15,25 @@ fn create(args: &[&str], from: impl AsRef<Path>) -> Ended {
 }
 
 #[track_caller]
-fn holds(bytes: &[u8]) {
-    let held = fs::read("/dev/shm/x").unwrap();
-    assert!(held == bytes, "{} bytes, not {}", held.len(), bytes.len());
+fn assert_contents(bytes: &[u8]) {
+    let contents = fs::read("/dev/shm/x").unwrap();
+    assert!(
+        contents == bytes,
+        "{} bytes, not {}",
+        contents.len(),
+        bytes.len()
+    );
     fs::remove_file("/dev/shm/x").unwrap();
 }
 
 #[track_caller]
-fn holds_what_cat_prints(from: &str) {
+fn assert_copied_as_cat_prints(from: &str) {
     create(&[], from).prints("");
-    holds(&Command::new("cat").arg(from).output().unwrap().stdout);
+    assert_contents(&Command::new("cat").arg(from).output().unwrap().stdout);
 }
 
 #[track_caller]
-fn fails_with_an_io_error(from: impl AsRef<Path>) {
+fn assert_io_error(from: impl AsRef<Path>) {
     let path = from.as_ref().display();
     create(&[], &from)
         .fails(1)
@@ -37,28 +42,28 @@ fn fails_with_an_io_error(from: impl AsRef<Path>) {
 }
 
 #[test]
-fn a_file_that_cannot_be_mapped_is_copied() {
+fn files_that_cannot_be_mapped_are_copied() {
     in_private_shm("size=16m", || {
         let Some(fuse) = Fuse::mount() else { return };
         for (file, length) in [("direct", 50000), ("slow", 300 << 10)] {
             create(&[], fuse.path(file)).prints("");
-            holds(&Fuse::bytes(length));
+            assert_contents(&Fuse::bytes(length));
             create(&["--sparse"], fuse.path(file)).prints("");
-            holds(&Fuse::bytes(length));
+            assert_contents(&Fuse::bytes(length));
         }
         create(&["-s", "50010"], fuse.path("direct")).prints("");
-        holds(&[Fuse::bytes(50000), vec![0; 10]].concat());
+        assert_contents(&[Fuse::bytes(50000), vec![0; 10]].concat());
 
         let stdin = File::open(fuse.path("direct")).unwrap();
         run(shmtool(["create", "--from", "-", "/x"]).stdin(stdin)).prints("");
-        holds(&Fuse::bytes(50000));
+        assert_contents(&Fuse::bytes(50000));
     });
 }
 
 #[test]
-fn a_file_that_lies_about_its_size_is_copied_as_it_is_read() {
+fn files_that_report_a_wrong_size_are_copied() {
     in_private_shm("size=16m", || {
-        // Linux before 6.6 maps neither of them.
+        // Linux before 6.6 cannot map the file "more".
         for mount in [Fuse::mount, Fuse::mount_with_mappings] {
             let Some(fuse) = mount() else { return };
             for (file, length) in [("more", 5000), ("less", 10)] {
@@ -67,7 +72,7 @@ fn a_file_that_lies_about_its_size_is_copied_as_it_is_read() {
                     fs::metadata("/dev/shm/x").unwrap().blocks() * 512,
                     4096 * (length as u64).div_ceil(4096)
                 );
-                holds(&Fuse::bytes(length));
+                assert_contents(&Fuse::bytes(length));
             }
             let (more, path) = (fuse.path("more"), fuse.path("more"));
             create(&["-s", "4999"], more).fails(1).says(format!(
@@ -79,28 +84,28 @@ fn a_file_that_lies_about_its_size_is_copied_as_it_is_read() {
 }
 
 #[test]
-fn an_io_error_is_reported_as_one() {
+fn an_io_error_is_reported() {
     in_private_shm("size=16m", || {
         let Some(fuse) = Fuse::mount() else { return };
-        // The first is mapped, and found to be torn in the middle.
-        fails_with_an_io_error(fuse.path("torn"));
-        fails_with_an_io_error(fuse.path("unreadable"));
+        // The file "torn" can be mapped, and the error occurs in the middle of the mapping.
+        assert_io_error(fuse.path("torn"));
+        assert_io_error(fuse.path("unreadable"));
     });
 }
 
 #[test]
-fn files_of_the_kernel_are_copied_as_cat_prints_them() {
+fn files_in_proc_and_sys_are_copied() {
     in_private_shm("size=16m", || {
         for from in [
             "/proc/version",
             "/proc/filesystems",
-            // It claims to have a page.
+            // Its reported size is that of a page.
             "/sys/kernel/mm/transparent_hugepage/enabled",
             "/sys/kernel/notes",
             "/dev/null",
         ] {
             match fs::exists(from) {
-                Ok(true) => holds_what_cat_prints(from),
+                Ok(true) => assert_copied_as_cat_prints(from),
                 _ => skipped(&format!("no {from}")),
             }
         }
@@ -108,12 +113,12 @@ fn files_of_the_kernel_are_copied_as_cat_prints_them() {
 }
 
 #[test]
-fn a_disk_is_copied_as_cat_prints_it() {
+fn a_block_device_is_copied() {
     in_private_shm("size=16m", || {
-        let Some(disk) = Disk::of(&Fuse::bytes(3 << 20)) else {
+        let Some(disk) = Disk::with_contents(&Fuse::bytes(3 << 20)) else {
             return;
         };
-        holds_what_cat_prints(disk.path());
+        assert_copied_as_cat_prints(disk.path());
     });
 }
 
@@ -126,10 +131,10 @@ fn a_file_on_hugetlbfs_is_copied() {
         if mount(source, directory.path(), source, MsFlags::empty(), options).is_err() {
             return skipped("no hugetlbfs");
         }
-        // A hole: there may be no page for it, so that it cannot even be mapped.
+        // The file is a hole. The system may have no huge pages, and then it cannot even be mapped.
         let file = directory.path().join("huge");
         File::create(&file).unwrap().set_len(4 << 20).unwrap();
-        holds_what_cat_prints(file.to_str().unwrap());
+        assert_copied_as_cat_prints(file.to_str().unwrap());
         run(shmtool(["cat"]).arg(&file)).prints(vec![0; 4 << 20]);
         nix::mount::umount(directory.path()).unwrap();
     });

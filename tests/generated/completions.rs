@@ -1,5 +1,5 @@
-//! Completions that know the machine: what clap_complete makes of the options, and the objects that there are, of
-//! which the scripts ask shmtool itself.
+//! Completion scripts. clap_complete generates the options; our own functions complete objects, columns and conditions.
+//! To list the objects, the scripts run `shmtool ls`.
 
 use clap::{Arg, Command, ValueHint};
 use clap_complete::Shell;
@@ -8,8 +8,8 @@ use shmtool::objects::selection::ALL;
 use std::fs;
 use std::path::Path;
 
-/// What a value is, told by its name; and the hint that stands for it on the way through clap_complete, which knows
-/// nothing of objects, columns and conditions.
+/// The hint for each value name. clap_complete does not know objects, columns and conditions, so unused hints stand for
+/// them, and [`IN_ZSH`] and [`IN_FISH`] replace what it generates for these hints.
 const HINTS: [(&str, ValueHint); 9] = [
     ("NAME", ValueHint::Hostname),
     ("FILE", ValueHint::FilePath),
@@ -22,9 +22,9 @@ const HINTS: [(&str, ValueHint); 9] = [
     ("WHEN", ValueHint::Unknown),
 ];
 
-/// What the hints become in zsh.
+/// Replacements in the script for zsh.
 const IN_ZSH: [(&str, &str); 6] = [
-    // The colon would end the description.
+    // The colon in the value name would end the description.
     (":[OP:]VALUE:", ":VALUE:"),
     (
         "names -- Objects to make:_hosts'",
@@ -39,13 +39,13 @@ const IN_ZSH: [(&str, &str); 6] = [
     ),
 ];
 
-/// What the hints become in fish.
+/// Replacements in the script for fish.
 const IN_FISH: [(&str, &str); 2] = [
     ("(__fish_complete_directories)", "(__shmtool_columns)"),
     ("(__fish_complete_command)", "(__shmtool_conditions)"),
 ];
 
-/// The comparisons of `--until`, and what they mean.
+/// The operators of a CONDITION, and their meanings.
 const CONDITIONS: [(&str, &str); 6] = [
     ("eq", "equal"),
     ("ne", "not equal"),
@@ -58,7 +58,7 @@ const CONDITIONS: [(&str, &str); 6] = [
 pub fn write_scripts(program: &Command, directory: &Path) {
     let mut hinted = program.clone();
     for verb in program.get_subcommands() {
-        hinted = hinted.mut_subcommand(verb.get_name(), |verb| verb.mut_args(with_hint));
+        hinted = hinted.mut_subcommand(verb.get_name(), |verb| verb.mut_args(set_hint));
     }
     let generate = |shell| {
         let mut script = Vec::new();
@@ -71,7 +71,7 @@ pub fn write_scripts(program: &Command, directory: &Path) {
     write("shmtool.fish", fish(generate(Shell::Fish)));
 }
 
-fn with_hint(arg: Arg) -> Arg {
+fn set_hint(arg: Arg) -> Arg {
     let Some([name]) = arg.get_value_names() else {
         return arg;
     };
@@ -89,58 +89,65 @@ fn replace_all(mut script: String, replacements: &[(&str, &str)]) -> String {
 
 fn zsh(script: String) -> String {
     let functions = include_str!("functions.zsh")
-        .replace("@COLUMNS@", &listed(columns(), '[', "]"))
-        .replace("@CONDITIONS@", &listed(CONDITIONS.into_iter(), ':', ""));
-    // Before what is called when the file is loaded.
+        .replace("@COLUMNS@", &quoted_list(columns(), '[', "]"))
+        .replace(
+            "@CONDITIONS@",
+            &quoted_list(CONDITIONS.into_iter(), ':', ""),
+        );
+    // Our functions must be defined before this line, which runs when the file is loaded.
     let call = "if [ \"$funcstack[1]\"";
-    // With two colons the functions would see the operands alone, and not the options before them.
+    // With two colons, `words` would contain only the operands, and our functions also need the options before them.
     let script = script.replace("'*::", "'*:");
     replace_all(script, &IN_ZSH).replace(call, &format!("{functions}\n{call}"))
 }
 
 fn fish(script: String) -> String {
     let functions = include_str!("functions.fish")
-        .replace("@COLUMNS@", &listed(columns(), '\t', ""))
-        .replace("@CONDITIONS@", &listed(CONDITIONS.into_iter(), '\t', ""));
+        .replace("@COLUMNS@", &quoted_list(columns(), '\t', ""))
+        .replace(
+            "@CONDITIONS@",
+            &quoted_list(CONDITIONS.into_iter(), '\t', ""),
+        );
     format!("{functions}\n{}", replace_all(script, &IN_FISH))
 }
 
-/// The keys of the columns, each with what it means.
+/// The names of the columns, each with its description.
 fn columns() -> impl Iterator<Item = (&'static str, &'static str)> {
     let columns = Column::offered().map(|column| (column.key, column.help));
     columns.chain([(ALL, "all of them")])
 }
 
-/// Quoted words of a shell, each with what it means.
-fn listed<'a>(
+/// A list of quoted shell words, each with its description.
+fn quoted_list<'a>(
     items: impl Iterator<Item = (&'a str, &'a str)>,
-    before: char,
-    after: &str,
+    separator: char,
+    suffix: &str,
 ) -> String {
     let items = items.map(|(key, help)| {
         let help = help.replace('\'', "");
-        match before {
+        match separator {
             '\t' => format!("'{key}\t{help}'"),
-            _ => format!("'{key}{before}{help}{after}'"),
+            _ => format!("'{key}{separator}{help}{suffix}'"),
         }
     });
     items.collect::<Vec<_>>().join(" ")
 }
 
-/// clap_complete's script for bash knows no operands, so it is ours but for the options.
+/// The script for bash. clap_complete's script does not complete operands, so this inserts the lists of verbs, options and
+/// values into our own script.
 fn bash(program: &Command) -> String {
     let verbs = || program.get_subcommands();
     let names: Vec<_> = verbs().map(Command::get_name).collect();
     let mut options = String::new();
-    let mut with_value = Vec::new();
+    let mut options_with_value = Vec::new();
     for verb in verbs() {
         let mut all = Vec::new();
         for arg in verb.get_arguments().filter(|arg| !arg.is_positional()) {
-            let spelled = spellings(arg);
+            let names = option_names(arg);
             if arg.get_action().takes_values() {
-                with_value.extend(spelled.clone());
+                options_with_value.extend(names.clone());
             }
-            all.extend(spelled);
+            all.extend(names);
         }
         options += &format!(
             "        {}) _shmtool_offer {} ;;\n",
@@ -148,21 +155,21 @@ fn bash(program: &Command) -> String {
             all.join(" ")
         );
     }
-    with_value.sort();
-    with_value.dedup();
-    let of_kind = |name: &str| {
+    options_with_value.sort();
+    options_with_value.dedup();
+    let options_with_value_name = |name: &str| {
         let args = verbs().flat_map(Command::get_arguments);
-        let mut spelled: Vec<_> = args
+        let mut names: Vec<_> = args
             .filter(|arg| {
                 !arg.is_positional() && arg.get_value_names().is_some_and(|names| names[0] == name)
             })
-            .flat_map(spellings)
+            .flat_map(option_names)
             .collect();
-        spelled.sort();
-        spelled.dedup();
-        spelled.join("|")
+        names.sort();
+        names.dedup();
+        names.join("|")
     };
-    let possible = |name: &str| {
+    let possible_values = |name: &str| {
         let mut args = verbs().flat_map(Command::get_arguments);
         let arg = args.find(|arg| arg.get_value_names().is_some_and(|names| names[0] == name));
         let values: Vec<_> = arg
@@ -178,22 +185,23 @@ fn bash(program: &Command) -> String {
     include_str!("functions.bash")
         .replace("@VERBS@", &names.join(" "))
         .replace("@OPTIONS@\n", &options)
-        .replace("@WITH_VALUE@", &with_value.join("|"))
-        .replace("@TYPE@", &of_kind("TYPE"))
-        .replace("@TYPES@", &possible("TYPE"))
-        .replace("@KEY@", &of_kind("KEY"))
-        .replace("@KEYS@", &possible("KEY"))
-        .replace("@WHEN@", &of_kind("WHEN"))
-        .replace("@WHENS@", &possible("WHEN"))
-        .replace("@LIST@", &of_kind("LIST"))
+        .replace("@WITH_VALUE@", &options_with_value.join("|"))
+        .replace("@TYPE@", &options_with_value_name("TYPE"))
+        .replace("@TYPES@", &possible_values("TYPE"))
+        .replace("@KEY@", &options_with_value_name("KEY"))
+        .replace("@KEYS@", &possible_values("KEY"))
+        .replace("@WHEN@", &options_with_value_name("WHEN"))
+        .replace("@WHENS@", &possible_values("WHEN"))
+        .replace("@LIST@", &options_with_value_name("LIST"))
         .replace("@COLUMNS@", &columns.join(" "))
-        .replace("@USER@", &of_kind("USER|UID"))
-        .replace("@FILE@", &of_kind("FILE"))
-        .replace("@CONDITION@", &of_kind("[OP:]VALUE"))
+        .replace("@USER@", &options_with_value_name("USER|UID"))
+        .replace("@FILE@", &options_with_value_name("FILE"))
+        .replace("@CONDITION@", &options_with_value_name("[OP:]VALUE"))
         .replace("@CONDITIONS@", &conditions.join(" "))
 }
 
-fn spellings(arg: &Arg) -> Vec<String> {
+/// The short and the long form of an option.
+fn option_names(arg: &Arg) -> Vec<String> {
     let short = arg.get_short().map(|short| format!("-{short}"));
     let long = arg.get_long().map(|long| format!("--{long}"));
     short.into_iter().chain(long).collect()

@@ -1,4 +1,4 @@
-# The objects that there are, with their sizes. One that is shown escaped is left out.
+# Offers the existing objects with their sizes. Names that ls escapes are left out.
 (( $+functions[_shmtool_names] )) ||
 _shmtool_names() {
     local line name
@@ -14,7 +14,7 @@ _shmtool_names() {
     _wanted names expl 'shared memory object' compadd -l -d shown -a names
 }
 
-# What comes after create's -- is completed as a command of its own.
+# After the -- of create, completes a command with its own arguments.
 (( $+functions[_shmtool_names_or_command] )) ||
 _shmtool_names_or_command() {
     local dashes=${words[(i)--]}

@@ -1,4 +1,5 @@
-//! The manual pages and completions are made from `cli.rs` and the text beside it, and checked in.
+//! Generates the manual pages and completions from `cli.rs` and the texts beside it. The tests fail if the committed files
+//! are out of date.
 
 mod completions;
 mod manual;
@@ -10,11 +11,11 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-/// What makes them anew.
+/// The command that regenerates them.
 const RENEW: &str = "RENEW=1 cargo test --test generated";
 
-/// Every file in a directory, by its name.
-fn files(directory: &Path) -> BTreeMap<String, String> {
+/// The contents of every file in a directory, by file name.
+fn read_files(directory: &Path) -> BTreeMap<String, String> {
     let files = fs::read_dir(directory).unwrap().map(|entry| {
         let entry = entry.unwrap();
         (
@@ -25,25 +26,25 @@ fn files(directory: &Path) -> BTreeMap<String, String> {
     files.collect()
 }
 
-/// The command line, with the options of every verb.
+/// The clap command, with the options of every verb.
 fn program() -> Command {
     let mut program = Cli::command();
     program.build();
     program
 }
 
-fn is_up_to_date(directory: &str, generate: impl FnOnce(&Path)) {
-    let checked_in = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
+fn assert_up_to_date(directory: &str, generate: impl FnOnce(&Path)) {
+    let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
     let fresh = tempfile::tempdir().unwrap();
     generate(fresh.path());
     if std::env::var_os("RENEW").is_some() {
-        let _ = fs::remove_dir_all(&checked_in);
-        fs::create_dir(&checked_in).unwrap();
-        for (name, text) in files(fresh.path()) {
-            fs::write(checked_in.join(name), text).unwrap();
+        let _ = fs::remove_dir_all(&committed);
+        fs::create_dir(&committed).unwrap();
+        for (name, text) in read_files(fresh.path()) {
+            fs::write(committed.join(name), text).unwrap();
         }
     }
-    let (old, new) = (files(&checked_in), files(fresh.path()));
+    let (old, new) = (read_files(&committed), read_files(fresh.path()));
     let stale: Vec<_> = old
         .keys()
         .chain(new.keys())
@@ -51,33 +52,33 @@ fn is_up_to_date(directory: &str, generate: impl FnOnce(&Path)) {
         .collect();
     assert!(
         stale.is_empty(),
-        "{directory}/ is stale ({stale:?}): run '{RENEW}' and commit what it writes"
+        "{directory}/ is stale ({stale:?}): run '{RENEW}' and commit the result"
     );
 }
 
 #[test]
 fn manual_pages_are_up_to_date() {
-    is_up_to_date("man", |directory| {
+    assert_up_to_date("man", |directory| {
         manual::write_pages(&program(), directory)
     });
 }
 
 #[test]
 fn completions_are_up_to_date() {
-    is_up_to_date("completions", |directory| {
+    assert_up_to_date("completions", |directory| {
         completions::write_scripts(&program(), directory)
     });
 }
 
 #[test]
-fn the_manual_pages_are_without_fault() {
+fn manual_pages_pass_mandoc_lint() {
     let pages = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/man")).unwrap();
     let mut mandoc = std::process::Command::new("mandoc");
     mandoc
         .args(["-T", "lint"])
         .args(pages.map(|page| page.unwrap().path()));
     match mandoc.output() {
-        Ok(said) => assert_eq!(String::from_utf8_lossy(&said.stdout), ""),
+        Ok(output) => assert_eq!(String::from_utf8_lossy(&output.stdout), ""),
         Err(_) => {
             let _ = writeln!(std::io::stderr(), "skipped: no mandoc");
         }

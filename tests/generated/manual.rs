@@ -1,18 +1,18 @@
-//! A manual page, in man(7), of what `cli.rs` declares and of the text beside it.
+//! Generates the manual pages, in man(7) format, from `cli.rs` and the texts beside it.
 
 use clap::{Arg, Command};
 use roff::{Inline, Roff, bold, italic, roman};
 use std::fs;
 use std::path::Path;
 
-/// When the pages last changed in what they say.
+/// The date of the last change of the contents.
 const DATE: &str = "2026-11-23";
 
-/// No line of the source is longer, so that its changes can be read.
+/// The maximum length of a line in the source. Short lines make diffs readable.
 const WIDTH: usize = 80;
 
-/// What becomes a space at which no line ends. No text has this byte.
-const UNBROKEN: &str = "\u{1f}";
+/// Stands for a non-breaking space until the end. This byte does not occur in any text.
+const NON_BREAKING_SPACE: &str = "\u{1f}";
 
 /// Writes `shmtool.1` and `shmtool-VERB.1`.
 pub fn write_pages(program: &Command, directory: &Path) {
@@ -42,13 +42,13 @@ impl Page {
         let heading = title.to_uppercase();
         page.roff
             .control("TH", [&heading, "1", DATE, version, "User Commands"])
-            // Options are not to be torn apart.
+            // No hyphenation and no justification, so that options are not split or stretched.
             .control("nh", [])
             .control("ad", ["l"]);
 
         let about = command.get_about().unwrap().to_string();
         page.section("NAME");
-        // As the custom is, it goes on in lower case; the first word is no name.
+        // By convention the description starts in lower case. Its first word is never a proper name.
         let lower = about[..1].to_lowercase() + &about[1..];
         page.roff.text([roman(format!("{title} - {lower}"))]);
 
@@ -64,7 +64,7 @@ impl Page {
             page.section("VERBS");
             for verb in verbs {
                 let tag = format!("shmtool-{}(1)", verb.get_name());
-                page.tagged(marked(&tag), &format!("{}.", verb.get_about().unwrap()));
+                page.tagged(highlight(&tag), &format!("{}.", verb.get_about().unwrap()));
             }
         }
         let (operands, options): (Vec<_>, _) =
@@ -84,7 +84,8 @@ impl Page {
         self.roff.control("SH", [title]);
     }
 
-    /// The command, then each option in its shortest form. Neighbours that exclude each other share a bracket.
+    /// The command, then each option in its short form, if it has one. Adjacent options that exclude each other share a
+    /// bracket.
     fn synopsis(&mut self, command: &Command, is_program: bool) {
         if is_program {
             self.roff
@@ -110,19 +111,19 @@ impl Page {
             conflicts(a, b) || conflicts(b, a)
         };
         for (index, option) in options.iter().enumerate() {
-            let with_last = index > 0 && excludes(options[index - 1], option);
-            let with_next = options
+            let excludes_previous = index > 0 && excludes(options[index - 1], option);
+            let excludes_next = options
                 .get(index + 1)
                 .is_some_and(|next| excludes(option, next));
-            line.push(roman(if with_last { " | " } else { " [" }));
+            line.push(roman(if excludes_previous { " | " } else { " [" }));
             line.push(match (option.get_short(), option.get_long()) {
                 (Some(short), _) => bold(format!("-{short}")),
                 (None, long) => bold(format!("--{}", long.unwrap())),
             });
             if let Some(value) = value_name(option) {
-                line.extend([roman(UNBROKEN), italic(value)]);
+                line.extend([roman(NON_BREAKING_SPACE), italic(value)]);
             }
-            if !with_next {
+            if !excludes_next {
                 line.push(roman("]"));
             }
             if is_repeated(option) {
@@ -149,19 +150,19 @@ impl Page {
             if index > 0 {
                 self.roff.control("PP", []);
             }
-            self.roff.text(marked(paragraph));
+            self.roff.text(highlight(paragraph));
         }
     }
 
     fn tagged(&mut self, tag: Vec<Inline>, text: &str) {
         self.roff.control("TP", []);
         self.roff.text(tag);
-        self.roff.text(marked(text));
+        self.roff.text(highlight(text));
     }
 
     fn options(&mut self, options: Vec<&Arg>) {
         let mut heading = None;
-        // Those without a heading of their own come first.
+        // Options without a heading come first.
         let (plain, headed): (Vec<_>, Vec<_>) = options
             .into_iter()
             .partition(|arg| arg.get_help_heading().is_none());
@@ -174,7 +175,7 @@ impl Page {
         }
     }
 
-    /// An option or operand, with all that its help says.
+    /// An option or operand with its long help.
     fn argument(&mut self, arg: &Arg) {
         let mut tag = Vec::new();
         if let Some(short) = arg.get_short() {
@@ -201,13 +202,13 @@ impl Page {
         self.tagged(tag, &format!("{help}{dot}{default}"));
     }
 
-    /// The sections that are kept as text; the examples come before those on the kernel.
+    /// The sections from the text files. EXAMPLES are inserted before NOTES.
     fn notes(&mut self, texts: &str, is_program: bool, verbs: &[&Command]) {
         let text = |kind: &str| {
             let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli");
             fs::read_to_string(source.join(kind).join(format!("{texts}.txt"))).unwrap()
         };
-        // What stands right after a heading is a paragraph already.
+        // A paragraph directly after a heading needs no .PP.
         let mut is_first = false;
         for block in text("notes").split("\n\n") {
             let block = block.trim_end();
@@ -221,13 +222,13 @@ impl Page {
                     match is_program {
                         true => verbs.iter().for_each(|verb| {
                             let name = verb.get_name();
-                            self.roff.text(marked(&format!("shmtool-{name}(1),")));
+                            self.roff.text(highlight(&format!("shmtool-{name}(1),")));
                         }),
-                        false => drop(self.roff.text(marked("shmtool(1),"))),
+                        false => drop(self.roff.text(highlight("shmtool(1),"))),
                     }
                 }
             } else if block.starts_with("    ") {
-                // A table, as it is.
+                // A table is copied unchanged.
                 self.roff.control("PP", []).control("EX", []);
                 for line in block.lines() {
                     self.roff.text([roman(&line[4..])]);
@@ -242,7 +243,7 @@ impl Page {
                 if !is_first {
                     self.roff.control("PP", []);
                 }
-                self.roff.text(marked(block));
+                self.roff.text(highlight(block));
             }
             is_first = is_heading;
         }
@@ -266,7 +267,7 @@ impl Page {
                 if !is_first {
                     self.roff.control("PP", []);
                 }
-                self.roff.text(marked(line.trim()));
+                self.roff.text(highlight(line.trim()));
                 is_first = false;
             }
         }
@@ -275,15 +276,15 @@ impl Page {
         }
     }
 
-    /// The page's source, in lines that are not too long.
+    /// The source of the page, broken into lines of at most [`WIDTH`] bytes.
     fn finish(self) -> String {
         let mut page = String::new();
         let mut is_literal = false;
-        // Already as long as in the end, `\ `, but not yet a space that can be cut.
+        // The placeholder is escaped like the final `\ `, so that lengths are right, and no line is broken there.
         let source = self
             .roff
             .to_roff()
-            .replace(UNBROKEN, &format!(r"\{UNBROKEN}"));
+            .replace(NON_BREAKING_SPACE, &format!(r"\{NON_BREAKING_SPACE}"));
         for line in source.lines() {
             match line {
                 ".EX" => is_literal = true,
@@ -298,7 +299,7 @@ impl Page {
                 page += &rest[..space];
                 page.push('\n');
                 rest = &rest[space + 1..];
-                // At the start of a line they are requests.
+                // At the start of a line, these characters would introduce a request.
                 if rest.starts_with(['.', '\'']) {
                     page += r"\&";
                 }
@@ -306,7 +307,7 @@ impl Page {
             page += rest;
             page.push('\n');
         }
-        page.replace(UNBROKEN, " ")
+        page.replace(NON_BREAKING_SPACE, " ")
     }
 }
 
@@ -315,19 +316,19 @@ fn value_name(arg: &Arg) -> Option<String> {
     (arg.is_positional() || arg.get_action().takes_values()).then(|| names.join(" "))
 }
 
-/// Whether it may be said several times; a LIST is one.
+/// Whether the argument may be given several times. A LIST with commas counts as one argument.
 fn is_repeated(arg: &Arg) -> bool {
     matches!(arg.get_action(), clap::ArgAction::Append) && arg.get_value_delimiter().is_none()
 }
 
-/// What stands for something that the user says.
+/// Placeholders for values, which are printed in italics.
 const VALUE_NAMES: [&str; 17] = [
     "ARG", "COMMAND", "DURATION", "FILE", "FILTER", "KEY", "LIST", "MODE", "NAME", "OLD", "OP",
     "PATTERN", "PID", "SIZE", "TYPE", "VALUE", "WHEN",
 ];
 
-/// A text with options, commands and manual pages in bold, and what the user says in italics.
-fn marked(text: &str) -> Vec<Inline> {
+/// Formats a text: options, commands and manual pages in bold, placeholders in italics.
+fn highlight(text: &str) -> Vec<Inline> {
     let mut inlines = Vec::new();
     for (index, word) in text.split([' ', '\n']).enumerate() {
         if index > 0 {

@@ -1,24 +1,26 @@
+//! What is left behind when shmtool is killed.
+
 use super::*;
 
 #[test]
-fn killed_with_its_whole_process_group_it_leaves_nothing() {
+fn killing_the_process_group_leaves_no_objects() {
     in_private_shm("size=16m", || {
-        // The guard takes its time to leave the group.
+        // The delay keeps the guard in the process group for a while.
         let options = ["-f", "-e", "inject=setsid:delay_enter=300000"];
         let args = ["create", "-s", "64K", "a", "b", "--", "sleep", "1000"];
         let Some(mut strace) = strace(&options, args) else {
             return;
         };
         let mut strace = strace.process_group(0).spawn().unwrap();
-        until(|| there().len() == 2);
+        wait_until(|| object_names().len() == 2);
         killpg(Pid::from_raw(strace.id() as i32), Signal::SIGKILL).unwrap();
         strace.wait().unwrap();
-        until(|| there().is_empty());
+        wait_until(|| object_names().is_empty());
     });
 }
 
 #[test]
-fn killed_at_a_replacement_it_leaves_the_old_object_alone() {
+fn a_kill_at_the_rename_leaves_the_object_alone() {
     in_private_shm("size=16m", || {
         fs::write("/dev/shm/x", "old").unwrap();
         let inject = "inject=rename,renameat,renameat2:signal=KILL";
@@ -27,7 +29,7 @@ fn killed_at_a_replacement_it_leaves_the_old_object_alone() {
             return;
         };
         strace.stderr(Stdio::null()).status().unwrap();
-        // The signal comes before the call or after it.
-        until(|| there().iter().all(|name| name == "x"));
+        // The signal arrives before or after the rename.
+        wait_until(|| object_names().iter().all(|name| name == "x"));
     });
 }

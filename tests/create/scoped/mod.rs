@@ -1,5 +1,7 @@
-//! `-- COMMAND`: objects that live as long as a command. All in a private `/dev/shm`, to see that nothing is left.
+//! `-- COMMAND`: objects that exist while a command runs. Each test uses a private `/dev/shm`, to check that nothing is
+//! left behind.
 
+mod ending;
 mod killed;
 mod signals;
 mod terminal;
@@ -15,7 +17,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// `create` with these arguments, and the binary as `$shmtool` for what the command says.
+/// Returns a command that runs `create`. Scripts find the binary in `$shmtool`.
 fn create(args: &[&str]) -> Command {
     let mut create = shmtool(["create"]);
     create
@@ -32,25 +34,25 @@ fn spawn(command: &mut Command) -> Child {
         .unwrap()
 }
 
-fn there() -> Vec<String> {
+fn object_names() -> Vec<String> {
     let entries = fs::read_dir("/dev/shm").unwrap();
     entries
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect()
 }
 
-/// Waits until something is so, and fails if it never is.
+/// Waits until a condition holds, and panics if that takes too long.
 #[track_caller]
-fn until(what: impl Fn() -> bool) {
+fn wait_until(condition: impl Fn() -> bool) {
     let start = Instant::now();
-    while !what() {
-        assert!(start.elapsed() < HANG, "it never comes");
+    while !condition() {
+        assert!(start.elapsed() < HANG, "the condition never holds");
         sleep(Duration::from_millis(5));
     }
 }
 
 #[test]
-fn the_object_is_there_for_the_command_and_gone_with_it() {
+fn objects_exist_while_the_command_runs_and_are_removed_when_it_ends() {
     in_private_shm("size=4m", || {
         let script = "$shmtool write-int /j 7; $shmtool read-int /j; $shmtool ls -q; exit 3";
         let ended = run(&mut create(&[
@@ -60,49 +62,26 @@ fn the_object_is_there_for_the_command_and_gone_with_it() {
             (ended.status.code(), &ended.stdout[..]),
             (Some(3), &b"7\n/j\n/k\n"[..])
         );
-        assert_eq!((ended.stderr.as_str(), there()), ("", vec![]));
+        assert_eq!((ended.stderr.as_str(), object_names()), ("", vec![]));
     });
 }
 
 #[test]
-fn it_ends_as_the_command_ended() {
+fn a_command_that_cannot_be_run_is_126_or_127_as_with_env() {
     in_private_shm("size=4m", || {
-        for (script, code, signal) in [
-            ("exit 0", Some(0), None),
-            ("exit 255", Some(255), None),
-            ("kill -TERM $$", None, Some(libc::SIGTERM)),
-            ("kill -KILL $$", None, Some(libc::SIGKILL)),
-            ("kill -SEGV $$", None, Some(libc::SIGSEGV)),
-            ("kill -PIPE $$", None, Some(libc::SIGPIPE)),
-            ("kill -40 $$", None, Some(40)),
-        ] {
-            let ended = run(&mut create(&["j", "--", "sh", "-c", script]));
-            assert_eq!(
-                (ended.status.code(), ended.signal()),
-                (code, signal),
-                "{script}"
-            );
-            assert_eq!(there(), [""; 0]);
-        }
-    });
-}
-
-#[test]
-fn a_command_that_cannot_be_run_is_told_as_env_tells_it() {
-    in_private_shm("size=4m", || {
-        // A directory of PATH that may not be searched makes it EACCES, and 126, as with env.
+        // PATH is set because a directory in it without search permission leads to EACCES, and so to 126, as with env.
         run(create(&["j", "--", "no-such-command"]).env("PATH", "/usr/bin:/bin"))
             .fails(127)
             .says("no-such-command: No such file or directory");
         run(&mut create(&["j", "--", "/etc/passwd"]))
             .fails(126)
             .says("/etc/passwd: Permission denied");
-        assert_eq!(there(), [""; 0]);
+        assert_eq!(object_names(), [""; 0]);
     });
 }
 
 #[test]
-fn if_one_cannot_be_made_none_stays_and_the_command_does_not_run() {
+fn if_one_object_cannot_be_created_the_others_are_removed_and_the_command_does_not_run() {
     in_private_shm("size=1m", || {
         fs::write("/dev/shm/taken", "12").unwrap();
         run(&mut create(&["a", "taken", "--", "echo", "ran"]))
@@ -121,19 +100,19 @@ fn if_one_cannot_be_made_none_stays_and_the_command_does_not_run() {
             "ran",
         ]))
         .fails(125);
-        assert_eq!(there(), ["taken"]);
+        assert_eq!(object_names(), ["taken"]);
     });
 }
 
 #[test]
-fn only_what_this_run_made_is_removed() {
+fn only_objects_that_this_run_created_are_removed() {
     in_private_shm("size=4m", || {
         fs::write("/dev/shm/old", "12").unwrap();
         run(&mut create(&["--exist-ok", "old", "new", "--", "true"])).prints("");
-        assert_eq!(there(), ["old"]);
+        assert_eq!(object_names(), ["old"]);
         run(&mut create(&["--resize", "-s", "8K", "old", "--", "true"])).prints("");
         assert_eq!(fs::metadata("/dev/shm/old").unwrap().len(), 8192);
-        // What takes the name meanwhile is somebody else's.
+        // An object that took over the name while the command ran belongs to somebody else.
         run(&mut create(&[
             "new",
             "--",
@@ -144,12 +123,12 @@ fn only_what_this_run_made_is_removed() {
         .prints("");
         assert_eq!(fs::read("/dev/shm/new").unwrap(), b"theirs\n");
         run(&mut create(&["--replace", "new", "--", "true"])).prints("");
-        assert_eq!(there(), ["old"]);
+        assert_eq!(object_names(), ["old"]);
     });
 }
 
 #[test]
-fn the_command_has_our_streams_and_nothing_else_of_ours() {
+fn the_command_inherits_the_standard_streams_and_no_other_descriptor() {
     in_private_shm("size=4m", || {
         let fds = "ls /proc/self/fd";
         let alone = run(Command::new("sh").args(["-c", fds]).stdin(Stdio::null())).stdout;
@@ -172,18 +151,18 @@ fn the_command_has_our_streams_and_nothing_else_of_ours() {
 }
 
 #[test]
-fn what_goes_on_in_the_background_keeps_nobody_waiting() {
+fn background_processes_do_not_delay_the_end() {
     in_private_shm("size=4m", || {
         let script = "sleep 1000 > /dev/null 2>&1 & echo $!";
         let ended = run(&mut create(&["j", "--", "sh", "-c", script]));
-        assert!(ended.status.success() && there().is_empty());
+        assert!(ended.status.success() && object_names().is_empty());
         let pid: i32 = String::from_utf8(ended.stdout)
             .unwrap()
             .trim()
             .parse()
             .unwrap();
         kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
-        // The same where shmtool is killed: standard output is closed though the guard goes on.
+        // The same if shmtool is killed: standard output is closed although the guard still runs.
         let mut child = spawn(&mut create(&[
             "j",
             "--",
@@ -191,16 +170,16 @@ fn what_goes_on_in_the_background_keeps_nobody_waiting() {
             "-c",
             "exec > /dev/null 2>&1; sleep 0.5",
         ]));
-        until(|| there() == ["j"]);
+        wait_until(|| object_names() == ["j"]);
         sleep(Duration::from_millis(100));
         child.kill().unwrap();
         finish(child);
-        until(|| there().is_empty());
+        wait_until(|| object_names().is_empty());
     });
 }
 
 #[test]
-fn a_sweep_takes_nothing_of_it() {
+fn a_sweep_does_not_remove_the_objects() {
     in_private_shm("size=4m", || {
         let script = "i=0; while [ $i -lt 20 ]; do $shmtool unlink --glob '*'; $shmtool read-int j > /dev/null || echo gone; i=$((i+1)); done";
         run(&mut create(&["-s", "4", "j", "--", "sh", "-c", script])).prints("");

@@ -1,18 +1,18 @@
-//! COMMAND at a terminal: Ctrl-C, Ctrl-Z, and the end of the terminal.
+//! COMMAND on a terminal: Ctrl-C, Ctrl-Z, and hang-up.
 
 use super::*;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use std::process::ExitStatus;
 
-/// Starts a command as the leader of a session that has a terminal of its own. Returns the terminal's other end.
+/// Starts a command as the leader of a new session with its own terminal. Returns the master end of the terminal.
 fn start_in_terminal(command: &mut Command) -> (File, Child) {
     let pty = nix::pty::openpty(None, None).unwrap();
-    // While the command has the other end open too, the terminal does not hang up.
+    // If the command inherited the master end, closing ours would not hang up the terminal.
     fcntl(&pty.master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
     command.env("shmtool", env!("CARGO_BIN_EXE_shmtool"));
     let slave = || Stdio::from(pty.slave.try_clone().unwrap());
     command.stdin(slave()).stdout(slave()).stderr(slave());
-    // SAFETY: two system calls.
+    // SAFETY: between fork and exec the closure only makes two system calls.
     unsafe {
         command.pre_exec(|| {
             nix::unistd::setsid()?;
@@ -21,7 +21,7 @@ fn start_in_terminal(command: &mut Command) -> (File, Child) {
         })
     };
     let child = command.spawn().unwrap();
-    // The command has copies of the terminal, of which no other may stay open.
+    // `command` still holds copies of the terminal. Close them, so that only the child has it open.
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -29,18 +29,18 @@ fn start_in_terminal(command: &mut Command) -> (File, Child) {
     (File::from(pty.master), child)
 }
 
-/// Runs a shell in a terminal of its own, and returns what the terminal shows, and how the shell ended.
+/// Runs a shell on its own terminal. Returns what the terminal shows, and the exit status of the shell.
 fn in_terminal(script: &str, type_into: impl FnOnce(&mut File)) -> (String, ExitStatus) {
     let (mut master, mut child) = start_in_terminal(Command::new("bash").args(["-c", script]));
     type_into(&mut master);
-    // A shell that waits for ever closes nothing.
+    // A shell that hangs never closes the terminal, so kill it after a while.
     let pid = child.id() as i32;
     std::thread::spawn(move || {
         sleep(HANG);
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     });
     let mut shown = Vec::new();
-    // EIO is how a terminal says that nobody is left at the other end.
+    // Reading fails with EIO once nobody has the other end open.
     let _ = master.read_to_end(&mut shown);
     (
         String::from_utf8_lossy(&shown).into_owned(),
@@ -48,12 +48,12 @@ fn in_terminal(script: &str, type_into: impl FnOnce(&mut File)) -> (String, Exit
     )
 }
 
-/// The lines that a terminal showed, to ask in which order they came.
+/// The lines that a terminal showed.
 struct Shown(String);
 
 impl Shown {
     #[track_caller]
-    fn has_in_order(&self, expected: &[&str]) {
+    fn assert_has_in_order(&self, expected: &[&str]) {
         let mut lines = self.0.lines().map(str::trim_end);
         for line in expected {
             assert!(lines.any(|shown| shown == *line), "{line}: {}", self.0);
@@ -64,19 +64,19 @@ impl Shown {
 #[test]
 fn a_hang_up_ends_the_command_and_shmtool() {
     in_private_shm("size=4m", || {
-        // The kernel sends SIGHUP to the leader of the session alone, which shmtool is here.
+        // The kernel sends SIGHUP only to the session leader, which is shmtool here.
         let mut command = create(&["-s", "4", "j", "--", "sleep", "1000"]);
         let (terminal, child) = start_in_terminal(&mut command);
-        until(|| there() == ["j"]);
+        wait_until(|| object_names() == ["j"]);
         sleep(Duration::from_millis(100));
         drop(terminal);
         assert_eq!(finish(child).signal(), Some(libc::SIGHUP));
-        assert_eq!(there(), [""; 0]);
+        assert_eq!(object_names(), [""; 0]);
     });
 }
 
 #[test]
-fn ctrl_c_ends_a_command_that_left_the_process_group() {
+fn ctrl_c_ends_a_command_in_another_process_group() {
     in_private_shm("size=4m", || {
         let command = [
             "timeout",
@@ -85,25 +85,25 @@ fn ctrl_c_ends_a_command_that_left_the_process_group() {
             "-c",
             "echo > /dev/shm/ready; sleep 1000",
         ];
-        let end = |start: &mut Command| {
-            let (mut terminal, child) = start_in_terminal(start);
-            until(|| fs::exists("/dev/shm/ready").unwrap());
+        let interrupt = |command: &mut Command| {
+            let (mut terminal, child) = start_in_terminal(command);
+            wait_until(|| fs::exists("/dev/shm/ready").unwrap());
             sleep(Duration::from_millis(100));
             terminal.write_all(b"\x03").unwrap();
             let status = finish(child).status;
             fs::remove_file("/dev/shm/ready").unwrap();
             status
         };
-        let alone = end(Command::new(command[0]).args(&command[1..]));
-        assert_eq!(end(create(&["j", "--"]).args(command)), alone);
-        assert_eq!(there(), [""; 0]);
+        let alone = interrupt(Command::new(command[0]).args(&command[1..]));
+        assert_eq!(interrupt(create(&["j", "--"]).args(command)), alone);
+        assert_eq!(object_names(), [""; 0]);
     });
 }
 
 #[test]
-fn a_command_that_left_the_process_group_is_stopped_and_continued() {
+fn a_command_in_another_process_group_is_stopped_and_continued() {
     in_private_shm("size=4m", || {
-        // The command of timeout(1) is in that group too, and must not go on while timeout is stopped.
+        // timeout(1) moves to its own process group, together with its command. Both must be stopped.
         let script = "set -m
 $shmtool create j -- timeout 1000 sh -c 'echo > /dev/shm/ready; sleep 0.7; echo awake; exit 3'
 echo stopped $?
@@ -112,25 +112,26 @@ echo now
 fg
 echo ended $?";
         let (shown, _) = in_terminal(script, |terminal| {
-            until(|| fs::exists("/dev/shm/ready").unwrap());
+            wait_until(|| fs::exists("/dev/shm/ready").unwrap());
             sleep(Duration::from_millis(100));
             terminal.write_all(b"\x1a").unwrap();
         });
-        Shown(shown).has_in_order(&["stopped 148", "now", "awake", "ended 3"]);
-        assert_eq!(there(), ["ready"]);
+        Shown(shown).assert_has_in_order(&["stopped 148", "now", "awake", "ended 3"]);
+        assert_eq!(object_names(), ["ready"]);
     });
 }
 
 #[test]
-fn a_command_that_no_shell_could_continue_is_not_stopped() {
+fn a_command_is_not_stopped_if_no_shell_could_continue_it() {
     in_private_shm("size=4m", || {
-        // Without a shell around them the process groups are orphaned, or would be without shmtool.
+        // Without a shell the process group of the command is orphaned, or would be without shmtool. The kernel does not stop
+        // orphaned process groups.
         for timeout in [&["timeout", "1000"][..], &[]] {
             let script = "echo > /dev/shm/ready; sleep 0.5; exit 3";
             let mut command = create(&["j", "--"]);
             command.args(timeout).args(["sh", "-c", script]);
             let (mut terminal, child) = start_in_terminal(&mut command);
-            until(|| fs::exists("/dev/shm/ready").unwrap());
+            wait_until(|| fs::exists("/dev/shm/ready").unwrap());
             sleep(Duration::from_millis(100));
             terminal.write_all(b"\x1a").unwrap();
             assert_eq!(finish(child).status.code(), Some(3));
@@ -140,11 +141,11 @@ fn a_command_that_no_shell_could_continue_is_not_stopped() {
 }
 
 #[test]
-fn ctrl_c_ends_the_command_and_the_loop_around_it() {
+fn ctrl_c_ends_the_command_and_the_shell_loop_around_it() {
     in_private_shm("size=4m", || {
         let count = tempfile::NamedTempFile::new().unwrap();
         let path = count.path().to_str().unwrap();
-        // It counts what comes for a while, and then ends as it would have.
+        // The script counts SIGINT for a while, and then lets SIGINT kill it.
         let command = format!(
             "import os, signal, time
 def count(*_): open('{path}', 'a').write('INT\\n')
@@ -161,7 +162,7 @@ os.kill(os.getpid(), signal.SIGINT)"
         let script =
             format!("while :; do $shmtool create j -- python3 -c \"{command}\"; done; echo on");
         let (shown, status) = in_terminal(&script, |terminal| {
-            until(|| fs::exists("/dev/shm/ready").unwrap());
+            wait_until(|| fs::exists("/dev/shm/ready").unwrap());
             terminal.write_all(b"\x03").unwrap();
         });
         assert_eq!(
@@ -170,7 +171,7 @@ os.kill(os.getpid(), signal.SIGINT)"
             "{shown}"
         );
         assert!(!status.success() && !shown.contains("on\r\n"), "{shown}");
-        assert_eq!(there(), ["ready"]);
+        assert_eq!(object_names(), ["ready"]);
     });
 }
 
@@ -184,21 +185,23 @@ ls -1 /dev/shm
 fg
 echo ended $?";
         let (shown, _) = in_terminal(script, |terminal| {
-            until(|| fs::exists("/dev/shm/ready").unwrap());
+            wait_until(|| fs::exists("/dev/shm/ready").unwrap());
             sleep(Duration::from_millis(100));
             terminal.write_all(b"\x1a").unwrap();
         });
         let lines: Vec<_> = shown.lines().map(str::trim_end).collect();
-        let at = |text: &str| {
+        let position = |text: &str| {
             lines
                 .iter()
                 .position(|line| *line == text)
                 .unwrap_or_else(|| panic!("{text}: {shown}"))
         };
         assert!(
-            at("stopped 148") < at("j") && at("j") < at("awake") && at("awake") < at("ended 0"),
+            position("stopped 148") < position("j")
+                && position("j") < position("awake")
+                && position("awake") < position("ended 0"),
             "{shown}"
         );
-        assert_eq!(there(), ["ready"]);
+        assert_eq!(object_names(), ["ready"]);
     });
 }
