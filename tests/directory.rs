@@ -1,4 +1,4 @@
-//! `/dev/shm` itself: what every verb says if it cannot be used, and what file attributes forbid.
+//! What the verbs report if `/dev/shm` cannot be used, or if a file attribute (`chattr`) protects it or an object.
 
 mod common;
 
@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
-/// Calls of every verb that look objects up, and the status if `/dev/shm` cannot be used.
+/// Calls of every verb, each with its exit status if `/dev/shm` cannot be used.
 const CALLS: [(&[&str], i32); 17] = [
     (&["cat", "--shm", "x"], 1),
     (&["create", "-s", "4", "x"], 1),
@@ -35,8 +35,8 @@ fn in_empty_dev<F: FnOnce()>(body: F) {
         return;
     }
     run_test_privately(test_of::<F>(), "size=64k", || {
-        // All of it lies in the private tmpfs and goes with it. Nothing of the real /dev may be within reach of a
-        // clean-up, so only one file is bound.
+        // The new /dev is in the private tmpfs and disappears with it. Only /dev/null is bound into it, so that no
+        // cleanup can reach the real /dev.
         let bind = |from: &str, to: &str| {
             let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
             mount(Some(from), to, None::<&str>, flags, None::<&str>).unwrap();
@@ -49,7 +49,7 @@ fn in_empty_dev<F: FnOnce()>(body: F) {
     });
 }
 
-fn every_verb_says(message: &str) {
+fn assert_every_verb_reports(message: &str) {
     for (args, status) in CALLS {
         let ended = run(&mut shmtool(args));
         assert_eq!(ended.says(message).status.code(), Some(status), "{args:?}");
@@ -57,28 +57,28 @@ fn every_verb_says(message: &str) {
 }
 
 #[test]
-fn a_missing_dev_shm_is_named() {
+fn every_verb_reports_a_missing_dev_shm() {
     in_empty_dev(|| {
         let message = "/dev/shm: no such directory\n\
             hint: mkdir -p /dev/shm && mount -t tmpfs -o mode=1777 tmpfs /dev/shm";
-        every_verb_says(message);
+        assert_every_verb_reports(message);
         symlink("/nowhere", "/dev/shm").unwrap();
-        every_verb_says(message);
+        assert_every_verb_reports(message);
     });
 }
 
 #[test]
-fn a_dev_shm_that_is_a_file_is_named() {
+fn every_verb_reports_a_dev_shm_that_is_a_file() {
     in_empty_dev(|| {
         fs::write("/dev/shm", "").unwrap();
-        every_verb_says(
+        assert_every_verb_reports(
             "/dev/shm: not a directory\nhint: objects need a tmpfs that is mounted there",
         );
     });
 }
 
 #[test]
-fn a_dev_shm_that_may_not_be_searched_is_named() {
+fn every_verb_reports_a_dev_shm_without_search_permission() {
     if !is_root() {
         return;
     }
@@ -94,7 +94,7 @@ fn a_dev_shm_that_may_not_be_searched_is_named() {
     });
 }
 
-/// Sets an attribute of a file. False: this system cannot.
+/// Sets or clears a file attribute. Returns false if this system cannot.
 fn chattr(attribute: &str, path: &str) -> bool {
     let mut chattr = Command::new("chattr");
     let done = chattr.args([attribute, path]).output();
@@ -104,8 +104,8 @@ fn chattr(attribute: &str, path: &str) -> bool {
     }
 }
 
-/// Runs calls that would change or remove the object `/x`, and that all fail with this message.
-fn every_change_fails(message: &str, calls: &[&[&str]]) {
+/// Runs calls that would change or remove the object `/x`. Each must fail with this message and leave `/x` as it is.
+fn assert_changes_fail(message: &str, calls: &[&[&str]]) {
     let before = fs::metadata("/dev/shm/x").unwrap();
     for args in calls {
         let ended = run(&mut shmtool(*args));
@@ -125,7 +125,7 @@ fn every_change_fails(message: &str, calls: &[&[&str]]) {
 }
 
 #[test]
-fn a_protected_object_is_called_so() {
+fn a_protected_object_is_reported() {
     if !is_root() {
         return;
     }
@@ -138,7 +138,7 @@ fn a_protected_object_is_called_so() {
             if !chattr(&format!("+{attribute}"), "/dev/shm/x") {
                 return;
             }
-            every_change_fails(
+            assert_changes_fail(
                 message,
                 &[
                     &["unlink", "x"],
@@ -153,7 +153,7 @@ fn a_protected_object_is_called_so() {
                     &["write-int", "--add", "x", "1"],
                 ],
             );
-            // What changes nothing works.
+            // Calls that change nothing still work.
             run(&mut shmtool(["read-int", "x"])).prints("7\n");
             run(&mut shmtool(["create", "--exist-ok", "-s", "4", "x"])).prints("");
             assert!(chattr(&format!("-{attribute}"), "/dev/shm/x"));
@@ -163,7 +163,7 @@ fn a_protected_object_is_called_so() {
 }
 
 #[test]
-fn a_protected_directory_is_called_so() {
+fn a_protected_dev_shm_is_reported() {
     if !is_root() {
         return;
     }
@@ -179,12 +179,12 @@ fn a_protected_directory_is_called_so() {
         if !chattr("+a", "/dev/shm") {
             return;
         }
-        every_change_fails("/dev/shm: it is append-only (chattr -a)", &removals);
+        assert_changes_fail("/dev/shm: it is append-only (chattr -a)", &removals);
         chattr("-a", "/dev/shm");
         chattr("+i", "/dev/shm");
         let message = "/dev/shm: it is immutable (chattr -i)";
-        every_change_fails(message, &removals);
-        every_change_fails(
+        assert_changes_fail(message, &removals);
+        assert_changes_fail(
             message,
             &[&["create", "-s", "4", "y"], &["write-int", "y", "1"]],
         );

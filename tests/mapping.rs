@@ -1,4 +1,4 @@
-//! The four kinds of memory mapping, as `mmap(2)` describes them, and the integers in them.
+//! The four kinds of memory mapping that `mmap(2)` describes, and loads and stores in them.
 
 #[allow(dead_code)]
 #[path = "../examples/mapping_kinds.rs"]
@@ -15,7 +15,7 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
 
 #[test]
-fn a_child_s_store_is_seen_as_the_manual_says() {
+fn stores_by_a_child_are_visible_as_mmap_documents() {
     let seen = |kind, by_the_parent, in_the_file, by_another_process| Seen {
         kind,
         by_the_parent,
@@ -34,25 +34,25 @@ fn a_child_s_store_is_seen_as_the_manual_says() {
 }
 
 #[test]
-fn a_mapping_that_is_dropped_is_unmapped() {
-    let mapped = || std::fs::read_to_string("/proc/self/maps").unwrap();
+fn dropping_a_mapping_unmaps_it() {
+    let maps = || std::fs::read_to_string("/proc/self/maps").unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
     file.as_file().set_len(10).unwrap();
     let path = file.path().to_str().unwrap();
     let mapping = Mapping::shared_file(&file, 0, NonZero::new(10).unwrap(), Access::Read).unwrap();
-    assert!(mapped().contains(path));
+    assert!(maps().contains(path));
     drop(mapping);
-    assert!(!mapped().contains(path));
+    assert!(!maps().contains(path));
 }
 
 #[test]
-fn what_is_no_file_is_not_mapped() {
+fn a_pipe_cannot_be_mapped() {
     let (reader, _writer) = std::io::pipe().unwrap();
     assert!(Mapping::shared_file(&reader, 0, NonZero::new(10).unwrap(), Access::Read).is_err());
 }
 
 #[test]
-fn memory_that_was_truncated_away_is_lost() {
+fn accesses_to_truncated_memory_return_lost() {
     let file = tempfile::tempfile().unwrap();
     file.set_len(8192).unwrap();
     let map = || {
@@ -60,7 +60,7 @@ fn memory_that_was_truncated_away_is_lost() {
         Mapping::shared_file(&file, 0, length, Access::ReadWrite).unwrap()
     };
     let int = |value| Int::new(IntType::U64, value).unwrap();
-    // The last integer is not aligned, and lies in two pages.
+    // The integer at 4092 is unaligned and crosses a page boundary.
     for offset in [0, 4096, 4092] {
         let mappings = [map(), map(), map()];
         mappings[0].store(offset, int(7)).unwrap();
@@ -71,7 +71,7 @@ fn memory_that_was_truncated_away_is_lost() {
             let found = mappings[2].compare_exchange(offset, int(0), int(9));
             assert_eq!(found, Err(Lost));
         }
-        // It stays so: what a lost mapping holds is not the file.
+        // The mapping stays lost even if the file grows again, because it no longer shows the file.
         file.set_len(8192).unwrap();
         assert_eq!(mappings[0].load(offset, IntType::U64), Err(Lost));
         assert_eq!(map().load(offset, IntType::U64), Ok(int(0)));
@@ -79,11 +79,14 @@ fn memory_that_was_truncated_away_is_lost() {
 }
 
 #[test]
-fn a_bus_error_in_other_memory_kills_as_usual() {
+fn a_bus_error_outside_our_mappings_kills_the_process() {
     const CHILD: &str = "SHMTOOL_TEST_BUS_ERROR";
     if std::env::var_os(CHILD).is_none() {
         let mut again = std::process::Command::new(std::env::current_exe().unwrap());
-        again.args(["a_bus_error_in_other_memory_kills_as_usual", "--exact"]);
+        again.args([
+            "a_bus_error_outside_our_mappings_kills_the_process",
+            "--exact",
+        ]);
         let ended = again.env(CHILD, "1").output().unwrap().status;
         assert_eq!(ended.signal(), Some(nix::libc::SIGBUS), "{ended}");
         return;
@@ -95,37 +98,41 @@ fn a_bus_error_in_other_memory_kills_as_usual() {
     assert_eq!(mapping.load(0, IntType::I32).unwrap().value(), 0);
     use nix::sys::mman::{MapFlags, ProtFlags, mmap};
     let (access, flags) = (ProtFlags::PROT_READ, MapFlags::MAP_SHARED);
-    // SAFETY: the kernel chooses the address, and the load from it is meant to kill this process.
+    // SAFETY: the kernel chooses the address, and the load is meant to kill this process.
     unsafe {
         let address = mmap(None, length, access, flags, &file, 0).unwrap();
         file.set_len(0).unwrap();
         address.as_ptr().cast::<u32>().read_volatile();
     }
-    unreachable!("the load killed us");
+    unreachable!("the load kills this process");
 }
 
-/// The library must not define a symbol of C, because it would replace C's in every program that uses it.
+/// The library must not export a symbol of the C library: it would replace that symbol in every program that links
+/// the library.
 #[test]
-fn c_s_pow_is_left_alone() {
+fn the_library_does_not_override_pow() {
     unsafe extern "C" {
         fn pow(base: f64, exponent: f64) -> f64;
     }
-    let object = |address: *const std::ffi::c_void| {
-        // SAFETY: zeros are a valid value, and dladdr fills it in with pointers to strings that stay.
+    let defining_file = |address: *const std::ffi::c_void| {
+        // SAFETY: an all-zero Dl_info is valid, and dladdr fills it with pointers to strings that stay valid.
         unsafe {
             let mut info: nix::libc::Dl_info = std::mem::zeroed();
             assert_ne!(nix::libc::dladdr(address, &mut info), 0);
             std::ffi::CStr::from_ptr(info.dli_fname).to_owned()
         }
     };
-    // The library is linked, for it is used.
-    let ours = Mapping::private_anonymous as fn(_) -> _ as *const std::ffi::c_void;
-    assert_ne!(object(pow as *const std::ffi::c_void), object(ours));
+    // This reference makes the linker include the library.
+    let library_function = Mapping::private_anonymous as fn(_) -> _ as *const std::ffi::c_void;
+    assert_ne!(
+        defining_file(pow as *const std::ffi::c_void),
+        defining_file(library_function)
+    );
 }
 
 #[test]
 #[should_panic(expected = "7+4 of 10")]
-fn an_integer_beyond_the_end_is_a_panic() {
+fn loading_beyond_the_end_panics() {
     Mapping::private_anonymous(NonZero::new(10).unwrap())
         .unwrap()
         .load(7, IntType::I32)
@@ -134,7 +141,7 @@ fn an_integer_beyond_the_end_is_a_panic() {
 
 proptest! {
     #[test]
-    fn a_mapping_starts_at_any_byte_of_the_file(offset in 0..20_000_u64, length in 8..5000_usize, bits: u64) {
+    fn a_mapping_may_start_at_any_byte_of_the_file(offset in 0..20_000_u64, length in 8..5000_usize, bits: u64) {
         let file = tempfile::tempfile().unwrap();
         file.set_len(offset + length as u64).unwrap();
         let int = Int::from_bits(IntType::U64, bits).unwrap();

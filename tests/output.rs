@@ -1,4 +1,4 @@
-//! Standard output: what every verb does when the system reports an error only at `close(2)`.
+//! Errors that the system reports only when standard output is closed, as on NFS or FUSE or over a quota.
 
 mod common;
 
@@ -6,8 +6,9 @@ use common::*;
 use std::fs::File;
 use std::process::Stdio;
 
-/// Runs the binary with a file as its standard output, and lets `close(2)` of that file fail.
-fn close_fails(errno: &str, args: &[&str]) -> Option<Ended> {
+/// Runs the binary with a file as standard output, and makes `close(2)` of that file fail. Returns None if there is
+/// no strace.
+fn run_with_failing_close(errno: &str, args: &[&str]) -> Option<Ended> {
     let output = tempfile::NamedTempFile::new().unwrap();
     let inject = format!("inject=close:error={errno}");
     let path = output.path().to_str().unwrap();
@@ -18,7 +19,7 @@ fn close_fails(errno: &str, args: &[&str]) -> Option<Ended> {
 }
 
 #[test]
-fn every_verb_reports_an_error_at_closing_standard_output() {
+fn every_verb_reports_errors_from_closing_standard_output() {
     let (name, new) = (Name::holding([0; 4]), Name::new());
     let (one, two) = (&name.to_string()[..], &new.to_string()[..]);
     let calls: [&[&str]; 12] = [
@@ -36,7 +37,7 @@ fn every_verb_reports_an_error_at_closing_standard_output() {
         &["help", "cat"],
     ];
     for args in calls {
-        let Some(ended) = close_fails("ENOSPC", args) else {
+        let Some(ended) = run_with_failing_close("ENOSPC", args) else {
             return;
         };
         ended
@@ -46,12 +47,12 @@ fn every_verb_reports_an_error_at_closing_standard_output() {
 }
 
 #[test]
-fn whatever_the_system_reports_at_closing_is_told() {
+fn any_error_from_closing_is_reported() {
     for (errno, message) in [
         ("EIO", "Input/output error"),
         ("EDQUOT", "Disk quota exceeded"),
     ] {
-        let Some(ended) = close_fails(errno, &["--version"]) else {
+        let Some(ended) = run_with_failing_close(errno, &["--version"]) else {
             return;
         };
         ended.fails(1).says(format!("standard output: {message}"));
@@ -59,9 +60,9 @@ fn whatever_the_system_reports_at_closing_is_told() {
 }
 
 #[test]
-fn a_standard_output_that_is_closed_already_is_no_error() {
+fn a_closed_standard_output_is_not_an_error() {
     let name = Name::new();
-    let Some(ended) = close_fails("EBADF", &["create", &name.to_string()]) else {
+    let Some(ended) = run_with_failing_close("EBADF", &["create", &name.to_string()]) else {
         return;
     };
     ended.prints("");
@@ -74,9 +75,9 @@ fn a_standard_output_that_is_closed_already_is_no_error() {
 }
 
 #[test]
-fn the_status_stays_that_of_the_first_failure() {
+fn the_status_is_that_of_the_first_failure() {
     let name = Name::new();
-    let Some(ended) = close_fails("ENOSPC", &["ls", &name.to_string()]) else {
+    let Some(ended) = run_with_failing_close("ENOSPC", &["ls", &name.to_string()]) else {
         return;
     };
     ended.fails(3).says(format!(
@@ -85,7 +86,7 @@ fn the_status_stays_that_of_the_first_failure() {
 }
 
 #[test]
-fn output_that_could_not_be_written_is_told_once() {
+fn a_failed_write_is_reported_once() {
     let output = tempfile::NamedTempFile::new().unwrap();
     let (path, inject) = (
         output.path().to_str().unwrap(),
@@ -105,11 +106,11 @@ fn output_that_could_not_be_written_is_told_once() {
 }
 
 #[test]
-fn the_output_of_a_command_is_its_own_matter() {
+fn close_errors_are_left_to_the_command() {
     let name = Name::new();
     for (script, status) in [("true", 0), ("exit 3", 3)] {
         let args = ["create", &name.to_string(), "--", "sh", "-c", script];
-        let Some(ended) = close_fails("ENOSPC", &args) else {
+        let Some(ended) = run_with_failing_close("ENOSPC", &args) else {
             return;
         };
         ended.fails(status);

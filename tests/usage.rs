@@ -1,4 +1,4 @@
-//! What holds for every verb: names, messages, help.
+//! What all verbs share: object names, usage errors, help.
 
 mod common;
 
@@ -8,7 +8,7 @@ use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process::Stdio;
 
-/// Every verb that takes a NAME, so that only the name is left to say.
+/// The verbs that take a NAME, with the options that they need. The tests append the NAME.
 const VERBS: [&[&str]; 6] = [
     &["cat", "--shm"],
     &["create"],
@@ -19,7 +19,7 @@ const VERBS: [&[&str]; 6] = [
 ];
 
 #[test]
-fn a_name_that_is_none_is_wrong_usage_for_every_verb() {
+fn every_verb_rejects_invalid_names() {
     let too_long = "x".repeat(256);
     let too_long_reason = "not an object name: 256 bytes after the slash, at most 255 are allowed";
     for (name, shown, reason) in [
@@ -72,7 +72,7 @@ fn a_name_that_is_none_is_wrong_usage_for_every_verb() {
 }
 
 #[test]
-fn a_path_in_dev_shm_is_a_name() {
+fn a_path_in_dev_shm_names_an_object() {
     in_private_shm("size=64k", || {
         let path = "/dev/shm/x";
         run(&mut shmtool(["create", path])).prints("");
@@ -88,7 +88,7 @@ fn a_path_in_dev_shm_is_a_name() {
 }
 
 #[test]
-fn a_path_in_dev_shm_may_stand_before_a_pattern() {
+fn a_pattern_may_start_with_dev_shm() {
     in_private_shm("size=64k", || {
         run(&mut shmtool(["create", "job-1", "job-2", "task"])).prints("");
         let ls = |pattern| run(&mut shmtool(["ls", "-q", "--glob", pattern]));
@@ -113,11 +113,11 @@ fn a_path_in_dev_shm_may_stand_before_a_pattern() {
 }
 
 #[test]
-fn a_name_is_bytes_and_not_text() {
+fn names_are_arbitrary_bytes() {
     in_private_shm("size=64k", || {
         for name in [&b"\xff\xfe"[..], b"two\nlines", b"\x1b[31m", b"-dash", b" "] {
             let name = OsStr::from_bytes(name);
-            // What comes after create's -- is a COMMAND; the slash says that it is a name, to every verb.
+            // With create, "--" starts a COMMAND, so only a leading slash lets a NAME start with a dash.
             let with_slash = OsString::from_vec([b"/", name.as_bytes()].concat());
             run(shmtool(["create"]).arg(with_slash)).prints("");
             run(shmtool(["write-int", "--"]).arg(name).arg("7")).prints("");
@@ -204,7 +204,7 @@ fn without_a_verb_the_help_goes_to_standard_error() {
 }
 
 #[test]
-fn arguments_that_are_not_utf_8_are_refused_where_they_mean_text() {
+fn sizes_types_values_and_verbs_must_be_valid_utf_8() {
     let bytes = OsStr::from_bytes(b"\xff");
     run(shmtool(["create", "-s"]).arg(bytes).arg("x")).fails(2);
     run(shmtool(["read-int", "-t"]).arg(bytes).arg("x")).fails(2);
@@ -213,7 +213,7 @@ fn arguments_that_are_not_utf_8_are_refused_where_they_mean_text() {
 }
 
 #[test]
-fn help_and_version_are_results() {
+fn help_and_version_go_to_standard_output() {
     for args in [
         &["--help"][..],
         &["-h"],
@@ -231,7 +231,7 @@ fn help_and_version_are_results() {
 }
 
 #[test]
-fn a_message_that_nobody_can_read_changes_no_status() {
+fn failing_to_write_a_message_does_not_change_the_status() {
     let full = || File::options().write(true).open("/dev/full").unwrap();
     assert_eq!(
         shmtool(["read-int", "a/b"])
@@ -252,15 +252,15 @@ fn a_message_that_nobody_can_read_changes_no_status() {
 }
 
 #[test]
-fn each_verb_is_described_as_in_the_list_of_verbs() {
+fn each_verb_has_the_same_description_in_its_help_and_in_the_list() {
     let list = String::from_utf8(run(&mut shmtool(["-h"])).stdout).unwrap();
     for verb in VERBS {
         let help = String::from_utf8(run(&mut shmtool([verb[0], "-h"])).stdout).unwrap();
-        let described = help.lines().next().unwrap();
+        let description = help.lines().next().unwrap();
         let listed = list
             .lines()
             .find(|line| line.trim_start().starts_with(verb[0]))
             .unwrap();
-        assert!(listed.ends_with(described), "{verb:?}: {described}");
+        assert!(listed.ends_with(description), "{verb:?}: {description}");
     }
 }

@@ -1,4 +1,4 @@
-//! Which columns are shown.
+//! `-o`: choosing columns, in the table and in JSON.
 
 use crate::common::*;
 use crate::{json, table};
@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 #[test]
-fn any_columns_can_be_chosen_and_json_has_the_same() {
+fn every_column_can_be_chosen_and_is_a_json_key() {
     in_private_shm("size=4m", || {
         run(&mut shmtool(["create", "-s", "5000", "-m", "640", "x"])).prints("");
         let stat = fs::metadata("/dev/shm/x").unwrap();
@@ -31,21 +31,24 @@ fn any_columns_can_be_chosen_and_json_has_the_same() {
 
         let object = json(&[])["objects"][0].clone();
         let keys: Vec<_> = object.as_object().unwrap().keys().cloned().collect();
-        let documented: Vec<_> = keys.iter().filter(|key| *key != "used").collect();
-        let capitals: Vec<_> = documented.iter().map(|key| key.to_uppercase()).collect();
+        let documented_keys: Vec<_> = keys.iter().filter(|key| *key != "used").collect();
+        let capitals: Vec<_> = documented_keys
+            .iter()
+            .map(|key| key.to_uppercase())
+            .collect();
         assert_eq!(table(&["-o", &capitals.join(",")])[0], capitals);
         let mut all = table(&["-o", "all"]).remove(0);
         all.sort();
         assert_eq!(all, capitals);
         let help = String::from_utf8(run(&mut shmtool(["ls", "--help"])).stdout).unwrap();
         let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-        let explains = |key: &&String| help.contains(&format!("{key} ("));
-        assert!(documented.iter().all(explains), "{help}");
+        let is_explained = |key: &&String| help.contains(&format!("{key} ("));
+        assert!(documented_keys.iter().all(is_explained), "{help}");
     });
 }
 
 #[test]
-fn a_plus_adds_to_the_default_and_lists_add_up() {
+fn a_plus_adds_to_the_default_columns_and_repeated_lists_add_up() {
     in_private_shm("size=4m", || {
         let header = |args: &[&str]| table(args)[0].join(" ").to_lowercase();
         let default = header(&[]);
@@ -69,21 +72,21 @@ fn a_plus_adds_to_the_default_and_lists_add_up() {
             header(&["-p", "-o", "all"]),
             header(&["-o", "all"]) + processes
         );
-        // What others may notice is not asked unless it is named.
+        // in-use takes a lease, which others may notice, so it is shown only if it is named.
         assert_eq!(header(&["-o", "+in-use"]), default + " in-use");
         for list in ["name,color", "", "+", "name,", "private"] {
             let wrong = list.rsplit([',', '+']).next().unwrap();
             let wrong = if wrong.is_empty() { "''" } else { wrong };
             let list = ["ls", "-o", list];
             let ended = run(&mut shmtool(list));
-            let said = format!("no such column: {wrong}\nhint: the columns are name type size ");
-            assert!(ended.fails(2).stderr.contains(&said), "{ended:?}");
+            let message = format!("no such column: {wrong}\nhint: the columns are name type size ");
+            assert!(ended.fails(2).stderr.contains(&message), "{ended:?}");
         }
     });
 }
 
 #[test]
-fn json_holds_the_chosen_columns() {
+fn json_has_only_the_chosen_columns() {
     in_private_shm("size=4m", || {
         fs::write("/dev/shm/x", [1; 10]).unwrap();
         let used = fs::File::open("/dev/shm/x").unwrap();
@@ -112,7 +115,7 @@ fn json_holds_the_chosen_columns() {
 }
 
 #[test]
-fn in_use_is_what_the_kernel_says() {
+fn in_use_is_yes_or_no_for_the_owner_and_unknown_to_others() {
     in_private_shm("size=4m", || {
         for name in ["free", "used"] {
             fs::write(format!("/dev/shm/{name}"), "").unwrap();
@@ -123,7 +126,7 @@ fn in_use_is_what_the_kernel_says() {
         };
         assert_eq!(rows(&mut shmtool(["ls"])), "/free  no\n/used  yes\n");
         if is_root() {
-            // Only the owner may ask.
+            // Only the owner may take a lease.
             assert_eq!(
                 rows(as_nobody(&mut shmtool(["ls"]))),
                 "/free  ?\n/used  ?\n"

@@ -1,4 +1,5 @@
-//! `ls`: what it promises. All of it in a private `/dev/shm`: it lists whatever is there.
+//! `ls`: the table, the JSON listing, and which objects are listed. Because `ls` lists everything, each test has a
+//! private `/dev/shm`.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -18,7 +19,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-/// The words of each line of the table.
+/// Runs `ls`, and splits each line of the table into words.
 fn table(args: &[&str]) -> Vec<Vec<String>> {
     let listed = run(shmtool(["ls"]).args(args));
     assert!(listed.status.success(), "{listed:?}");
@@ -28,7 +29,7 @@ fn table(args: &[&str]) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// The names of the JSON listing.
+/// Runs `ls -J`, and parses what it prints.
 fn json(args: &[&str]) -> Value {
     let listed = run(shmtool(["ls", "-J"]).args(args));
     assert!(listed.status.success(), "{listed:?}");
@@ -71,7 +72,7 @@ fn the_table_shows_name_size_allocated_mode_owner_and_age() {
 }
 
 #[test]
-fn the_columns_are_aligned_by_what_a_terminal_shows() {
+fn columns_are_aligned_by_display_width() {
     in_private_shm("size=4m", || {
         for name in ["a", "longer", "数", "\u{1b}[31m"] {
             fs::write(format!("/dev/shm/{name}"), "").unwrap();
@@ -80,13 +81,13 @@ fn the_columns_are_aligned_by_what_a_terminal_shows() {
         let text = String::from_utf8(listed.stdout).unwrap();
         let column =
             |line: &str| unicode_width::UnicodeWidthStr::width(line.split("  ").next().unwrap());
-        let places: Vec<_> = text
+        let widths: Vec<_> = text
             .lines()
             .map(|line| (column(line), unicode_width::UnicodeWidthStr::width(line)))
             .collect();
-        let (_, width) = places[0];
+        let (_, width) = widths[0];
         assert!(
-            places
+            widths
                 .iter()
                 .all(|&(name, line)| line == width && name <= r"/\u{1b}[31m".len()),
             "{text}"
@@ -95,7 +96,7 @@ fn the_columns_are_aligned_by_what_a_terminal_shows() {
 }
 
 #[test]
-fn an_empty_dev_shm_is_a_table_without_rows() {
+fn an_empty_dev_shm_gives_a_header_without_rows() {
     in_private_shm("size=64k", || {
         run(&mut shmtool(["ls"])).prints("NAME  SIZE  ALLOCATED  MODE  OWNER  AGE\n");
         run(&mut shmtool(["ls", "-q"])).prints("");
@@ -104,7 +105,7 @@ fn an_empty_dev_shm_is_a_table_without_rows() {
 }
 
 #[test]
-fn only_what_shm_open_opens_is_an_object() {
+fn only_files_that_shm_open_can_open_are_listed() {
     in_private_shm("size=64k", || {
         fs::create_dir("/dev/shm/directory").unwrap();
         symlink("/etc/passwd", "/dev/shm/link").unwrap();
@@ -136,7 +137,7 @@ fn semaphores_are_listed_with_all_or_by_name() {
 }
 
 #[test]
-fn names_limit_the_list_and_a_missing_one_is_status_3() {
+fn only_named_objects_are_listed_and_a_missing_one_gives_status_3() {
     in_private_shm("size=64k", || {
         for name in ["a", "b", "c"] {
             fs::write(format!("/dev/shm/{name}"), "").unwrap();
@@ -148,7 +149,7 @@ fn names_limit_the_list_and_a_missing_one_is_status_3() {
             (listed.status.code(), &listed.stdout[..]),
             (Some(3), &b"/a\n/c\n"[..])
         );
-        // Without a row there is no header either.
+        // Without rows there is no header either.
         let listed = run(&mut shmtool(["ls", "nope"]));
         listed.fails(3).says("/nope: no such object");
         run(&mut shmtool(["ls", "--older-than", "1h", "a"])).fails(5);
@@ -156,7 +157,7 @@ fn names_limit_the_list_and_a_missing_one_is_status_3() {
 }
 
 #[test]
-fn a_pipe_gets_the_bytes_of_a_name_and_a_person_sees_them_escaped() {
+fn names_are_unescaped_only_with_q_in_a_pipe() {
     in_private_shm("size=64k", || {
         let bytes = b"evil\x1b[2J\n\xff";
         fs::write(
@@ -178,7 +179,7 @@ fn a_pipe_gets_the_bytes_of_a_name_and_a_person_sees_them_escaped() {
 }
 
 #[test]
-fn json_holds_everything() {
+fn json_has_all_known_properties() {
     in_private_shm("size=1m,nr_inodes=50", || {
         run(&mut shmtool(["create", "-s", "8K", "-m", "640", "/x"])).prints("");
         let file = fs::File::options().write(true).open("/dev/shm/x").unwrap();
@@ -209,7 +210,7 @@ fn json_holds_everything() {
             listing["filesystem"],
             json!({
                 "size": 1 << 20, "used": 8192, "free": (1 << 20) - 8192,
-                // The directory itself, and the object; the second name takes one too.
+                // One each for the directory, the object, and its second name.
                 "inodes": 50, "inodes_used": 3, "inodes_free": 47,
             })
         );
@@ -217,13 +218,13 @@ fn json_holds_everything() {
 }
 
 #[test]
-fn json_loses_no_byte_of_a_name_and_hands_a_terminal_none_to_act_on() {
+fn json_keeps_every_byte_of_a_name_and_escapes_control_characters() {
     in_private_shm("size=64k", || {
-        let acted_on = "größe 数 \u{9b}\u{202e}\u{7f}\u{e0001}";
+        let with_controls = "größe 数 \u{9b}\u{202e}\u{7f}\u{e0001}";
         for name in [
             &b"plain \"quoted\"\n\x1b"[..],
             b"\xff\xfe",
-            acted_on.as_bytes(),
+            with_controls.as_bytes(),
         ] {
             fs::write(
                 std::path::Path::new("/dev/shm").join(OsStr::from_bytes(name)),
@@ -240,7 +241,7 @@ fn json_loses_no_byte_of_a_name_and_hands_a_terminal_none_to_act_on() {
         let listing = json(&[]);
         assert_eq!(
             listing["objects"][0]["name"].as_str().unwrap()[1..],
-            *acted_on
+            *with_controls
         );
         assert_eq!(listing["objects"][1]["name"], "/plain \"quoted\"\n\u{1b}");
         assert_eq!(listing["objects"][1].get("name_bytes"), None);
@@ -250,13 +251,13 @@ fn json_loses_no_byte_of_a_name_and_hands_a_terminal_none_to_act_on() {
 }
 
 #[test]
-fn an_age_is_of_the_later_change() {
+fn age_counts_from_the_later_of_modification_and_status_change() {
     in_private_shm("size=64k", || {
-        // The modification time alone is old: the status was changed now, by setting it.
+        // Only the modification time is old. Setting it has changed the status now.
         let file = fs::File::create("/dev/shm/x").unwrap();
         file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
         assert!(table(&[])[1][5].ends_with('s'));
-        // A time in the future is no age.
+        // A time in the future counts as age 0.
         file.set_modified(SystemTime::now() + Duration::from_secs(1 << 20))
             .unwrap();
         assert_eq!(table(&[])[1][5], "0s");
@@ -264,7 +265,7 @@ fn an_age_is_of_the_later_change() {
 }
 
 #[test]
-fn a_stranger_s_object_is_listed_too() {
+fn objects_of_other_users_are_listed() {
     in_private_shm("size=64k", || {
         if is_root() {
             run(as_nobody(&mut shmtool(["create", "-m", "0", "/x"]))).prints("");
@@ -276,7 +277,7 @@ fn a_stranger_s_object_is_listed_too() {
 }
 
 #[test]
-fn objects_that_vanish_meanwhile_are_no_error() {
+fn objects_that_vanish_during_a_listing_are_not_an_error() {
     in_private_shm("size=64k", || {
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -308,7 +309,7 @@ fn names_and_json_exclude_each_other() {
 }
 
 #[test]
-fn output_that_fails_is_an_error() {
+fn a_failed_write_to_standard_output_is_an_error() {
     in_private_shm("size=64k", || {
         for args in [&["ls"][..], &["ls", "-J"], &["--help"], &["--version"]] {
             output_fails(&mut shmtool(args));

@@ -1,4 +1,4 @@
-//! What is shown, and in which order.
+//! Sort order, colors, header, and filters.
 
 use crate::common::*;
 use crate::{json, table};
@@ -6,7 +6,7 @@ use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
 
-/// The first word of each row.
+/// The first column of each row.
 fn names(args: &[&str]) -> Vec<String> {
     table(args)
         .into_iter()
@@ -16,7 +16,7 @@ fn names(args: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn the_order_is_that_of_the_key() {
+fn rows_are_sorted_by_the_given_key() {
     in_private_shm("size=4m", || {
         fs::File::create("/dev/shm/b")
             .unwrap()
@@ -67,12 +67,12 @@ fn owners_are_sorted_by_name_and_with_numeric_by_number() {
 }
 
 #[test]
-fn colors_are_for_terminals_unless_told_otherwise() {
+fn colors_appear_only_on_terminals_unless_color_says_otherwise() {
     in_private_shm("size=64k", || {
         fs::write("/dev/shm/full", [1; 61440]).unwrap();
         const BOLD: &str = "\u{1b}[1m";
         const RED: &str = "\u{1b}[31mnearly full\u{1b}[0m";
-        let colors = |args: &[&str], term: &str, no_color: &str| {
+        let has_colors = |args: &[&str], term: &str, no_color: &str| {
             let mut ls = shmtool(["ls"]);
             ls.args(args).env("TERM", term).env("NO_COLOR", no_color);
             let text = String::from_utf8(on_terminal(&mut ls)).unwrap();
@@ -80,11 +80,11 @@ fn colors_are_for_terminals_unless_told_otherwise() {
             assert_eq!(text.starts_with(BOLD), text.contains(RED), "{text}");
             text.contains('\u{1b}')
         };
-        assert!(colors(&[], "xterm", ""));
-        assert!(!colors(&[], "xterm", "1"));
-        assert!(!colors(&[], "dumb", ""));
-        assert!(!colors(&["--color", "never"], "xterm", ""));
-        assert!(colors(&["--color", "always"], "dumb", "1"));
+        assert!(has_colors(&[], "xterm", ""));
+        assert!(!has_colors(&[], "xterm", "1"));
+        assert!(!has_colors(&[], "dumb", ""));
+        assert!(!has_colors(&["--color", "never"], "xterm", ""));
+        assert!(has_colors(&["--color", "always"], "dumb", "1"));
         let header = "NAME    SIZE  ALLOCATED  MODE       OWNER  AGE";
         let piped = |args: &[&str]| {
             let listed = run(shmtool(["ls", "-n"]).args(args).env("TERM", "xterm"));
@@ -102,7 +102,7 @@ fn colors_are_for_terminals_unless_told_otherwise() {
 }
 
 #[test]
-fn no_header_leaves_the_rows() {
+fn no_header_prints_only_the_rows() {
     in_private_shm("size=64k", || {
         run(&mut shmtool(["ls", "--no-header"])).prints("");
         fs::write("/dev/shm/x", [1; 10]).unwrap();
@@ -111,7 +111,7 @@ fn no_header_leaves_the_rows() {
 }
 
 #[test]
-fn filters_limit_the_list_and_only_the_status_tells_of_a_name_that_is_left() {
+fn filters_limit_the_list_and_an_excluded_name_gives_status_5() {
     in_private_shm("size=4m", || {
         for name in ["job-1", "job-2", "task"] {
             fs::write(format!("/dev/shm/{name}"), "").unwrap();

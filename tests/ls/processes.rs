@@ -1,4 +1,4 @@
-//! Who uses what.
+//! `-p`: which processes use an object, and how.
 
 use crate::common::*;
 use crate::{json, table};
@@ -8,54 +8,54 @@ use std::io::IoSlice;
 use std::os::fd::AsRawFd;
 use std::process::Command;
 
-/// A holder has the object mapped, and no descriptor for it.
-pub fn holder(c: &std::path::Path, how: &str, name: &str) -> (Peer, u32) {
-    let mut peer = Peer::start(Command::new(c).args([how, name]));
+/// Starts a C program that maps the object and keeps no descriptor for it, and returns it with its pid.
+pub fn spawn_holder(c: &std::path::Path, mode: &str, name: &str) -> (Peer, u32) {
+    let mut peer = Peer::start(Command::new(c).args([mode, name]));
     peer.ask("0");
     let pid = peer.id();
     (peer, pid)
 }
 
-/// A shell that has run this, and what the whole script is that it runs.
-pub fn opener(script: &str) -> (Peer, String) {
+/// Starts a shell that runs the script and then waits, and returns it with the complete script.
+pub fn spawn_opener(script: &str) -> (Peer, String) {
     let script = format!("{script}; echo; read line");
     let mut peer = Peer::start(Command::new("sh").args(["-c", &script]));
     peer.line();
     (peer, script)
 }
 
-/// The rows of an object's users.
-fn users(name: &str) -> Vec<String> {
+/// The rows of the processes that use an object.
+fn user_rows(name: &str) -> Vec<String> {
     let rows = table(&["-o", "pid,user,access,command", "--no-header", name]);
     rows.iter().map(|row| row.join(" ")).collect()
 }
 
-pub fn me() -> String {
+pub fn current_user() -> String {
     let uid = nix::unistd::geteuid();
     let user = nix::unistd::User::from_uid(uid).unwrap();
     user.map_or_else(|| uid.to_string(), |user| user.name)
 }
 
 #[test]
-fn each_process_is_shown_with_how_it_uses_the_object() {
+fn each_process_is_shown_with_its_access() {
     let Some(c) = c_program() else { return };
     in_private_shm("size=4m", || {
         for name in ["both", "free", "read"] {
             fs::write(format!("/dev/shm/{name}"), [0; 4]).unwrap();
         }
-        let (_one, reader) = holder(c, "hold", "/read");
-        let (_two, writer) = holder(c, "assign", "/both");
-        let (opener, script) = opener("exec 3< /dev/shm/both 4>> /dev/shm/free");
+        let (_one, reader) = spawn_holder(c, "hold", "/read");
+        let (_two, writer) = spawn_holder(c, "assign", "/both");
+        let (opener, script) = spawn_opener("exec 3< /dev/shm/both 4>> /dev/shm/free");
         let opener_pid = opener.id();
-        let me = me();
+        let me = current_user();
 
         let header = table(&["-p"]).remove(0);
         assert_eq!(header[6..], ["PID", "USER", "ACCESS", "COMMAND"]);
         let c = c.display();
         let reads = format!("{reader} {me} mapped r {c} hold /read");
-        assert_eq!(users("read"), [reads]);
+        assert_eq!(user_rows("read"), [reads]);
         let appends = format!("{opener_pid} {me} open w sh -c {script}");
-        assert_eq!(users("free"), [appends]);
+        assert_eq!(user_rows("free"), [appends]);
         let mut both = [
             (writer, format!("{writer} {me} mapped rw {c} assign /both")),
             (
@@ -64,12 +64,12 @@ fn each_process_is_shown_with_how_it_uses_the_object() {
             ),
         ];
         both.sort();
-        assert_eq!(users("both"), both.map(|(_, row)| row));
-        // Once for each process.
+        assert_eq!(user_rows("both"), both.map(|(_, row)| row));
+        // One row per process, but one per object if only its own columns are shown.
         assert_eq!(table(&["-p", "both", "--no-header"]).len(), 2);
         assert_eq!(table(&["-p", "-o", "name", "both", "--no-header"]).len(), 1);
         drop(opener);
-        assert_eq!(users("free"), ["- - - -"]);
+        assert_eq!(user_rows("free"), ["- - - -"]);
         assert_eq!(
             json(&["-p", "read"])["objects"][0]["processes"],
             json!([{
@@ -83,13 +83,13 @@ fn each_process_is_shown_with_how_it_uses_the_object() {
 }
 
 #[test]
-fn the_order_can_be_that_of_the_pids() {
+fn rows_can_be_sorted_by_pid() {
     in_private_shm("size=4m", || {
         for name in ["a", "b", "c"] {
             fs::write(format!("/dev/shm/{name}"), "").unwrap();
         }
-        let (first, _) = opener("exec 3< /dev/shm/c");
-        let (second, _) = opener("exec 3< /dev/shm/b 4< /dev/shm/c");
+        let (first, _) = spawn_opener("exec 3< /dev/shm/c");
+        let (second, _) = spawn_opener("exec 3< /dev/shm/b 4< /dev/shm/c");
         let mut rows = [(first.id(), "/c"), (second.id(), "/b"), (second.id(), "/c")];
         rows.sort();
         let mut rows: Vec<_> = rows
@@ -102,7 +102,7 @@ fn the_order_can_be_that_of_the_pids() {
             rows.iter().map(|row| row.join(" ")).collect::<Vec<_>>()
         };
         assert_eq!(sorted(&[]), rows);
-        // Without a column of the processes, the lowest pid decides.
+        // If no process column is shown, objects are sorted by their lowest pid.
         let order = table(&["-p", "--sort", "pid", "-r", "-o", "name", "--no-header"]);
         assert_eq!(order.concat(), ["/a", "/b", "/c"]);
         let reversed = sorted(&["-r"]);
@@ -121,7 +121,7 @@ fn the_order_can_be_that_of_the_pids() {
 }
 
 #[test]
-fn private_mappings_and_inherited_ones_are_shown() {
+fn private_and_inherited_mappings_are_shown() {
     let script = "
 import mmap, os, sys
 fd = os.open('/dev/shm/x', os.O_RDWR)
@@ -150,7 +150,7 @@ sys.stdin.read()";
         let mut peer = Peer::start(&mut private);
         let mut pids = [peer.id().to_string(), peer.line()];
         pids.sort_by_key(|pid| pid.parse::<u32>().unwrap());
-        // Python keeps descriptors of its own for its mappings.
+        // Only the start is compared, because Python also keeps descriptors for its mappings.
         let found = access();
         for (row, pid) in found.iter().zip(&pids) {
             assert!(
@@ -175,7 +175,7 @@ sys.stdin.read()";
 }
 
 #[test]
-fn in_use_by_nobody_that_can_be_seen_is_a_question_mark() {
+fn unknown_users_are_shown_as_a_question_mark() {
     in_private_shm("size=4m", || {
         for name in ["flight", "free"] {
             fs::write(format!("/dev/shm/{name}"), "").unwrap();
@@ -188,8 +188,8 @@ fn in_use_by_nobody_that_can_be_seen_is_a_question_mark() {
         let flags = MsgFlags::empty();
         sendmsg::<()>(sender.as_raw_fd(), &bytes, &message, flags, None).unwrap();
         drop(file);
-        assert_eq!(users("flight"), ["? ? ? ?"]);
-        assert_eq!(users("free"), ["- - - -"]);
+        assert_eq!(user_rows("flight"), ["? ? ? ?"]);
+        assert_eq!(user_rows("free"), ["- - - -"]);
         let objects = json(&["-p", "-o", "+in-use"])["objects"].clone();
         assert_eq!(
             (&objects[0]["processes"], &objects[0]["in_use"]),
@@ -203,10 +203,10 @@ fn in_use_by_nobody_that_can_be_seen_is_a_question_mark() {
 }
 
 #[test]
-fn another_shmtool_that_asks_is_not_a_user() {
+fn a_lease_of_another_shmtool_does_not_count_as_use() {
     in_private_shm("size=4m", || {
         fs::write("/dev/shm/x", "").unwrap();
-        // What the kernel says while another process holds the lease.
+        // The error that the kernel returns while another process holds the lease.
         let inject = "inject=fcntl:error=EAGAIN:when=1";
         let args = ["ls", "-o", "pid,in-use", "--no-header"];
         let Some(mut ls) = strace(&["-P", "/dev/shm/x", "-e", inject], args) else {
@@ -217,14 +217,14 @@ fn another_shmtool_that_asks_is_not_a_user() {
 }
 
 #[test]
-fn a_user_is_the_effective_one() {
+fn the_user_column_shows_the_effective_user() {
     in_private_shm("size=4m", || {
         if !is_root() {
             return;
         }
         fs::write("/dev/shm/x", "").unwrap();
         let mut sleep = {
-            // The command holds the file too, and is gone after this.
+            // `Command` keeps the file open until it is dropped at the end of this block.
             let mut sleep = Command::new("sleep");
             let file = fs::File::open("/dev/shm/x").unwrap();
             as_nobody(sleep.arg("100").stdin(file)).spawn().unwrap()
@@ -241,11 +241,11 @@ fn a_user_is_the_effective_one() {
 }
 
 #[test]
-fn a_command_is_cut_at_the_edge_of_a_terminal_only() {
+fn a_command_is_cut_only_at_the_edge_of_a_terminal() {
     in_private_shm("size=4m", || {
         fs::write("/dev/shm/x", "").unwrap();
         let long = "x".repeat(500);
-        let (_opener, _) = opener(&format!("exec 3< /dev/shm/x; : {long}"));
+        let (_opener, _) = spawn_opener(&format!("exec 3< /dev/shm/x; : {long}"));
         let widest = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).unwrap();
             text.lines().take(2).map(str::len).max().unwrap()
@@ -258,14 +258,14 @@ fn a_command_is_cut_at_the_edge_of_a_terminal_only() {
         assert_eq!(widest(on_terminal_of_width(120, &mut ls(&[]))), 120);
         assert!(widest(on_terminal_of_width(0, &mut ls(&[]))) > 500);
         assert!(widest(run(&mut ls(&[])).stdout) > 500);
-        // Another last column is not cut, however wide the row.
+        // Nothing is cut, however wide the row, if COMMAND is not the last column.
         let last = ls(&["-o", "command,name"]);
         assert!(widest(on_terminal_of_width(120, &mut { last })) > 500);
     });
 }
 
 #[test]
-fn what_shmtool_inherited_it_uses_itself() {
+fn shmtool_lists_itself_if_it_inherited_a_descriptor() {
     in_private_shm("size=4m", || {
         fs::write("/dev/shm/x", "").unwrap();
         let mut ls = shmtool(["ls", "-o", "access,command", "--no-header"]);
@@ -282,7 +282,7 @@ fn what_shmtool_inherited_it_uses_itself() {
 fn processes_are_found_without_statx() {
     in_private_shm("size=4m", || {
         fs::write("/dev/shm/x", "").unwrap();
-        let (opener, _) = opener("exec 3< /dev/shm/x");
+        let (opener, _) = spawn_opener("exec 3< /dev/shm/x");
         for error in ["ENOSYS", "EPERM"] {
             let inject = format!("inject=statx:error={error}");
             let args = ["ls", "-o", "pid,access", "--no-header"];
@@ -295,18 +295,18 @@ fn processes_are_found_without_statx() {
 }
 
 #[test]
-fn processes_that_could_not_be_inspected_are_counted_where_it_matters() {
+fn uninspectable_processes_are_counted_only_if_they_matter() {
     in_private_shm("size=4m", || {
         if !is_root() {
             return;
         }
-        let (_opener, _) = opener("true");
-        let nobody_may_look = |args: &[&str]| run(as_nobody(shmtool(["ls"]).args(args)));
-        // Another user's object may be used by any of them.
+        let (_opener, _) = spawn_opener("true");
+        let ls_as_nobody = |args: &[&str]| run(as_nobody(shmtool(["ls"]).args(args)));
+        // Any process that cannot be inspected might use another user's object.
         fs::write("/dev/shm/x", "").unwrap();
-        let listed = nobody_may_look(&["-o", "name,pid", "--no-header"]);
+        let listed = ls_as_nobody(&["-o", "name,pid", "--no-header"]);
         assert_eq!(&listed.stdout[..], b"/x  ?\n");
-        // Where /proc does not even show them, they cannot be counted.
+        // If /proc hides them, they cannot be counted.
         let mut proc = Command::new("ls");
         let shown = run(as_nobody(
             proc.args(["-d", &format!("/proc/{}", std::process::id())]),
@@ -314,28 +314,28 @@ fn processes_that_could_not_be_inspected_are_counted_where_it_matters() {
         match shown.status.success() {
             false => assert_eq!(listed.stderr, ""),
             true => {
-                let said = listed.stderr.strip_suffix(")\n").unwrap();
-                let (count, pids) = said.split_once(" could not be inspected (").unwrap();
+                let message = listed.stderr.strip_suffix(")\n").unwrap();
+                let (count, pids) = message.split_once(" could not be inspected (").unwrap();
                 assert!(
                     count.starts_with("shmtool: ") && count.contains(" process"),
-                    "{said}"
+                    "{message}"
                 );
-                assert!(pids.split(", ").count() <= 4, "{said}");
+                assert!(pids.split(", ").count() <= 4, "{message}");
                 assert!(
                     pids.split(", ").next().unwrap().parse::<u32>().is_ok(),
-                    "{said}"
+                    "{message}"
                 );
             }
         }
-        // The caller's own is used by nobody: the kernel says so.
+        // About the caller's own object the kernel says that nobody uses it.
         std::os::unix::fs::chown("/dev/shm/x", Some(65534), Some(65534)).unwrap();
-        nobody_may_look(&["-o", "name,pid", "--no-header"]).prints("/x  -\n");
-        nobody_may_look(&["-p", "-o", "name", "--no-header"]).prints("/x\n");
+        ls_as_nobody(&["-o", "name,pid", "--no-header"]).prints("/x  -\n");
+        ls_as_nobody(&["-p", "-o", "name", "--no-header"]).prints("/x\n");
     });
 }
 
 #[test]
-fn a_process_cannot_call_itself_what_a_terminal_acts_on() {
+fn control_characters_in_a_command_are_escaped() {
     in_private_shm("size=4m", || {
         fs::write("/dev/shm/x", "").unwrap();
         let directory = tempfile::tempdir().unwrap();
@@ -346,24 +346,28 @@ fn a_process_cannot_call_itself_what_a_terminal_acts_on() {
         evil.line();
         let directory = directory.path().display();
         assert_eq!(
-            users("x"),
+            user_rows("x"),
             [format!(
                 r"{} {} open r {directory}/e\u{{1b}}[2J\n) 1 -c exec 3< /dev/shm/x; echo; read line",
                 evil.id(),
-                me()
+                current_user()
             )]
         );
     });
 }
 
 #[test]
-fn a_process_whose_first_thread_has_ended_is_shown() {
+fn a_process_whose_main_thread_has_ended_is_shown() {
     let Some(c) = c_program() else { return };
     in_private_shm("size=4m", || {
         fs::write("/dev/shm/x", [0; 4]).unwrap();
-        let (_holder, pid) = holder(c, "leaderless", "/x");
-        let row = format!("{pid} {} mapped r {} leaderless /x", me(), c.display());
-        assert_eq!(users("x"), [row]);
+        let (_holder, pid) = spawn_holder(c, "leaderless", "/x");
+        let row = format!(
+            "{pid} {} mapped r {} leaderless /x",
+            current_user(),
+            c.display()
+        );
+        assert_eq!(user_rows("x"), [row]);
         fs::remove_file("/dev/shm/x").unwrap();
         assert_eq!(table(&["--unlinked"]).len(), 2);
     });

@@ -10,86 +10,89 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
-/// What a terminal without colors shows.
+/// Runs `ls` on a terminal without colors, and returns what it prints.
 fn on_plain_terminal(ls: &mut Command) -> String {
     String::from_utf8(on_terminal(ls.env("NO_COLOR", "1"))).unwrap()
 }
 
-fn printed(args: &[&str]) -> String {
+fn ls_on_terminal(args: &[&str]) -> String {
     on_plain_terminal(shmtool(["ls"]).args(args))
 }
 
-/// The line about what is not listed.
+/// The rest of the line that starts with "not listed:".
 fn not_listed(text: &str) -> Option<&str> {
     text.lines()
         .find_map(|line| line.strip_prefix("not listed: "))
 }
 
 #[test]
-fn a_terminal_gets_the_totals_and_a_pipe_does_not() {
+fn totals_appear_on_a_terminal_but_not_in_a_pipe() {
     in_private_shm("size=64k", || {
-        let last = |args: &[&str]| {
-            let text = printed(args);
+        let last_line = |args: &[&str]| {
+            let text = ls_on_terminal(args);
             text.lines().last().unwrap().to_owned()
         };
         assert_eq!(
-            last(&[]),
+            last_line(&[]),
             "0 objects with 0B; /dev/shm has 0B used and 64KiB free"
         );
         fs::write("/dev/shm/a", [1; 8192]).unwrap();
         fs::write("/dev/shm/b", [1; 100]).unwrap();
         assert_eq!(
-            last(&[]),
+            last_line(&[]),
             "2 objects with 12KiB; /dev/shm has 12KiB used and 52KiB free"
         );
         assert_eq!(
-            last(&["a"]),
+            last_line(&["a"]),
             "1 object with 8KiB; /dev/shm has 12KiB used and 52KiB free"
         );
         fs::write("/dev/shm/b", [1; 49152]).unwrap();
         assert_eq!(
-            last(&["-b"]),
+            last_line(&["-b"]),
             "2 objects with 56KiB; /dev/shm has 56KiB used and 8KiB free"
         );
         fs::write("/dev/shm/c", [1; 4096]).unwrap();
         assert_eq!(
-            last(&[]),
+            last_line(&[]),
             "3 objects with 60KiB; /dev/shm has 60KiB used and 4KiB free: nearly full"
         );
-        assert_eq!(last(&["-q"]), "/c");
+        assert_eq!(last_line(&["-q"]), "/c");
         assert_eq!(table(&[]).len(), 4);
         assert!(serde_json::from_slice::<Value>(&on_terminal(&mut shmtool(["ls", "-J"]))).is_ok());
     });
 }
 
 #[test]
-fn semaphores_and_directories_are_not_hidden_from_the_totals() {
+fn totals_name_semaphores_and_directories_that_are_not_listed() {
     in_private_shm("size=4m", || {
-        assert_eq!(not_listed(&printed(&[])), None);
+        assert_eq!(not_listed(&ls_on_terminal(&[])), None);
         fs::write("/dev/shm/x", [1; 100]).unwrap();
         fs::write("/dev/shm/sem.one", [0; 32]).unwrap();
         fs::create_dir_all("/dev/shm/job/deep/deeper").unwrap();
         fs::write("/dev/shm/job/big", vec![1; 1 << 20]).unwrap();
         let one = "1 semaphore with 4KiB (see -a), 1 directory with 1MiB";
-        assert_eq!(not_listed(&printed(&[])), Some(one));
+        assert_eq!(not_listed(&ls_on_terminal(&[])), Some(one));
         fs::write("/dev/shm/sem.two", [0; 32]).unwrap();
         fs::write("/dev/shm/job/deep/deeper/more", vec![1; 1 << 19]).unwrap();
         fs::create_dir("/dev/shm/sem.directory").unwrap();
         let more = "2 semaphores with 8KiB (see -a), 2 directories with 1.5MiB";
-        assert_eq!(not_listed(&printed(&["--older-than", "1h"])), Some(more));
         assert_eq!(
-            not_listed(&printed(&["-a"])),
+            not_listed(&ls_on_terminal(&["--older-than", "1h"])),
+            Some(more)
+        );
+        assert_eq!(
+            not_listed(&ls_on_terminal(&["-a"])),
             Some("2 directories with 1.5MiB")
         );
-        // Whoever names objects is not interested in the others.
-        assert_eq!(not_listed(&printed(&["x"])), None);
+        // With a NAME, the totals do not mention what is not listed.
+        assert_eq!(not_listed(&ls_on_terminal(&["x"])), None);
         let piped = run(&mut shmtool(["ls"]));
         assert_eq!(not_listed(str::from_utf8(&piped.stdout).unwrap()), None);
     });
 }
 
 #[test]
-fn only_what_is_in_the_file_system_of_the_objects_is_added_up() {
+fn directory_sizes_count_only_files_on_the_file_system_of_the_objects() {
     in_private_shm("size=4m", || {
         fs::create_dir_all("/dev/shm/job/mounted").unwrap();
         fs::create_dir("/dev/shm/job/bound").unwrap();
@@ -106,25 +109,25 @@ fn only_what_is_in_the_file_system_of_the_objects_is_added_up() {
         if let Some(mut ls) = strace(&["-e", "inject=statx:error=ENOSYS"], ["ls"]) {
             assert_eq!(not_listed(&on_plain_terminal(&mut ls)), expected);
         }
-        assert_eq!(not_listed(&printed(&[])), expected);
+        assert_eq!(not_listed(&ls_on_terminal(&[])), expected);
         if is_root() {
             let (none, flags) = (None::<&str>, MsFlags::empty());
             fs::create_dir("/dev/shm/mounted").unwrap();
-            for place in ["/dev/shm/mounted", "/dev/shm/job/mounted"] {
-                mount(none, place, Some("tmpfs"), flags, Some("size=4m")).unwrap();
-                fs::write(format!("{place}/elsewhere"), vec![1; 1 << 20]).unwrap();
+            for mount_point in ["/dev/shm/mounted", "/dev/shm/job/mounted"] {
+                mount(none, mount_point, Some("tmpfs"), flags, Some("size=4m")).unwrap();
+                fs::write(format!("{mount_point}/elsewhere"), vec![1; 1 << 20]).unwrap();
             }
             let bound = "/dev/shm/job/bound";
             mount(Some("/dev/shm"), bound, none, MsFlags::MS_BIND, none).unwrap();
-            assert_eq!(not_listed(&printed(&[])), expected);
+            assert_eq!(not_listed(&ls_on_terminal(&[])), expected);
         }
     });
 }
 
 #[test]
-fn what_cannot_be_read_makes_the_totals_a_lower_bound() {
+fn directories_that_are_not_read_completely_have_a_lower_bound_as_size() {
     in_private_shm("size=4m", || {
-        // Deeper than anybody looks.
+        // Deeper than ls descends.
         let mut path = "/dev/shm/deep".to_owned();
         for _ in 0..100 {
             path += "/d";
@@ -132,7 +135,7 @@ fn what_cannot_be_read_makes_the_totals_a_lower_bound() {
         fs::create_dir_all(&path).unwrap();
         fs::write(path + "/file", [1; 4096]).unwrap();
         assert_eq!(
-            not_listed(&printed(&[])),
+            not_listed(&ls_on_terminal(&[])),
             Some("1 directory with at least 0B")
         );
         fs::remove_dir_all("/dev/shm/deep").unwrap();
@@ -147,14 +150,14 @@ fn what_cannot_be_read_makes_the_totals_a_lower_bound() {
 }
 
 #[test]
-fn inodes_that_are_nearly_used_up_are_named() {
+fn totals_warn_when_inodes_are_nearly_used_up() {
     in_private_shm("size=4m,nr_inodes=20", || {
         for i in 0..17 {
             fs::write(format!("/dev/shm/sem.{i}"), "").unwrap();
         }
-        assert!(!printed(&[]).contains("inodes"));
+        assert!(!ls_on_terminal(&[]).contains("inodes"));
         fs::write("/dev/shm/sem.last", "").unwrap();
-        let text = printed(&[]);
+        let text = ls_on_terminal(&[]);
         assert!(
             text.ends_with("\n19 of 20 inodes used: nearly full\n"),
             "{text}"

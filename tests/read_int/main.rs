@@ -1,9 +1,9 @@
-//! `read-int`: what it promises.
+//! `read-int`: reading one integer, and what cannot be read.
 
 #[path = "../common/mod.rs"]
 mod common;
 
-mod several;
+mod count_and_hex;
 mod truncation;
 mod wait;
 
@@ -15,9 +15,18 @@ use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
+
+/// Starts a command with its output and messages in pipes.
+fn spawn(command: &mut Command) -> Child {
+    command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
 
 #[test]
 fn one_process_writes_and_another_reads() {
@@ -37,7 +46,7 @@ fn the_leading_slash_is_optional() {
 }
 
 #[test]
-fn each_type_reads_its_own_width_and_sign() {
+fn each_type_has_its_own_width_and_sign() {
     let name = Name::holding([0xff; 8]);
     for (int_type, value) in [
         ("i8", "-1"),
@@ -54,14 +63,14 @@ fn each_type_reads_its_own_width_and_sign() {
 }
 
 #[test]
-fn a_type_that_is_none_is_wrong_usage() {
+fn an_unknown_type_is_a_usage_error() {
     run(&mut shmtool(["read-int", "-t", "int", "x"]))
         .fails(2)
         .says("int: not one of i8, i16, i32, i64, u8, u16, u32, u64");
 }
 
 #[test]
-fn an_object_that_is_too_small_is_an_error() {
+fn a_too_small_object_is_an_error() {
     let name = Name::holding("abc");
     run(shmtool(["read-int"]).arg(&name)).fails(1).says(format!(
         "{name}: too small: i32 at offset 0 needs 4 bytes, the object has 3"
@@ -73,7 +82,7 @@ fn an_object_that_is_too_small_is_an_error() {
 }
 
 #[test]
-fn a_reader_needs_only_read_permission() {
+fn read_permission_is_enough_to_read() {
     if is_root() {
         let name = Name::holding(7_i32.to_ne_bytes());
         fs::set_permissions(name.path(), fs::Permissions::from_mode(0o604)).unwrap();
@@ -103,13 +112,13 @@ fn reading_a_hole_allocates_nothing() {
         (after.blocks(), after.mtime_nsec())
     );
     run(shmtool(["read-int", "--offset", "1M"]).arg(&name)).prints("1\n");
-    // The first byte is the hole's last, the others are data.
+    // The first byte is the last one of the hole, the second is data.
     run(shmtool(["read-int", "-t", "u16", "--offset", "1048575"]).arg(&name))
         .prints(format!("{}\n", u16::from_ne_bytes([0, 1])));
 }
 
 #[test]
-fn a_hole_is_read_on_a_full_dev_shm() {
+fn a_hole_can_be_read_when_dev_shm_is_full() {
     in_private_shm("size=64k", || {
         fs::File::create("/dev/shm/hole")
             .unwrap()
@@ -121,7 +130,7 @@ fn a_hole_is_read_on_a_full_dev_shm() {
 }
 
 #[test]
-fn an_integer_that_lies_in_a_hole_in_part_is_read_and_allocates_nothing() {
+fn an_integer_partly_in_a_hole_is_read_without_allocating_memory() {
     in_private_shm("size=64k", || {
         fs::write("/dev/shm/half", [1; 4096]).unwrap();
         fs::File::options()
@@ -145,12 +154,12 @@ fn an_integer_that_lies_in_a_hole_in_part_is_read_and_allocates_nothing() {
 }
 
 #[test]
-fn an_object_truncated_at_the_worst_moment_is_an_error_and_not_a_bus_error() {
-    // Of the second the page stays, and its end is zeros that nobody stored. Blocked, the signal would
-    // kill without asking.
+fn truncation_just_before_a_load_is_an_error_and_not_a_bus_error() {
+    // With size 2 the page stays, but the kernel fills it with zeros behind the new end. A SIGBUS that is blocked
+    // would kill the process without running the handler.
     for (size, blocked) in [(0, false), (2, false), (0, true)] {
         let name = Name::holding(7_i32.to_ne_bytes());
-        // The last look at the object before it is mapped asks for holes.
+        // The search for holes with lseek is the last system call before the object is mapped.
         let Some(mut read) = strace(&["-e", "inject=lseek:delay_exit=2000000"], ["read-int"])
         else {
             return;
@@ -173,26 +182,26 @@ fn an_object_truncated_at_the_worst_moment_is_an_error_and_not_a_bus_error() {
 }
 
 #[test]
-fn a_planted_fifo_is_not_even_opened() {
+fn a_fifo_is_never_opened() {
     let name = Name::new();
     nix::unistd::mkfifo(&name.path(), nix::sys::stat::Mode::S_IRWXU).unwrap();
     std::thread::scope(|scope| {
-        // It is let go as soon as anybody opens the other end.
+        // This open blocks until somebody opens the other end.
         let writer = scope.spawn(|| fs::File::options().write(true).open(name.path()).unwrap());
         sleep(Duration::from_millis(50));
         for command in [&mut shmtool(["read-int"]), &mut shmtool(["cat", "--shm"])] {
             run(command.arg(&name)).fails(1);
         }
-        let waits_still = !writer.is_finished();
+        let still_blocked = !writer.is_finished();
         fs::File::open(name.path()).unwrap();
-        assert!(waits_still);
+        assert!(still_blocked);
     });
 }
 
 #[test]
-fn what_is_no_object_is_told_and_does_not_hang() {
+fn files_that_are_not_objects_are_rejected_without_hanging() {
     let name = Name::new();
-    let refused = |what: &str| {
+    let assert_rejected = |what: &str| {
         let message = format!("{name}: not a shared memory object: it is {what}");
         for verb in ["read-int", "write-int", "create", "unlink", "ls", "cat"] {
             let mut command = shmtool([verb]);
@@ -201,9 +210,9 @@ fn what_is_no_object_is_told_and_does_not_hang() {
                 "write-int" => command.arg(&name).arg("1"),
                 _ => command.arg(&name),
             };
-            let refused = run(&mut command);
-            refused.says(&message);
-            assert_eq!(refused.status.code(), Some(1), "{verb}");
+            let ended = run(&mut command);
+            ended.says(&message);
+            assert_eq!(ended.status.code(), Some(1), "{verb}");
             assert!(
                 fs::symlink_metadata(name.path()).is_ok(),
                 "{verb} removed it"
@@ -214,24 +223,25 @@ fn what_is_no_object_is_told_and_does_not_hang() {
             .unwrap();
     };
     fs::create_dir(name.path()).unwrap();
-    refused("a directory");
+    assert_rejected("a directory");
     symlink("/etc/passwd", name.path()).unwrap();
-    refused("a symbolic link");
+    assert_rejected("a symbolic link");
     symlink("dangling", name.path()).unwrap();
-    refused("a symbolic link");
+    assert_rejected("a symbolic link");
     nix::unistd::mkfifo(&name.path(), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    refused("a FIFO");
+    assert_rejected("a FIFO");
     let _socket = std::os::unix::net::UnixListener::bind(name.path()).unwrap();
-    refused("a socket");
+    assert_rejected("a socket");
 }
 
 #[test]
-fn an_object_under_a_lease_is_waited_for() {
+fn reading_waits_until_a_lease_is_released() {
     let name = Name::holding(7_i32.to_ne_bytes());
-    // SAFETY: ignoring a signal runs no handler. Breaking a lease sends SIGIO, which would end this process.
+    // Opening the object breaks the lease, and the kernel sends SIGIO to its holder. That would end this process.
+    // SAFETY: ignoring a signal runs no handler.
     unsafe { signal(Signal::SIGIO, SigHandler::SigIgn) }.unwrap();
     let holder = fs::File::open(name.path()).unwrap();
-    // SAFETY: F_SETLEASE takes no memory.
+    // SAFETY: F_SETLEASE takes an integer and no pointer.
     let lease = |kind: i32| unsafe { libc::fcntl(holder.as_raw_fd(), libc::F_SETLEASE, kind) };
     assert_eq!(
         lease(libc::F_WRLCK),
@@ -256,7 +266,7 @@ fn an_object_under_a_lease_is_waited_for() {
 }
 
 #[test]
-fn what_a_c_program_wrote_is_read() {
+fn an_integer_stored_by_c_is_read() {
     let Some(c) = c_program() else { return };
     let name = Name::new();
     run(Command::new(c).arg("write").arg(&name).arg("-42")).prints("");
@@ -264,7 +274,7 @@ fn what_a_c_program_wrote_is_read() {
 }
 
 #[test]
-fn what_python_wrote_is_read() {
+fn an_integer_stored_by_python_is_read() {
     let script = "
 import sys, struct
 from multiprocessing import resource_tracker, shared_memory
@@ -287,7 +297,7 @@ for line in sys.stdin:
 }
 
 #[test]
-fn output_that_fails_is_an_error() {
+fn a_failed_write_to_standard_output_is_an_error() {
     let name = Name::holding([0; 4]);
     output_fails(shmtool(["read-int"]).arg(&name));
 
@@ -302,8 +312,8 @@ fn output_that_fails_is_an_error() {
 }
 
 #[test]
-fn no_object_takes_the_place_of_a_closed_stream() {
-    // What is meant for the stream, such as the sentence for SIGBUS, would be written into it.
+fn an_object_never_gets_the_descriptor_of_a_closed_stream() {
+    // Otherwise output for that stream, such as the message of the SIGBUS handler, would be written into the object.
     let name = Name::holding([0; 4]);
     let script = "exec \"$0\" read-int --until 1 \"$1\" <&- >&- 2>&-";
     let mut sh = Command::new("sh");
@@ -311,14 +321,14 @@ fn no_object_takes_the_place_of_a_closed_stream() {
         .arg(&name);
     let mut waiter = sh.spawn().unwrap();
     let fds = format!("/proc/{}/fd", waiter.id());
-    let object = || {
+    let descriptor_of_object = || {
         let fds = fs::read_dir(&fds).unwrap().map(|fd| fd.unwrap().path());
         fds.filter(|fd| fs::read_link(fd).is_ok_and(|path| path == name.path()))
             .map(|fd| fd.file_name().unwrap().to_str().unwrap().parse::<i32>())
             .next()
     };
     let fd = loop {
-        match object() {
+        match descriptor_of_object() {
             Some(fd) => break fd.unwrap(),
             None => sleep(Duration::from_millis(5)),
         }

@@ -1,4 +1,4 @@
-//! Which objects the filters choose, in sweeps and among NAMEs.
+//! Which objects the filters select, in sweeps and among NAMEs.
 
 use crate::common::*;
 use crate::*;
@@ -8,16 +8,16 @@ use std::thread::sleep;
 use std::time::Duration;
 
 #[test]
-fn filters_mean_the_same_for_ls_and_unlink() {
+fn filters_select_the_same_objects_in_ls_and_unlink() {
     in_private_shm("size=4m", || {
-        make(&["job-1", "job-2", "jobber", "task-1", "kept", "sem.job-3"]);
+        create(&["job-1", "job-2", "jobber", "task-1", "kept", "sem.job-3"]);
         let _kept = open("kept");
         let _used = open("job-2");
         if is_root() {
             chown("/dev/shm/job-1", Some(65534), None).unwrap();
         }
         sleep(Duration::from_millis(1100));
-        make(&["new-1"]);
+        create(&["new-1"]);
         let me = nix::unistd::geteuid().to_string();
         for filters in [
             &["--glob", "job-*"][..],
@@ -46,23 +46,24 @@ fn filters_mean_the_same_for_ls_and_unlink() {
         ] {
             let listed = run(shmtool(["ls", "-q", "--unused"]).args(filters)).stdout;
             let listed: Vec<_> = str::from_utf8(&listed).unwrap().lines().collect();
-            let would_go = run(shmtool(["unlink", "-n"]).args(filters));
-            assert_eq!(listed, rows(&would_go), "{filters:?}");
+            let dry_run = run(shmtool(["unlink", "-n"]).args(filters));
+            assert_eq!(listed, printed_names(&dry_run), "{filters:?}");
         }
-        let gone = |filters: &[&str]| rows(&unlink(&[&["-v"], filters].concat())).join(" ");
-        assert_eq!(gone(&["--older-than", "1h"]), "");
-        assert_eq!(gone(&["--older-than", "1s", "--glob", "new*"]), "");
-        assert_eq!(gone(&["--glob", "job-*"]), "/job-1");
-        assert_eq!(gone(&["--older-than", "1s"]), "/jobber /task-1");
-        assert_eq!(gone(&["--unused", "-a"]), "/new-1 /sem.job-3");
-        assert_eq!(there(), ["job-2", "kept"]);
+        let removed =
+            |filters: &[&str]| printed_names(&unlink(&[&["-v"], filters].concat())).join(" ");
+        assert_eq!(removed(&["--older-than", "1h"]), "");
+        assert_eq!(removed(&["--older-than", "1s", "--glob", "new*"]), "");
+        assert_eq!(removed(&["--glob", "job-*"]), "/job-1");
+        assert_eq!(removed(&["--older-than", "1s"]), "/jobber /task-1");
+        assert_eq!(removed(&["--unused", "-a"]), "/new-1 /sem.job-3");
+        assert_eq!(remaining(), ["job-2", "kept"]);
     });
 }
 
 #[test]
 fn invalid_filters_are_rejected_and_nothing_is_removed() {
     in_private_shm("size=4m", || {
-        make(&["x"]);
+        create(&["x"]);
         unlink(&["--owner", "no-such-user-here"])
             .fails(2)
             .says("no-such-user-here: no such user");
@@ -70,38 +71,44 @@ fn invalid_filters_are_rejected_and_nothing_is_removed() {
         unlink(&["--older-than", "-1h"]).fails(2);
         unlink(&["--glob", "[x"]).fails(2);
         unlink(&["--glob", ""]).prints("");
-        assert_eq!(there(), ["x"]);
+        assert_eq!(remaining(), ["x"]);
     });
 }
 
 #[test]
-fn a_change_of_any_kind_makes_an_object_young() {
+fn every_kind_of_change_resets_the_age() {
     in_private_shm("size=4m", || {
-        make(&["written", "chmodded", "linked", "left"]);
+        create(&["written", "chmodded", "linked", "unchanged"]);
         let future = std::time::SystemTime::now() + Duration::from_secs(3600);
-        make(&["of-tomorrow"]);
+        create(&["modified-tomorrow"]);
         sleep(Duration::from_millis(1100));
         run(&mut shmtool(["write-int", "written", "7"])).prints("");
         fs::set_permissions("/dev/shm/chmodded", fs::Permissions::from_mode(0o640)).unwrap();
         fs::hard_link("/dev/shm/linked", "/dev/shm/second").unwrap();
         File::options()
             .write(true)
-            .open("/dev/shm/of-tomorrow")
+            .open("/dev/shm/modified-tomorrow")
             .unwrap()
             .set_modified(future)
             .unwrap();
         unlink(&["--older-than", "1s"]).prints("");
         assert_eq!(
-            there(),
-            ["chmodded", "linked", "of-tomorrow", "second", "written"]
+            remaining(),
+            [
+                "chmodded",
+                "linked",
+                "modified-tomorrow",
+                "second",
+                "written"
+            ]
         );
     });
 }
 
 #[test]
-fn a_name_that_is_kept_is_status_5() {
+fn a_kept_name_gives_status_5() {
     in_private_shm("size=4m", || {
-        make(&["a", "b", "c", "d"]);
+        create(&["a", "b", "c", "d"]);
         let _used = open("a");
         unlink(&["--unused", "a", "b"])
             .fails(5)
@@ -119,17 +126,20 @@ fn a_name_that_is_kept_is_status_5() {
             .fails(3)
             .says("/missing: no such object");
         unlink(&["--unused", "-f", "missing"]).prints("");
-        assert_eq!(there(), ["a", "c", "d"]);
-        assert_eq!(rows(&unlink(&["-n", "--unused", "c"])), ["/c"]);
-        assert_eq!(rows(&unlink(&["-n", "c", "a"])), ["/c", "/a"]);
-        assert_eq!(there(), ["a", "c", "d"]);
-        assert_eq!(rows(&unlink(&["-v", "--glob", "[ac]", "d", "c"])), ["/c"]);
-        assert_eq!(there(), ["a", "d"]);
+        assert_eq!(remaining(), ["a", "c", "d"]);
+        assert_eq!(printed_names(&unlink(&["-n", "--unused", "c"])), ["/c"]);
+        assert_eq!(printed_names(&unlink(&["-n", "c", "a"])), ["/c", "/a"]);
+        assert_eq!(remaining(), ["a", "c", "d"]);
+        assert_eq!(
+            printed_names(&unlink(&["-v", "--glob", "[ac]", "d", "c"])),
+            ["/c"]
+        );
+        assert_eq!(remaining(), ["a", "d"]);
     });
 }
 
 #[test]
-fn larger_than_looks_at_allocated_memory_and_equal_is_not_larger() {
+fn larger_than_compares_allocated_memory_and_excludes_equal() {
     in_private_shm("size=4m", || {
         run(&mut shmtool(["create", "-s", "64K", "full"])).prints("");
         run(&mut shmtool(["create", "-s", "1M", "--sparse", "sparse"])).prints("");
@@ -142,21 +152,24 @@ fn larger_than_looks_at_allocated_memory_and_equal_is_not_larger() {
             let listed = run(&mut shmtool(["ls", "-q", "--larger-than", size])).stdout;
             let listed = str::from_utf8(&listed).unwrap().lines();
             assert_eq!(listed.collect::<Vec<_>>(), passes, "{size}");
-            assert_eq!(rows(&unlink(&["-n", "--larger-than", size])), passes);
+            assert_eq!(
+                printed_names(&unlink(&["-n", "--larger-than", size])),
+                passes
+            );
         }
         unlink(&["--larger-than", "64K", "full"])
             .fails(5)
             .says("/full: kept: not larger than 64KiB");
         unlink(&["--larger-than", "-1"]).fails(2);
         unlink(&["--larger-than", "0"]).prints("");
-        assert_eq!(there(), ["sparse"]);
+        assert_eq!(remaining(), ["sparse"]);
     });
 }
 
 #[test]
 fn in_use_is_the_opposite_of_unused() {
     in_private_shm("size=4m", || {
-        make(&["open", "mapped", "free"]);
+        create(&["open", "mapped", "free"]);
         let _open = open("open");
         let _mapping = map(&open("mapped"), Access::Read);
         run(&mut shmtool(["ls", "-q", "--unused"])).prints("/free\n");
@@ -168,7 +181,7 @@ fn in_use_is_the_opposite_of_unused() {
         run(&mut shmtool(["ls", "--in-use", "--unlinked"])).fails(2);
         // A sweep that removes only what is in use makes no sense.
         unlink(&["--in-use"]).fails(2);
-        // What cannot be judged is listed, and said.
+        // An object is listed, with a message, if the kernel does not tell whether it is in use.
         let inject = "inject=fcntl:error=EINVAL:when=4+";
         let args = ["ls", "-q", "--in-use", "free"];
         let Some(mut strace) = strace(&["-e", inject], args) else {
@@ -187,17 +200,17 @@ fn in_use_is_the_opposite_of_unused() {
 }
 
 #[test]
-fn pid_chooses_what_that_process_has_open_or_mapped() {
+fn pid_selects_objects_that_the_process_has_open_or_mapped() {
     in_private_shm("size=4m", || {
         let Some(c) = c_program() else { return };
-        make(&["open", "mapped", "mine", "free"]);
+        create(&["open", "mapped", "mine", "free"]);
         let _mine = open("mine");
         let mut reader = Command::new("sleep");
         let reader = Peer::start(reader.arg("1000").stderr(open("open")));
         let holder = Peer::start(Command::new(c).args(["hold", "/mapped"]));
         let (sleeping, holding) = (reader.id().to_string(), holder.id().to_string());
         let listed = || run(&mut shmtool(["ls", "-q", "--pid", &holding])).stdout;
-        // It says nothing when it has the object mapped.
+        // The holder does not report when it has mapped the object.
         let start = std::time::Instant::now();
         while listed().is_empty() {
             assert!(start.elapsed() < HANG);
@@ -214,7 +227,7 @@ fn pid_chooses_what_that_process_has_open_or_mapped() {
             .fails(5)
             .says(format!("/mapped: kept: process {sleeping} does not use it"));
         unlink(&include).prints("");
-        assert_eq!(there(), ["free", "mapped", "mine"]);
+        assert_eq!(remaining(), ["free", "mapped", "mine"]);
         let unlinked = |pid| run(&mut shmtool(["ls", "-q", "--unlinked", "--pid", pid])).stdout;
         assert_eq!(unlinked(&sleeping), b"/open\n");
         assert_eq!(unlinked(&holding), b"");
@@ -224,7 +237,7 @@ fn pid_chooses_what_that_process_has_open_or_mapped() {
 #[test]
 fn a_process_that_cannot_be_inspected_is_an_error_and_nothing_is_removed() {
     in_private_shm("size=4m", || {
-        make(&["x"]);
+        create(&["x"]);
         let no_process = "2147483647";
         for args in [
             &["ls", "--pid", no_process][..],
@@ -249,7 +262,7 @@ fn a_process_that_cannot_be_inspected_is_an_error_and_nothing_is_removed() {
                 .fails(1)
                 .says(format!("process {own}: may not be inspected"));
         }
-        // As with hidepid=invisible.
+        // An empty /proc hides the process, as hidepid=invisible does.
         let (own, none) = (std::process::id().to_string(), None::<&str>);
         mount(none, "/proc", Some("tmpfs"), MsFlags::empty(), none).unwrap();
         run(&mut shmtool(["ls", "--pid", &own]))
@@ -260,6 +273,6 @@ fn a_process_that_cannot_be_inspected_is_an_error_and_nothing_is_removed() {
         run(&mut shmtool(["ls", "--pid", no_process]))
             .fails(1)
             .says(format!("process {no_process}: no such process"));
-        assert_eq!(there(), ["x"]);
+        assert_eq!(remaining(), ["x"]);
     });
 }

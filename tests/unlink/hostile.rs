@@ -1,7 +1,7 @@
-//! What others plant in `/dev/shm`, which anybody may write to.
+//! Hostile files in `/dev/shm`, where anybody may create files.
 
 use crate::common::*;
-use crate::{rows, unlink};
+use crate::{printed_names, unlink};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use std::ffi::OsStr;
@@ -12,7 +12,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 #[test]
-fn a_sweep_is_not_led_astray() {
+fn a_sweep_removes_only_objects() {
     in_private_shm("size=4m", || {
         let outside = tempfile::NamedTempFile::new().unwrap();
         let shm = Path::new("/dev/shm");
@@ -41,12 +41,12 @@ fn a_sweep_is_not_led_astray() {
 }
 
 #[test]
-fn a_terminal_gets_no_raw_bytes() {
+fn raw_bytes_never_reach_a_terminal() {
     in_private_shm("size=4m", || {
         let name = OsStr::from_bytes(b"evil\x1b[2J\n\xff");
         fs::write(Path::new("/dev/shm").join(name), "").unwrap();
         let shown = r"/evil\u{1b}[2J\n\xff";
-        assert_eq!(rows(&unlink(&["-n", "--unused"])), [shown]);
+        assert_eq!(printed_names(&unlink(&["-n", "--unused"])), [shown]);
         let terminal = on_terminal(&mut shmtool(["ls", "-q0"]));
         assert_eq!(str::from_utf8(&terminal), Ok("/evil\\u{1b}[2J\\n\\xff\0"));
         let _used = fs::File::open(Path::new("/dev/shm").join(name)).unwrap();

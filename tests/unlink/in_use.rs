@@ -1,4 +1,4 @@
-//! Who counts as a user of an object. All in a private `/dev/shm`, as everything that sweeps.
+//! What counts as use of an object. Each test sweeps, and so has a private `/dev/shm`.
 
 use crate::common::*;
 use crate::*;
@@ -12,7 +12,7 @@ use std::process::Stdio;
 #[test]
 fn a_sweep_keeps_objects_that_are_in_use_in_any_way() {
     in_private_shm("size=4m", || {
-        make(&[
+        create(&[
             "free-1",
             "free-2",
             "mapped-to-read",
@@ -62,32 +62,32 @@ fn a_sweep_keeps_objects_that_are_in_use_in_any_way() {
             "sent",
         ];
 
-        // That a path leads to it is no use of it.
+        // free-1, free-2 and path-only are removed: nobody has them open or mapped.
         unlink(&["--glob", "*"]).prints("");
-        assert_eq!(there(), held);
+        assert_eq!(remaining(), held);
         unlink(&["--unused"]).prints("");
-        assert_eq!(there(), held);
+        assert_eq!(remaining(), held);
         let mut bytes = [0; 4];
         opened.read_exact_at(&mut bytes, 0).unwrap();
         elsewhere.read_exact_at(&mut bytes, 0).unwrap();
         use shmtool::sys::memory::int::IntType;
-        let mapp = i32::from_ne_bytes(*b"mapp").to_string();
+        let expected = i32::from_ne_bytes(*b"mapp").to_string();
         for mapping in [&to_read, &to_write] {
-            assert_eq!(mapping.load(0, IntType::I32).unwrap().to_string(), mapp);
+            assert_eq!(mapping.load(0, IntType::I32).unwrap().to_string(), expected);
         }
 
         running.kill().unwrap();
         running.wait().unwrap();
         drop((to_read, to_write, opened, elsewhere, receiver, sender));
         unlink(&["--unused"]).prints("");
-        assert_eq!(there(), [""; 0]);
+        assert_eq!(remaining(), [""; 0]);
     });
 }
 
 #[test]
-fn a_user_in_another_pid_namespace_or_of_another_name_counts() {
+fn processes_in_other_pid_namespaces_and_of_other_users_count() {
     in_private_shm("size=4m", || {
-        make(&["far", "free"]);
+        create(&["far", "free"]);
         let script = "exec 3< /dev/shm/far; echo open; read line";
         let mut far = Command::new("unshare");
         far.args([
@@ -105,20 +105,20 @@ fn a_user_in_another_pid_namespace_or_of_another_name_counts() {
         let mut line = [0; 5];
         if far.stdout.take().unwrap().read_exact(&mut line).is_ok() {
             unlink(&["--unused"]).prints("");
-            assert_eq!(there(), ["far"]);
+            assert_eq!(remaining(), ["far"]);
         }
         drop(far.stdin.take());
         far.wait().unwrap();
 
         if is_root() {
-            make(&["of-nobody"]);
+            create(&["of-nobody"]);
             fs::set_permissions("/dev/shm/of-nobody", fs::Permissions::from_mode(0o644)).unwrap();
             let mut reader = Command::new("sh");
             reader.args(["-c", "exec 3< /dev/shm/of-nobody; echo; read line"]);
             let mut reader = Peer::start(as_nobody(&mut reader));
             reader.line();
             unlink(&["--unused"]).prints("");
-            assert_eq!(there(), ["of-nobody"]);
+            assert_eq!(remaining(), ["of-nobody"]);
         }
     });
 }
@@ -126,8 +126,8 @@ fn a_user_in_another_pid_namespace_or_of_another_name_counts() {
 #[test]
 fn objects_that_cannot_be_judged_count_as_in_use() {
     in_private_shm("size=4m", || {
-        make(&["a", "b"]);
-        // The first three look at the standard streams.
+        create(&["a", "b"]);
+        // The first three calls of fcntl check the standard streams.
         let inject = "inject=fcntl:error=EINVAL:when=4+";
         for (args, fate) in [
             (&["unlink", "--unused"][..], "kept"),
@@ -152,13 +152,14 @@ fn objects_that_cannot_be_judged_count_as_in_use() {
         named
             .fails(5)
             .says("/a: kept: cannot tell whether it is in use (invalid argument)");
-        assert_eq!(there(), ["a", "b"]);
+        assert_eq!(remaining(), ["a", "b"]);
     });
 }
 
 #[test]
 fn leases_are_not_trusted_on_other_file_systems() {
-    // On overlayfs a mapping keeps the file below open, and a lease is granted all the same.
+    // On overlayfs a mapping keeps only the underlying file open, so the kernel grants a lease although the object is
+    // in use.
     in_private_shm("size=4m", || {
         for directory in ["lower", "upper", "work"] {
             fs::create_dir(format!("/dev/shm/{directory}")).unwrap();
@@ -173,21 +174,21 @@ fn leases_are_not_trusted_on_other_file_systems() {
         {
             return;
         }
-        make(&["mapped"]);
+        create(&["mapped"]);
         let _mapping = map(&open("mapped"), Access::Read);
         let swept = unlink(&["--unused"]);
         assert_eq!(
             swept.stderr,
             "shmtool: 1 object kept: cannot tell whether it is in use (operation not supported)\n"
         );
-        assert_eq!(there(), ["mapped"]);
+        assert_eq!(remaining(), ["mapped"]);
     });
 }
 
 #[test]
-fn filters_protect_names_that_are_in_use_too() {
+fn filters_also_protect_named_objects_that_are_in_use() {
     in_private_shm("size=4m", || {
-        make(&["live", "dead", "later"]);
+        create(&["live", "dead", "later"]);
         let _live = open("live");
         for filter in [
             &["--older-than", "0"][..],
@@ -200,37 +201,37 @@ fn filters_protect_names_that_are_in_use_too() {
                 unlink(&args).fails(5).says("/live: kept: in use");
             }
         }
-        // The others are removed all the same.
+        // The other objects are still removed.
         unlink(&["--older-than", "0", "live", "dead"])
             .fails(5)
             .says("/live: kept: in use");
-        assert_eq!(there(), ["later", "live"]);
+        assert_eq!(remaining(), ["later", "live"]);
         // Without filters a NAME is removed as rm removes a file.
         unlink(&["live"]).prints("");
-        assert_eq!(there(), ["later"]);
+        assert_eq!(remaining(), ["later"]);
     });
 }
 
 #[test]
 fn include_in_use_overrides_the_protection() {
     in_private_shm("size=4m", || {
-        make(&["free", "used", "named", "plain", "sem.s"]);
+        create(&["free", "used", "named", "plain", "sem.s"]);
         let (used, _named) = (open("used"), open("named"));
         unlink(&["-f", "--glob", "*"]).prints("");
-        assert_eq!(there(), ["named", "sem.s", "used"]);
+        assert_eq!(remaining(), ["named", "sem.s", "used"]);
         unlink(&["--include-in-use", "--unused"]).fails(2);
         unlink(&["--include-in-use", "--unused", "named"]).fails(2);
         unlink(&["--include-in-use", "--glob", "x*", "named"])
             .fails(5)
             .says("/named: kept: its name does not match");
         unlink(&["--include-in-use", "--glob", "n*", "named"]).prints("");
-        assert_eq!(there(), ["sem.s", "used"]);
-        make(&["plain"]);
+        assert_eq!(remaining(), ["sem.s", "used"]);
+        create(&["plain"]);
         let _plain = open("plain");
         unlink(&["--include-in-use", "plain"]).prints("");
         let dry = unlink(&["-n", "--include-in-use", "--glob", "*"]);
         assert_eq!(
-            (rows(&dry), dry.stderr.as_str()),
+            (printed_names(&dry), dry.stderr.as_str()),
             (
                 vec!["/used"],
                 "shmtool: would remove 1 object in use: its 4KiB will be freed when the last user ends\n\
@@ -238,7 +239,7 @@ fn include_in_use_overrides_the_protection() {
             )
         );
         unlink(&["--include-in-use", "--glob", "*"]).prints("");
-        assert_eq!(there(), ["sem.s"]);
+        assert_eq!(remaining(), ["sem.s"]);
         let mut bytes = [0; 4];
         used.read_exact_at(&mut bytes, 0).unwrap();
     });
@@ -247,13 +248,13 @@ fn include_in_use_overrides_the_protection() {
 #[test]
 fn include_in_use_removes_what_cannot_be_judged() {
     in_private_shm("size=4m", || {
-        make(&["a", "b"]);
+        create(&["a", "b"]);
         let inject = "inject=fcntl:error=EINVAL:when=4+";
         let args = ["unlink", "--include-in-use", "--glob", "*"];
         let Some(mut strace) = strace(&["-e", inject], args) else {
             return;
         };
         run(&mut strace).prints("");
-        assert_eq!(there(), [""; 0]);
+        assert_eq!(remaining(), [""; 0]);
     });
 }

@@ -1,4 +1,4 @@
-//! `unlink`: what it promises.
+//! `unlink`: removing objects by NAME.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -22,8 +22,8 @@ fn unlink(args: &[&str]) -> Ended {
     run(shmtool(["unlink"]).args(args))
 }
 
-/// What is in `/dev/shm`, in order.
-fn there() -> Vec<String> {
+/// The names of the files in `/dev/shm`, sorted.
+fn remaining() -> Vec<String> {
     let entries = fs::read_dir("/dev/shm").unwrap();
     let names: BTreeSet<_> = entries
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -32,12 +32,12 @@ fn there() -> Vec<String> {
 }
 
 /// The names in the rows that `-v` and `-n` print.
-fn rows(ended: &Ended) -> Vec<&str> {
+fn printed_names(ended: &Ended) -> Vec<&str> {
     let lines = str::from_utf8(&ended.stdout).unwrap().lines();
     lines.map(|row| row.split(' ').next().unwrap()).collect()
 }
 
-fn make(names: &[&str]) {
+fn create(names: &[&str]) {
     for name in names {
         fs::write(format!("/dev/shm/{name}"), name).unwrap();
     }
@@ -52,14 +52,14 @@ fn map(file: &File, access: Access) -> Mapping {
 }
 
 #[test]
-fn a_name_that_is_removed_is_gone() {
+fn named_objects_are_removed() {
     let (one, two) = (Name::holding("1"), Name::holding("2"));
     run(shmtool(["unlink"]).args([&one, &two])).prints("");
     assert!(!one.path().exists() && !two.path().exists());
 }
 
 #[test]
-fn a_missing_object_is_status_3_and_the_others_are_removed() {
+fn a_missing_object_gives_status_3_and_the_others_are_removed() {
     let (missing, there) = (Name::new(), Name::holding(""));
     run(shmtool(["unlink"]).args([&missing, &there]))
         .fails(3)
@@ -68,13 +68,13 @@ fn a_missing_object_is_status_3_and_the_others_are_removed() {
 }
 
 #[test]
-fn with_force_a_missing_object_is_no_error() {
+fn force_ignores_missing_objects() {
     run(shmtool(["unlink", "-f"]).arg(Name::new())).prints("");
     run(shmtool(["unlink", "--force"]).arg(Name::new())).prints("");
 }
 
 #[test]
-fn neither_a_name_nor_a_filter_is_wrong_usage_without_force() {
+fn a_name_or_a_filter_is_required_unless_force_is_given() {
     for args in [&["-a"][..], &["-n"], &["--include-in-use"]] {
         unlink(args).fails(2).says(
             "say what to remove: a NAME or a filter\n\
@@ -92,14 +92,14 @@ fn a_missing_name_that_looks_like_a_pattern_gets_a_hint() {
             "{name}: no such object\nhint: --glob removes all objects that match a pattern"
         ));
         unlink(&["-f", name]).prints("");
-        // It is a valid name all the same.
+        // It is a valid name nevertheless.
         run(&mut shmtool(["create", name])).prints("");
         unlink(&[name]).prints("");
     }
 }
 
 #[test]
-fn another_user_s_object_stays() {
+fn objects_of_other_users_cannot_be_removed() {
     if is_root() {
         let name = Name::holding("");
         run(as_nobody(shmtool(["unlink"]).arg(&name)))
@@ -113,7 +113,7 @@ fn another_user_s_object_stays() {
 }
 
 #[test]
-fn a_c_program_that_maps_the_object_keeps_it() {
+fn a_c_program_keeps_its_mapping_of_a_removed_object() {
     let Some(c) = c_program() else { return };
     let name = Name::new();
     run(shmtool(["write-int"]).arg(&name).arg("42")).prints("");
@@ -121,13 +121,13 @@ fn a_c_program_that_maps_the_object_keeps_it() {
     assert_eq!(holder.ask("?"), "42");
     run(shmtool(["unlink"]).arg(&name)).prints("");
     assert_eq!(holder.ask("?"), "42");
-    // A new object of the same name is another one.
+    // A new object with the same name is a different object.
     run(shmtool(["write-int"]).arg(&name).arg("1")).prints("");
     assert_eq!(holder.ask("?"), "42");
 }
 
 #[test]
-fn python_that_maps_the_object_keeps_it() {
+fn python_keeps_its_mapping_of_a_removed_object() {
     let script = "
 import sys
 from multiprocessing import resource_tracker, shared_memory
@@ -147,7 +147,7 @@ for line in sys.stdin:
 }
 
 #[test]
-fn a_semaphore_is_removed_when_it_is_named() {
+fn a_semaphore_can_be_removed_by_its_name() {
     in_private_shm("size=64k", || {
         fs::write("/dev/shm/sem.lock", "").unwrap();
         run(&mut shmtool(["unlink", "/sem.lock"])).prints("");

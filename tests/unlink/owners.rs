@@ -14,12 +14,15 @@ fn objects_of_other_users_are_kept() {
         if !is_root() {
             return;
         }
-        make(&["closed", "readable"]);
+        create(&["closed", "readable"]);
         fs::set_permissions("/dev/shm/closed", fs::Permissions::from_mode(0o600)).unwrap();
         fs::set_permissions("/dev/shm/readable", fs::Permissions::from_mode(0o666)).unwrap();
         run(as_nobody(&mut shmtool(["create", "own"]))).prints("");
         let swept = run(as_nobody(&mut shmtool(["unlink", "-v", "--glob", "*"])));
-        assert_eq!((swept.status.code(), rows(&swept)), (Some(0), vec!["/own"]));
+        assert_eq!(
+            (swept.status.code(), printed_names(&swept)),
+            (Some(0), vec!["/own"])
+        );
         assert_eq!(
             swept.stderr,
             "shmtool: removed 1 object and freed 0B\nshmtool: 2 kept: owned by other users\n"
@@ -39,17 +42,17 @@ fn objects_of_other_users_are_kept() {
         run(as_nobody(shmtool(named).arg("--include-in-use")))
             .fails(1)
             .says("/closed: only its owner may remove it");
-        assert_eq!(there(), ["closed", "readable"]);
+        assert_eq!(remaining(), ["closed", "readable"]);
     });
 }
 
 #[test]
-fn root_without_cap_lease_asks_as_the_owner() {
+fn root_without_cap_lease_takes_the_lease_as_the_owner() {
     in_private_shm("size=4m", || {
         if !is_root() {
             return;
         }
-        make(&["a-free", "b-own", "used"]);
+        create(&["a-free", "b-own", "used"]);
         for name in ["a-free", "used"] {
             chown(format!("/dev/shm/{name}"), Some(65534), Some(65534)).unwrap();
         }
@@ -58,18 +61,18 @@ fn root_without_cap_lease_asks_as_the_owner() {
         let mut setpriv = Command::new("setpriv");
         setpriv.args(["--bounding-set", "-lease", "--inh-caps", "-lease"]);
         setpriv.arg(env!("CARGO_BIN_EXE_shmtool"));
-        // In this order: after the owner's rights it has its own again.
+        // The order matters: after acting as the owner of a-free, shmtool needs the rights of root again for b-own.
         setpriv
             .args(["unlink", "-v", "--unused"])
             .stdin(Stdio::null());
         if setpriv.output().is_ok_and(|output| output.status.success()) {
-            assert_eq!(there(), ["used"]);
+            assert_eq!(remaining(), ["used"]);
         }
     });
 }
 
 #[test]
-fn an_object_of_mode_0000_is_not_judged_but_can_be_named() {
+fn an_object_of_mode_0000_is_kept_by_a_sweep_and_removed_by_name() {
     in_private_shm("size=4m", || {
         fs::write("/dev/shm/closed", "").unwrap();
         fs::set_permissions("/dev/shm/closed", fs::Permissions::from_mode(0o000)).unwrap();
@@ -92,7 +95,7 @@ fn an_object_of_mode_0000_is_not_judged_but_can_be_named() {
 #[test]
 fn the_owner_can_sweep_a_write_only_object() {
     in_private_shm("size=4m", || {
-        make(&["free", "used"]);
+        create(&["free", "used"]);
         let _used = open("used");
         for name in ["free", "used"] {
             let path = format!("/dev/shm/{name}");
@@ -107,24 +110,24 @@ fn the_owner_can_sweep_a_write_only_object() {
         }
         let swept = run(&mut sweep);
         assert_eq!(
-            (rows(&swept), swept.stderr.as_str()),
+            (printed_names(&swept), swept.stderr.as_str()),
             (
                 vec!["/free"],
                 "shmtool: removed 1 object and freed 4KiB\nshmtool: 1 kept: in use\n"
             )
         );
-        assert_eq!(there(), ["used"]);
+        assert_eq!(remaining(), ["used"]);
     });
 }
 
-/// Its privilege ends at files whose group has no number in the namespace.
+/// Root of a user namespace has no privilege over files whose group is not mapped into the namespace.
 #[test]
 fn root_of_a_user_namespace_sweeps_as_the_owner() {
     in_private_shm("size=4m,mode=1777", || {
         if !is_root() {
             return;
         }
-        make(&["closed", "of-others", "used", "write-only"]);
+        create(&["closed", "of-others", "used", "write-only"]);
         for (name, mode, uid) in [
             ("closed", 0o600, 1000),
             ("of-others", 0o600, 1001),
@@ -136,7 +139,7 @@ fn root_of_a_user_namespace_sweeps_as_the_owner() {
             chown(&path, Some(uid), Some(1000)).unwrap();
         }
         let _used = open("used");
-        // It waits in the namespace until its users have numbers there: root, and the owner of three objects.
+        // The shell waits until ids are mapped into its namespace: those of root and of the owner of three objects.
         let mut sweep = Command::new("sh");
         let script = "read line; exec \"$0\" unlink -v --unused";
         sweep.args(["-c", script, env!("CARGO_BIN_EXE_shmtool")]);
@@ -149,14 +152,18 @@ fn root_of_a_user_namespace_sweeps_as_the_owner() {
         let Ok(mut sweep) = sweep.spawn() else {
             return skipped("no user namespaces");
         };
-        let map = |file: &str, numbers: &str| {
-            fs::write(format!("/proc/{}/{file}", sweep.id()), numbers).unwrap();
+        let map = |file: &str, ids: &str| {
+            fs::write(format!("/proc/{}/{file}", sweep.id()), ids).unwrap();
         };
         map("uid_map", "0 0 1\n1000 1000 1\n");
         map("gid_map", "0 0 1\n");
         sweep.stdin.take().unwrap().write_all(b"\n").unwrap();
         let swept = finish(sweep);
-        assert_eq!(rows(&swept), ["/closed", "/write-only"], "{swept:?}");
-        assert_eq!(there(), ["of-others", "used"]);
+        assert_eq!(
+            printed_names(&swept),
+            ["/closed", "/write-only"],
+            "{swept:?}"
+        );
+        assert_eq!(remaining(), ["of-others", "used"]);
     });
 }

@@ -1,4 +1,4 @@
-//! What others do while a sweep is at work.
+//! What other processes do during a sweep.
 
 use crate::common::*;
 use crate::*;
@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 #[test]
 fn an_object_opened_at_the_last_moment_is_kept() {
     in_private_shm("size=4m", || {
-        make(&["x"]);
-        // Under the lease the name is looked at once more; that is where an opener comes, and waits.
+        create(&["x"]);
+        // While it holds the lease, shmtool calls statx for the name again. The delay is there, so that open() comes
+        // during the lease and waits.
         let inject = "inject=statx:delay_enter=1000000:when=2";
         let Some(mut strace) = strace(&["-e", inject], ["unlink", "-v", "--unused"]) else {
             return;
@@ -34,14 +35,14 @@ fn an_object_opened_at_the_last_moment_is_kept() {
             ended.stderr,
             "shmtool: removed nothing\nshmtool: 1 kept: changed meanwhile\n"
         );
-        assert_eq!(there(), ["x"]);
+        assert_eq!(remaining(), ["x"]);
     });
 }
 
 #[test]
 fn an_object_that_takes_the_name_at_the_last_moment_is_kept() {
     in_private_shm("size=4m", || {
-        make(&["x", "y"]);
+        create(&["x", "y"]);
         let inject = "inject=statx:delay_enter=1000000:when=2";
         let Some(mut strace) = strace(&["-e", inject], ["unlink", "-v", "--glob", "x"]) else {
             return;
@@ -59,9 +60,9 @@ fn an_object_that_takes_the_name_at_the_last_moment_is_kept() {
 }
 
 #[test]
-fn an_object_modified_after_it_was_chosen_is_kept() {
+fn an_object_modified_after_it_was_selected_is_kept() {
     in_private_shm("size=4m", || {
-        make(&["x"]);
+        create(&["x"]);
         sleep(Duration::from_millis(1100));
         let inject = "inject=statx:delay_exit=1000000:when=1";
         let args = ["unlink", "-v", "--older-than", "1s"];
@@ -80,14 +81,14 @@ fn an_object_modified_after_it_was_chosen_is_kept() {
             ended.stderr,
             "shmtool: removed nothing\nshmtool: 1 kept: changed meanwhile\n"
         );
-        assert_eq!(there(), ["x"]);
+        assert_eq!(remaining(), ["x"]);
     });
 }
 
 #[test]
-fn no_signal_interrupts_a_lease() {
+fn a_signal_does_not_interrupt_a_removal() {
     in_private_shm("size=4m", || {
-        make(&["x", "y"]);
+        create(&["x", "y"]);
         let inject = "inject=statx:delay_enter=1000000:when=2";
         let Some(mut strace) = strace(&["-e", inject], ["unlink", "-v", "--unused"]) else {
             return;
@@ -102,37 +103,37 @@ fn no_signal_interrupts_a_lease() {
             .unwrap();
         kill(Pid::from_raw(child), Signal::SIGTERM).unwrap();
         strace.wait().unwrap();
-        // What was begun is done, and nothing more.
-        assert_eq!(there(), ["y"]);
+        // The removal in progress is finished, and no other is started.
+        assert_eq!(remaining(), ["y"]);
     });
 }
 
 #[test]
-fn the_next_sweep_finishes_one_that_was_killed() {
+fn the_next_sweep_removes_what_a_killed_sweep_left() {
     in_private_shm("size=64m,nr_inodes=100k", || {
         for round in 0..20_u64 {
             let names: Vec<_> = (0..300).map(|i| format!("job-{i}")).collect();
-            make(&names.iter().map(String::as_str).collect::<Vec<_>>());
+            create(&names.iter().map(String::as_str).collect::<Vec<_>>());
             let kept = open("job-150");
             let mut sweep = shmtool(["unlink", "--unused"]).spawn().unwrap();
             sleep(Duration::from_micros(round * 400));
             kill(Pid::from_raw(sweep.id() as i32), Signal::SIGKILL).unwrap();
             sweep.wait().unwrap();
-            for name in there() {
+            for name in remaining() {
                 assert_eq!(
                     fs::read(format!("/dev/shm/{name}")).unwrap(),
                     name.as_bytes()
                 );
             }
             unlink(&["--unused"]).prints("");
-            assert_eq!(there(), ["job-150"]);
+            assert_eq!(remaining(), ["job-150"]);
             drop(kept);
         }
     });
 }
 
 #[test]
-fn programs_at_work_do_not_notice_a_sweep() {
+fn running_programs_do_not_notice_a_sweep() {
     in_private_shm("size=64m", || {
         let done = AtomicBool::new(false);
         let end = Instant::now() + Duration::from_secs(3);
@@ -152,10 +153,10 @@ fn programs_at_work_do_not_notice_a_sweep() {
                         file.write_all_at(&[7; 4096], 0).unwrap();
                         let mapping = map(&file, Access::ReadWrite);
                         drop(file);
-                        // Mapped, it is there, and it opens.
+                        // A mapped object keeps its name, and can be opened.
                         let again = File::open(path).expect("an object in use is not swept");
                         drop((mapping, again));
-                        // Used by nobody now, it may be gone.
+                        // Nobody uses the object now, so a sweep may have removed it.
                         let _ = fs::remove_file(path);
                         if done.load(Ordering::Relaxed) {
                             break;

@@ -1,4 +1,4 @@
-//! Systems that cannot reserve memory: gVisor, ramfs, NFS, sandboxes.
+//! Systems where `fallocate(2)` cannot reserve memory: gVisor, ramfs, NFS, sandboxes.
 
 use crate::common::*;
 use nix::mount::{MsFlags, mount};
@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
 
 #[test]
-fn integers_are_stored_where_no_memory_can_be_reserved() {
+fn stores_work_on_ramfs() {
     in_private_shm("size=4m", || {
         let ramfs = Some("ramfs");
         if mount(ramfs, "/dev/shm", ramfs, MsFlags::empty(), None::<&str>).is_err() {
@@ -37,13 +37,13 @@ fn integers_are_stored_where_no_memory_can_be_reserved() {
 }
 
 #[test]
-fn a_store_goes_on_where_memory_cannot_be_reserved_in_an_object_that_others_use() {
+fn stores_work_without_fallocate_and_leave_other_bytes_unchanged() {
     for inject in ["EOPNOTSUPP:when=1", "EOPNOTSUPP", "ENOSYS", "EPERM"] {
         let inject = format!("inject=fallocate:error={inject}");
         let (new, empty) = (Name::new(), Name::holding(""));
-        // Another process may store into the part that would be filled with zeros.
-        let used = Name::holding([1; 8192]);
-        for name in [&new, &empty, &used] {
+        // Writing zeros must not replace fallocate here: it could overwrite what another process has just stored.
+        let existing = Name::holding([1; 8192]);
+        for name in [&new, &empty, &existing] {
             let write = ["write-int", "--offset", "4K"];
             let Some(mut strace) = strace(&["-e", &inject], write) else {
                 return;
@@ -51,18 +51,18 @@ fn a_store_goes_on_where_memory_cannot_be_reserved_in_an_object_that_others_use(
             run(strace.arg(name).arg("7")).prints("");
             run(shmtool(["read-int", "--offset", "4K"]).arg(name)).prints("7\n");
         }
-        // As they are allocated where the call exists.
+        // As much memory is allocated as with fallocate.
         for name in [&new, &empty] {
             let stat = fs::metadata(name.path()).unwrap();
             assert_eq!((stat.len(), stat.blocks() * 512), (4100, 8192), "{inject}");
         }
-        let bytes = fs::read(used.path()).unwrap();
+        let bytes = fs::read(existing.path()).unwrap();
         assert!(bytes[..4096] == [1; 4096] && bytes[4100..] == [1; 4092]);
     }
 }
 
 #[test]
-fn two_who_grow_an_empty_object_there_lose_nothing() {
+fn concurrent_growth_of_an_empty_object_on_ramfs_loses_no_store() {
     in_private_shm("size=4m", || {
         let ramfs = Some("ramfs");
         if mount(ramfs, "/dev/shm", ramfs, MsFlags::empty(), None::<&str>).is_err() {
@@ -79,13 +79,14 @@ fn two_who_grow_an_empty_object_there_lose_nothing() {
                         .unwrap()
                 })
                 .collect();
-            // Who finds an object that is too small by now says so. Who succeeded did store.
-            let done: Vec<_> = children
+            // A writer fails if another one has already grown the object, but not far enough. Every writer that
+            // succeeds must have stored its integer.
+            let succeeded: Vec<_> = children
                 .iter_mut()
                 .map(|child| child.wait().unwrap().success())
                 .collect();
             let bytes = fs::read("/dev/shm/x").unwrap();
-            for index in (0..4).filter(|&index| done[index]) {
+            for index in (0..4).filter(|&index| succeeded[index]) {
                 assert_eq!(bytes[4096 * index..][..4], 5_i32.to_ne_bytes());
             }
             fs::remove_file("/dev/shm/x").unwrap();

@@ -1,4 +1,4 @@
-//! What the options do to the integers, by one process.
+//! `--add`, `--swap`, `--if`, `--no-create` and several VALUEs, used by one process at a time.
 
 use crate::common::*;
 use std::fs;
@@ -9,7 +9,7 @@ fn write(args: &[&str], name: &Name, values: &[&str]) -> Ended {
     run(shmtool(["write-int"]).args(args).arg(name).args(values))
 }
 
-/// The object, and a time long ago that it was last modified.
+/// Creates an object that was last modified an hour ago, and returns that time with it.
 fn old_object(bytes: impl AsRef<[u8]>) -> (Name, SystemTime) {
     let name = Name::holding(bytes);
     let old = SystemTime::now() - Duration::from_secs(3600);
@@ -18,16 +18,16 @@ fn old_object(bytes: impl AsRef<[u8]>) -> (Name, SystemTime) {
     (name, file.metadata().unwrap().modified().unwrap())
 }
 
-fn modified(name: &Name) -> SystemTime {
+fn modification_time(name: &Name) -> SystemTime {
     fs::metadata(name.path()).unwrap().modified().unwrap()
 }
 
-fn held(name: &Name) -> i32 {
+fn stored_integer(name: &Name) -> i32 {
     i32::from_ne_bytes(fs::read(name.path()).unwrap().try_into().unwrap())
 }
 
 #[test]
-fn several_values_go_one_after_the_other() {
+fn several_values_are_stored_consecutively() {
     let name = Name::new();
     write(
         &["-t", "i16", "--offset", "1"],
@@ -61,7 +61,7 @@ fn several_values_go_one_after_the_other() {
 }
 
 #[test]
-fn with_no_create_a_missing_object_is_an_error_and_stays_missing() {
+fn no_create_reports_a_missing_object_and_does_not_create_it() {
     let name = Name::new();
     for option in ["--add", "--swap", "--if=0", "--no-create"] {
         write(
@@ -75,7 +75,7 @@ fn with_no_create_a_missing_object_is_an_error_and_stays_missing() {
     assert!(!name.path().exists());
     let name = Name::holding([0; 4]);
     write(&["--no-create"], &name, &["5"]).prints("");
-    assert_eq!(held(&name), 5);
+    assert_eq!(stored_integer(&name), 5);
 }
 
 #[test]
@@ -83,13 +83,13 @@ fn add_prints_the_new_integer() {
     let name = Name::holding(40_i32.to_ne_bytes());
     write(&["--add"], &name, &["2"]).prints("42\n");
     write(&["--add"], &name, &["-0x2b"]).prints("-1\n");
-    // The bits of -1.
+    // 0xffffffff has the bits of -1.
     write(&["--add"], &name, &["0xffffffff"]).prints("-2\n");
-    assert_eq!(held(&name), -2);
+    assert_eq!(stored_integer(&name), -2);
 }
 
 #[test]
-fn an_unsigned_integer_is_counted_down_with_a_negative_value() {
+fn adding_a_negative_value_counts_an_unsigned_integer_down() {
     let name = Name::holding(u64::MAX.to_ne_bytes());
     write(&["-t", "u64", "--add"], &name, &["-18446744073709551615"]).prints("0\n");
     write(&["-t", "u64", "--add"], &name, &["-1"])
@@ -103,7 +103,7 @@ fn an_unsigned_integer_is_counted_down_with_a_negative_value() {
 }
 
 #[test]
-fn a_sum_that_does_not_fit_changes_nothing() {
+fn an_overflowing_sum_changes_nothing() {
     let (name, old) = old_object([100_i8 as u8, -100_i8 as u8]);
     write(&["-t", "i8", "--add"], &name, &["28"])
         .fails(1)
@@ -111,37 +111,37 @@ fn a_sum_that_does_not_fit_changes_nothing() {
             "{name}: 100 plus 28 is out of range: i8 is -128 to 127"
         ));
     write(&["-t", "i8", "--offset", "1", "--add"], &name, &["-29"]).fails(1);
-    assert_eq!(modified(&name), old);
+    assert_eq!(modification_time(&name), old);
     write(&["-t", "i8", "--add"], &name, &["27"]).prints("127\n");
     write(&["-t", "i8", "--offset", "1", "--add"], &name, &["-28"]).prints("-128\n");
     assert_eq!(fs::read(name.path()).unwrap(), [127, 128]);
-    assert_ne!(modified(&name), old);
+    assert_ne!(modification_time(&name), old);
 }
 
 #[test]
 fn swap_prints_the_old_integer() {
     let (name, old) = old_object(7_i32.to_ne_bytes());
     write(&["--swap"], &name, &["-8"]).prints("7\n");
-    assert_ne!(modified(&name), old);
+    assert_ne!(modification_time(&name), old);
     write(&["--swap"], &name, &["9"]).prints("-8\n");
-    assert_eq!(held(&name), 9);
+    assert_eq!(stored_integer(&name), 9);
 }
 
 #[test]
-fn if_stores_where_old_is_and_says_nothing_otherwise() {
+fn if_stores_when_the_condition_holds_and_is_silent_otherwise() {
     let (name, old) = old_object((-1_i32).to_ne_bytes());
     let refused = write(&["--if", "1"], &name, &["5"]);
     assert_eq!(refused.fails(5).stderr, "");
-    assert_eq!((held(&name), modified(&name)), (-1, old));
+    assert_eq!((stored_integer(&name), modification_time(&name)), (-1, old));
     write(&["--if", "-1"], &name, &["5"]).prints("");
-    assert_eq!(held(&name), 5);
-    assert_ne!(modified(&name), old);
+    assert_eq!(stored_integer(&name), 5);
+    assert_ne!(modification_time(&name), old);
     write(&["--if=0x5"], &name, &["-0x6"]).prints("");
-    assert_eq!(held(&name), -6);
+    assert_eq!(stored_integer(&name), -6);
 }
 
 #[test]
-fn a_missing_object_counts_as_0() {
+fn a_missing_or_empty_object_counts_as_0() {
     for (option, value, printed) in [
         ("--add", "-5", "-5\n"),
         ("--swap", "6", "0\n"),
@@ -149,10 +149,10 @@ fn a_missing_object_counts_as_0() {
     ] {
         let name = Name::new();
         write(&[option], &name, &[value]).prints(printed);
-        assert_eq!(held(&name).to_string(), value);
+        assert_eq!(stored_integer(&name).to_string(), value);
         let name = Name::holding("");
         write(&[option], &name, &[value]).prints(printed);
-        assert_eq!(held(&name).to_string(), value);
+        assert_eq!(stored_integer(&name).to_string(), value);
     }
     let name = Name::new();
     assert_eq!(write(&["--if", "1"], &name, &["5"]).fails(5).stderr, "");
@@ -163,7 +163,7 @@ fn a_missing_object_counts_as_0() {
 }
 
 #[test]
-fn a_change_that_is_refused_takes_no_memory_in_a_hole() {
+fn a_refused_change_allocates_nothing_in_a_hole() {
     let name = Name::new();
     let file = fs::File::create(name.path()).unwrap();
     file.set_len(8192).unwrap();
@@ -175,17 +175,17 @@ fn a_change_that_is_refused_takes_no_memory_in_a_hole() {
 }
 
 #[test]
-fn an_atomic_change_at_an_unaligned_offset_is_wrong_usage() {
+fn an_unaligned_atomic_change_is_a_usage_error() {
     let name = Name::holding([1; 16]);
     for option in ["--add", "--swap", "--if"] {
-        let old: &[&str] = if option == "--if" {
+        let condition: &[&str] = if option == "--if" {
             &["0x01010101"]
         } else {
             &[]
         };
         for (int_type, offset, width) in [("i32", "2", 4), ("u64", "4", 8), ("i16", "5", 2)] {
-            let place = ["-t", int_type, "--offset", offset, option];
-            write(&[&place, old].concat(), &name, &["0"]).fails(2).says(format!(
+            let location = ["-t", int_type, "--offset", offset, option];
+            write(&[&location, condition].concat(), &name, &["0"]).fails(2).says(format!(
                 "{option} needs an aligned offset: {offset} is not a multiple of {width}, the width of {int_type}"
             ));
         }
@@ -199,7 +199,7 @@ fn an_atomic_change_at_an_unaligned_offset_is_wrong_usage() {
 }
 
 #[test]
-fn the_atomic_changes_take_one_value_and_one_of_them_at_a_time() {
+fn atomic_changes_take_one_value_and_exclude_each_other() {
     let name = Name::new();
     for option in ["--add", "--swap", "--if=0"] {
         let shown = option.trim_end_matches("=0");
@@ -218,7 +218,7 @@ fn the_atomic_changes_take_one_value_and_one_of_them_at_a_time() {
 }
 
 #[test]
-fn a_hole_that_a_full_dev_shm_cannot_fill_is_an_error() {
+fn atomic_changes_in_a_hole_fail_when_dev_shm_is_full() {
     in_private_shm("size=64k", || {
         fs::File::create("/dev/shm/hole")
             .unwrap()
@@ -241,7 +241,7 @@ fn a_result_that_cannot_be_printed_is_an_error() {
 }
 
 #[test]
-fn the_bytes_of_a_reserved_page_are_zeros() {
+fn reserved_memory_counts_as_zeros() {
     let name = Name::new();
     run(shmtool(["create", "-s", "8"]).arg(&name)).prints("");
     write(&["--if", "0"], &name, &["5"]).prints("");

@@ -1,5 +1,5 @@
-//! Every write wakes whoever sleeps on the integer. The sleepers here look at nothing themselves, and would
-//! sleep for longer than a hang.
+//! Every write wakes all that sleep on the integer. The sleepers here never check the integer themselves: without the
+//! wake-up they would sleep for longer than [`HANG`], and the test would fail.
 
 use crate::common::*;
 use nix::unistd::gettid;
@@ -13,9 +13,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// Runs `write-int` with these arguments while somebody sleeps on the integer at an offset of the object.
+/// Asserts that `write-int` with these arguments wakes a thread that sleeps on the integer at this offset.
 #[track_caller]
-fn wakes(content: [u8; 16], int_type: IntType, offset: usize, args: &[&str]) {
+fn assert_write_wakes(content: [u8; 16], int_type: IntType, offset: usize, args: &[&str]) {
     let name = Name::holding(content);
     let file = fs::File::open(name.path()).unwrap();
     let (sender, receiver) = mpsc::channel();
@@ -28,7 +28,7 @@ fn wakes(content: [u8; 16], int_type: IntType, offset: usize, args: &[&str]) {
         sender.send(gettid()).unwrap();
     });
     let sleeper = receiver.recv().unwrap();
-    // The third field is the state. The sleeper has nothing else to wait for.
+    // State S means that the thread sleeps. From here on it sleeps on nothing but the integer.
     let stat = format!("/proc/self/task/{sleeper}/stat");
     while !fs::read_to_string(&stat).unwrap().contains(") S ") {
         thread::sleep(Duration::from_millis(1));
@@ -49,25 +49,25 @@ fn wakes(content: [u8; 16], int_type: IntType, offset: usize, args: &[&str]) {
 }
 
 #[test]
-fn every_way_to_write_wakes() {
+fn every_kind_of_write_wakes() {
     for args in [
         &["NAME", "1"][..],
         &["--add", "NAME", "1"],
         &["--swap", "NAME", "1"],
         &["--if", "0", "NAME", "1"],
-        // The same value too: who sleeps may wait for just that write.
+        // Storing the same value wakes too, because a sleeper may wait for exactly this write.
         &["NAME", "0"],
     ] {
-        wakes([0; 16], IntType::I32, 0, args);
+        assert_write_wakes([0; 16], IntType::I32, 0, args);
     }
 }
 
 #[test]
-fn integers_of_every_width_wake() {
+fn writes_of_every_width_wake() {
     for (int_type, name) in IntType::ALL.map(|int_type| (int_type, int_type.name())) {
         let last = 16 - int_type.width();
-        wakes(
-            // No two words are the same: each sleeps on its own.
+        assert_write_wakes(
+            // Every word differs, so that a futex call on the wrong word fails at once.
             std::array::from_fn(|i| i as u8),
             int_type,
             last,
@@ -77,26 +77,16 @@ fn integers_of_every_width_wake() {
 }
 
 #[test]
-fn a_change_of_half_of_an_integer_wakes() {
-    for (offset, value) in [("0", "1"), ("4", "1")] {
-        wakes(
-            [0; 16],
-            IntType::U64,
-            0,
-            &[
-                "-t",
-                "u64",
-                "NAME",
-                if offset == "0" { value } else { "0x100000000" },
-            ],
-        );
+fn a_change_of_either_half_of_a_64_bit_integer_wakes() {
+    for value in ["1", "0x100000000"] {
+        assert_write_wakes([0; 16], IntType::U64, 0, &["-t", "u64", "NAME", value]);
     }
 }
 
 #[test]
-fn every_one_of_several_values_wakes() {
+fn each_of_several_values_wakes() {
     for index in 0..4 {
-        wakes(
+        assert_write_wakes(
             [0; 16],
             IntType::I32,
             4 * index,
@@ -106,9 +96,9 @@ fn every_one_of_several_values_wakes() {
 }
 
 #[test]
-fn a_store_that_is_not_aligned_wakes_every_integer_that_it_touches() {
+fn an_unaligned_store_wakes_every_integer_that_it_touches() {
     for offset in [0, 4] {
-        wakes(
+        assert_write_wakes(
             [0; 16],
             IntType::I32,
             offset,

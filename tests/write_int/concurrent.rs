@@ -1,4 +1,4 @@
-//! Several processes at once.
+//! Several processes that change the same integer at once.
 
 use crate::common::*;
 use nix::sys::signal::{Signal, kill};
@@ -8,8 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
-/// A shell that runs a script, with `$shmtool` and `$name`.
-fn shell(script: &str, name: &Name) -> Child {
+/// Starts a shell that runs the script, where `$shmtool` is the binary and `$name` the object.
+fn spawn_shell(script: &str, name: &Name) -> Child {
     let mut sh = Command::new("sh");
     sh.args(["-euc", script])
         .env("shmtool", env!("CARGO_BIN_EXE_shmtool"))
@@ -22,12 +22,10 @@ fn shell(script: &str, name: &Name) -> Child {
 }
 
 #[test]
-fn no_addition_is_lost() {
+fn concurrent_additions_are_never_lost() {
     let name = Name::new();
-    let script =
-        "i=0; while [ $i -lt 300 ]; do $shmtool write-int --add $name 1 >&-; i=$((i+1)); done";
-    let script = script.replace(">&-", "> /dev/null");
-    let shells: Vec<_> = (0..8).map(|_| shell(&script, &name)).collect();
+    let script = "i=0; while [ $i -lt 300 ]; do $shmtool write-int --add $name 1 > /dev/null; i=$((i+1)); done";
+    let shells: Vec<_> = (0..8).map(|_| spawn_shell(script, &name)).collect();
     for shell in shells {
         finish(shell).prints("");
     }
@@ -35,13 +33,13 @@ fn no_addition_is_lost() {
 }
 
 #[test]
-fn no_addition_of_a_c_program_or_a_shell_is_lost() {
+fn concurrent_additions_by_c_and_shell_are_never_lost() {
     let Some(c) = c_program() else { return };
     let name = Name::holding([0; 4]);
     let script = "i=0; while [ $i -lt 100 ]; do $shmtool write-int --add $name 1000000 > /dev/null; i=$((i+1)); done";
     let mut adding = Vec::new();
     for _ in 0..2 {
-        adding.push(shell(script, &name));
+        adding.push(spawn_shell(script, &name));
         let mut add = Command::new(c);
         let add = add.arg("add").arg(&name).arg("20000000");
         adding.push(
@@ -58,7 +56,7 @@ fn no_addition_of_a_c_program_or_a_shell_is_lost() {
 }
 
 #[test]
-fn a_lock_of_the_shell_keeps_two_writes_together() {
+fn a_lock_built_from_if_and_until_is_exclusive() {
     let (name, file) = (Name::new(), tempfile::NamedTempFile::new().unwrap());
     let script = "
         i=0
@@ -72,7 +70,7 @@ fn a_lock_of_the_shell_keeps_two_writes_together() {
             i=$((i+1))
         done";
     let script = script.replace("$file", file.path().to_str().unwrap());
-    let shells: Vec<_> = (0..4).map(|_| shell(&script, &name)).collect();
+    let shells: Vec<_> = (0..4).map(|_| spawn_shell(&script, &name)).collect();
     for shell in shells {
         finish(shell).prints("");
     }
@@ -86,7 +84,7 @@ fn a_lock_of_the_shell_keeps_two_writes_together() {
 }
 
 #[test]
-fn three_shells_meet_at_every_barrier() {
+fn a_barrier_built_from_add_and_until_keeps_shells_in_step() {
     let (name, file) = (Name::new(), tempfile::NamedTempFile::new().unwrap());
     let script = "
         round=1
@@ -97,7 +95,7 @@ fn three_shells_meet_at_every_barrier() {
             round=$((round+1))
         done";
     let script = script.replace("$file", file.path().to_str().unwrap());
-    let shells: Vec<_> = (0..3).map(|_| shell(&script, &name)).collect();
+    let shells: Vec<_> = (0..3).map(|_| spawn_shell(&script, &name)).collect();
     for shell in shells {
         finish(shell).prints("");
     }
@@ -107,7 +105,7 @@ fn three_shells_meet_at_every_barrier() {
 }
 
 #[test]
-fn a_writer_that_is_killed_leaves_the_old_integer_or_the_new_one() {
+fn a_killed_writer_leaves_the_old_or_the_new_integer() {
     in_private_shm("size=1m", || {
         let mut value = 0_i32;
         for round in 0..500_u64 {
@@ -121,7 +119,7 @@ fn a_writer_that_is_killed_leaves_the_old_integer_or_the_new_one() {
                 .stdout(Stdio::null())
                 .spawn()
                 .unwrap();
-            // Any moment of the run, which takes a millisecond or three.
+            // Kill it at a random moment of its run, which takes one to three milliseconds.
             let nanos = SystemTime::now()
                 .duration_since(SystemTime::UNIX_EPOCH)
                 .unwrap()

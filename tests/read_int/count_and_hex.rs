@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::process::Stdio;
 
 #[test]
-fn a_count_prints_as_many_one_a_line() {
+fn count_prints_that_many_integers_one_per_line() {
     let name = Name::holding([1_i16, -2, 3, i16::MIN].map(i16::to_ne_bytes).concat());
     let read = |args: &[&str]| run(shmtool(["read-int", "-t", "i16"]).args(args).arg(&name));
     read(&["--count", "3"]).prints("1\n-2\n3\n");
@@ -24,7 +24,7 @@ fn a_count_prints_as_many_one_a_line() {
 }
 
 #[test]
-fn all_prints_every_whole_integer_and_names_what_is_left_over() {
+fn count_all_prints_every_whole_integer_and_reports_leftover_bytes() {
     let name = Name::holding([1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0]);
     let two = [[1, 0, 0, 0], [2, 0, 0, 0]]
         .map(i32::from_ne_bytes)
@@ -51,7 +51,7 @@ fn all_prints_every_whole_integer_and_names_what_is_left_over() {
 }
 
 #[test]
-fn hexadecimal_shows_the_bits_of_the_type_s_width() {
+fn hex_prints_the_bits_in_the_width_of_the_type() {
     let name = Name::holding([0xff; 8]);
     for (int_type, printed) in [
         ("i8", "0xff\n"),
@@ -66,7 +66,7 @@ fn hexadecimal_shows_the_bits_of_the_type_s_width() {
 }
 
 #[test]
-fn data_and_holes_are_printed_and_no_hole_is_filled() {
+fn count_all_prints_data_and_holes_without_filling_holes() {
     let name = Name::new();
     let file = fs::File::create(name.path()).unwrap();
     file.set_len(5 << 14).unwrap();
@@ -125,10 +125,10 @@ fn data_and_holes_are_printed_and_no_hole_is_filled() {
 }
 
 #[test]
-fn what_came_before_a_truncation_is_printed_and_then_it_is_told() {
+fn integers_before_a_truncation_are_printed_and_the_truncation_is_reported() {
     for size in [4096_u64, 5000] {
         let name = Name::holding(1_i32.to_ne_bytes().repeat(2048));
-        // The third look for holes never comes; after the second, the second page goes.
+        // read-int searches for holes once per page. The second page is truncated away during the second search.
         let inject = "inject=lseek:delay_exit=2000000:when=2";
         let Some(mut read) = strace(&["-e", inject], ["read-int", "--count", "all"]) else {
             return;
@@ -153,7 +153,7 @@ fn what_came_before_a_truncation_is_printed_and_then_it_is_told() {
 }
 
 #[test]
-fn a_reader_that_leaves_ends_it_quietly() {
+fn read_int_ends_quietly_when_its_reader_goes_away() {
     let name = Name::holding([0; 1 << 16]);
     let mut all = shmtool(["read-int", "--count", "all"]);
     let mut child = all
