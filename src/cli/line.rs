@@ -1,4 +1,4 @@
-//! From the arguments to a request, or to one line that says what is wrong with them.
+//! Parses the command line, and reports usage errors in our own words instead of those of clap.
 
 use super::{Cli, Command};
 use crate::exit::Failure;
@@ -17,19 +17,19 @@ use std::os::unix::ffi::OsStrExt;
 #[derive(Debug)]
 pub enum Request {
     Run(Command),
-    /// Help, or the version: the text to print.
+    /// Print the help or the version.
     Show(String),
-    /// The program's help, because there is no verb: a usage error.
+    /// Print the help as a usage error, because no verb was given.
     ShowAsError(String),
 }
 
-/// Parses the command line, the program's name first.
+/// Parses the command line. The first argument is the name of the program.
 ///
 /// # Errors
 ///
-/// The first problem with it.
+/// Returns the first usage error.
 pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Request, Failure> {
-    Cli::try_parse_from(mark_values(args))
+    Cli::try_parse_from(prefix_negative_values(args))
         .map(|cli| Request::Run(cli.command))
         .or_else(|error| match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -39,35 +39,35 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Request, Failure> {
                 let help = Cli::command().render_help();
                 Ok(Request::ShowAsError(help.to_string()))
             }
-            _ => Err(usage_error(&error)),
+            _ => Err(translate_clap_error(&error)),
         })
 }
 
-/// Stands before a negative VALUE, which clap would take for an option. No argument has this byte.
+/// Prefix of a negative VALUE, which clap would mistake for an option. No argument can contain this byte.
 ///
-/// clap's own means fail here: `allow_negative_numbers` knows no `-0x10` and no `-1_000`, and
-/// `allow_hyphen_values` takes every option after the first of several VALUEs for a VALUE too.
-const MARK: &str = "\0";
+/// The settings of clap do not help: `allow_negative_numbers` does not accept `-0x10` and `-1_000`, and
+/// `allow_hyphen_values` also takes every option after the first of several VALUEs as a VALUE.
+const NEGATIVE_PREFIX: &str = "\0";
 
-fn mark_values(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
-    let mut writes = false;
+fn prefix_negative_values(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    let mut is_write_int = false;
     args.enumerate().map(move |(index, arg)| {
-        writes |= index == 1 && arg == "write-int";
+        is_write_int |= index == 1 && arg == "write-int";
         match arg.as_bytes() {
             // No option starts with a digit.
-            [b'-', b'0'..=b'9', ..] if writes => {
-                let mut marked = OsString::from(MARK);
-                marked.push(arg);
-                marked
+            [b'-', b'0'..=b'9', ..] if is_write_int => {
+                let mut prefixed = OsString::from(NEGATIVE_PREFIX);
+                prefixed.push(arg);
+                prefixed
             }
             _ => arg,
         }
     })
 }
 
-/// Says in our own words what clap found.
-fn usage_error(error: &clap::Error) -> Failure {
-    // Our own parsers have said it already.
+/// Turns an error of clap into a message in the style of shmtool.
+fn translate_clap_error(error: &clap::Error) -> Failure {
+    // The value parsers below already return such a message.
     if let Some(failure) = error
         .source()
         .and_then(|source| source.downcast_ref::<Failure>())
@@ -75,8 +75,8 @@ fn usage_error(error: &clap::Error) -> Failure {
         return failure.clone();
     }
     let texts = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => vec![shown(text)],
-        Some(ContextValue::Strings(texts)) => texts.iter().map(|text| shown(text)).collect(),
+        Some(ContextValue::String(text)) => vec![displayed(text)],
+        Some(ContextValue::Strings(texts)) => texts.iter().map(|text| displayed(text)).collect(),
         _ => Vec::new(),
     };
     let arguments = texts(ContextKind::InvalidArg).join(" and ");
@@ -121,22 +121,22 @@ fn usage_error(error: &clap::Error) -> Failure {
         _ => {
             let text = error.render().to_string();
             let first = text.lines().next().unwrap_or_default();
-            Failure::usage(shown(first.trim_start_matches("error: ")))
+            Failure::usage(displayed(first.trim_start_matches("error: ")))
         }
     }
 }
 
-/// The next step where an option or operand is not understood.
+/// The hint if an option or operand is unknown or missing.
 const SEE_HELP: &str = "add --help to see the options and operands";
 
-/// How to print a number that is no integer.
+/// The hint that shows how to print a floating-point number.
 fn float_hint(width: usize) -> String {
     format!("shmtool cat --shm --offset 0 --length {width} NAME | od -An -tf{width} prints it")
 }
 
-/// An argument as messages name it: `NAME` for clap's `<NAME>...`.
-fn shown(argument: &str) -> String {
-    let text = argument.replace(MARK, "").replace("...", "");
+/// Formats an argument for a message: `NAME` instead of the `<NAME>...` of clap.
+fn displayed(argument: &str) -> String {
+    let text = argument.replace(NEGATIVE_PREFIX, "").replace("...", "");
     let text = text.replace(['<', '>'], "");
     Escaped(text.trim().as_bytes()).to_string()
 }
@@ -146,13 +146,13 @@ pub(super) fn names() -> impl TypedValueParser<Value = ShmName> {
 }
 
 pub(super) fn parse_name(operand: &OsStr) -> Result<ShmName, Failure> {
-    match unmarked(operand) {
-        number if number != operand => Err(about(
+    match without_prefix(operand) {
+        number if number != operand => Err(operand_error(
             number,
-            &"a NAME that starts with - is written with its slash",
+            &"a NAME that starts with - needs a slash in front of it",
         )),
         _ => ShmName::new(operand).map_err(|error| {
-            let failure = about(operand, &error);
+            let failure = operand_error(operand, &error);
             match error {
                 NameError::Slash => failure.hint("only objects in /dev/shm can be used here"),
                 _ => failure,
@@ -161,30 +161,34 @@ pub(super) fn parse_name(operand: &OsStr) -> Result<ShmName, Failure> {
     }
 }
 
-/// Makes clap use `parse`, and a failure name the operand.
+/// Turns `parse` into a value parser of clap. Its error messages start with the operand.
 pub(super) fn parser<T, E>(parse: fn(&str) -> Result<T, E>) -> impl TypedValueParser<Value = T>
 where
     T: Clone + Send + Sync + 'static,
     E: Display + 'static,
 {
-    // A byte that is not UTF-8 is no digit either, and fails as any other that is none.
+    // The conversion replaces bytes that are not UTF-8 by U+FFFD, which is not valid in a number either.
     OsStringValueParser::new().try_map(move |text| {
-        let text = unmarked(&text);
-        parse(&text.to_string_lossy()).map_err(|error| about(text, &error))
+        let text = without_prefix(&text);
+        parse(&text.to_string_lossy()).map_err(|error| operand_error(text, &error))
     })
 }
 
-fn unmarked(operand: &OsStr) -> &OsStr {
+fn without_prefix(operand: &OsStr) -> &OsStr {
     let bytes = operand.as_bytes();
-    OsStr::from_bytes(bytes.strip_prefix(MARK.as_bytes()).unwrap_or(bytes))
+    OsStr::from_bytes(
+        bytes
+            .strip_prefix(NEGATIVE_PREFIX.as_bytes())
+            .unwrap_or(bytes),
+    )
 }
 
-/// Parses a condition. Those who write `>=4`, as they would in a program, learn how it is written here.
+/// Returns the value parser of conditions. It hints at `ge:4` if the user writes `>=4`.
 pub(super) fn conditions() -> impl TypedValueParser<Value = Condition> {
     OsStringValueParser::new().try_map(|text| {
-        let text = unmarked(&text).to_string_lossy();
+        let text = without_prefix(&text).to_string_lossy();
         text.parse().map_err(|error| {
-            let failure = about(text.as_ref().as_ref(), &error);
+            let failure = operand_error(text.as_ref().as_ref(), &error);
             match condition::suggestion(&text) {
                 Some(suggestion) => failure.hint(format!("write {suggestion}")),
                 None => failure,
@@ -193,11 +197,11 @@ pub(super) fn conditions() -> impl TypedValueParser<Value = Condition> {
     })
 }
 
-fn about(operand: &OsStr, error: &dyn Display) -> Failure {
+fn operand_error(operand: &OsStr, error: &dyn Display) -> Failure {
     Failure::usage(format!("{}: {error}", escape::operand(operand)))
 }
 
-/// Makes a usage error of an error that only shows when several arguments are seen together.
-pub(super) fn usage(error: impl Display) -> Failure {
+/// Turns an error that depends on several arguments into a usage error.
+pub(super) fn usage_error(error: impl Display) -> Failure {
     Failure::usage(error.to_string())
 }

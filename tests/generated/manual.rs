@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// When the pages last changed in what they say.
-const DATE: &str = "2026-11-23";
+const DATE: &str = "2026-11-25";
 
 /// No line of the source is longer, so that its changes can be read.
 const WIDTH: usize = 80;
@@ -305,6 +305,10 @@ impl Page {
             }
             page += rest;
             page.push('\n');
+            if line == ".EE" {
+                // The end of an example turns hyphenation on again.
+                page += ".nh\n";
+            }
         }
         page.replace(UNBROKEN, " ")
     }

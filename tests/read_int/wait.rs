@@ -255,9 +255,9 @@ fn what_is_removed_and_not_made_again_times_out() {
 fn what_cannot_be_waited_for_is_told() {
     let name = Name::holding([0; 16]);
     let until = |args: &[&str]| run(shmtool(["read-int"]).args(args).arg(&name));
-    until(&["--until", "5", "--offset", "2"]).fails(2).says(
-        "--until is atomic only where the offset is a multiple of 4, the width of the i32, and 2 is none",
-    );
+    until(&["--until", "5", "--offset", "2"])
+        .fails(2)
+        .says("--until needs an offset that is a multiple of 4 (the width of i32), not 2");
     until(&["--until", "200", "-t", "i8"])
         .fails(2)
         .says("200: out of the range of i8, which is -128 to 127");

@@ -186,8 +186,7 @@ fn an_atomic_change_at_an_unaligned_offset_is_wrong_usage() {
         for (int_type, offset, width) in [("i32", "2", 4), ("u64", "4", 8), ("i16", "5", 2)] {
             let place = ["-t", int_type, "--offset", offset, option];
             write(&[&place, old].concat(), &name, &["0"]).fails(2).says(format!(
-                "{option} is atomic only where the offset is a multiple of {width}, the width of the {int_type}, \
-                 and {offset} is none"
+                "{option} needs an offset that is a multiple of {width} (the width of {int_type}), not {offset}"
             ));
         }
     }
