@@ -23,7 +23,6 @@ pub use objects::{Color, CreateArgs, FilterArgs, LsArgs, SortKey, UnlinkArgs};
     arg_required_else_help = false,
     // An alias can set an option, and the command line can still override it: the last --count wins.
     args_override_self = true,
-    max_term_width = 100,
     subcommand_value_name = "VERB",
     subcommand_help_heading = "Verbs",
     after_help = "\
