@@ -71,28 +71,28 @@ end
 
 complete -c shmtool -n "__fish_shmtool_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c shmtool -n "__fish_shmtool_needs_command" -s V -l version -d 'Print version'
-complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "cat" -d 'Print files, or shared memory objects, through a memory mapping'
-complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "create" -d 'Make shared memory objects, whole or not at all'
-complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "write-int" -d 'Store integers in a shared memory object, or change one in a single step'
-complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "read-int" -d 'Print the integers that a shared memory object holds, or wait for one'
-complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "ls" -d 'List shared memory objects, and who uses them'
-complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "unlink" -d 'Remove the names of shared memory objects, or sweep away what nobody uses'
+complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "cat" -d 'Print files or shared memory objects through a memory mapping'
+complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "create" -d 'Create shared memory objects, filled with zeros or from a file'
+complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "write-int" -d 'Store integers in a shared memory object, or change one atomically'
+complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "read-int" -d 'Print integers from a shared memory object, or wait for a value'
+complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "ls" -d 'List shared memory objects and the processes that use them'
+complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "unlink" -d 'Remove shared memory objects, or clean up all that nobody uses'
 complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l offset -d 'Leave out this many bytes at the start of each operand' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l offset -d 'Skip this many bytes at the start of each operand' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l length -d 'Print at most this many bytes of each operand' -r -f
-complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l shm -d 'Print shared memory objects: the operands are their NAMEs'
-complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l progress -d 'Show how far it is, on a terminal'
+complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l shm -d 'Print shared memory objects; the operands are NAMEs'
+complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l progress -d 'Show a progress bar on the terminal'
 complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c shmtool -n "__fish_shmtool_using_subcommand create" -s s -l size -d 'How many bytes: 4096, 64K, 1M' -r -f
-complete -c shmtool -n "__fish_shmtool_using_subcommand create" -s m -l mode -d 'Who may read and write it, as for chmod' -r -f
-complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l from -d 'Fill it with the bytes of FILE; - is standard input' -r -F
-complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l sparse -d 'Do not set the memory aside at once'
-complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l progress -d 'Show how far it is with FILE, on a terminal'
-complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l exist-ok -d 'Leave an object that exists as it is'
-complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l resize -d 'Give an object that exists this SIZE'
-complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l replace -d 'Let the new object take the name of one that exists'
+complete -c shmtool -n "__fish_shmtool_using_subcommand create" -s s -l size -d 'Size in bytes: 4096, 64K, 1M (default: 0, or that of FILE)' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand create" -s m -l mode -d 'Permissions in octal, as for chmod' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l from -d 'Fill with the contents of FILE (-: standard input)' -r -F
+complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l sparse -d 'Do not reserve memory'
+complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l progress -d 'Show a progress bar on the terminal while FILE is copied'
+complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l exist-ok -d 'Leave the existing object as it is'
+complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l resize -d 'Change the size to SIZE and keep the contents'
+complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l replace -d 'Replace the existing object in one step'
 complete -c shmtool -n "__fish_shmtool_using_subcommand create" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -s t -l type -d 'The integer\'s type: i8 i16 i32 i64 u8 u16 u32 u64' -r -f -a "i8\t''
+complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -s t -l type -d 'Type: i8 i16 i32 i64 u8 u16 u32 u64' -r -f -a "i8\t''
 i16\t''
 i32\t''
 i64\t''
@@ -100,13 +100,13 @@ u8\t''
 u16\t''
 u32\t''
 u64\t''"
-complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l offset -d 'How many bytes into the object the integer starts' -r -f
-complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l if -d 'Store VALUE only if the integer is OLD; else the status is 5' -r -f
-complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l no-create -d 'A missing object is an error (status 3), and is not made'
-complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l add -d 'Add VALUE to the integer, and print the new one'
-complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l swap -d 'Store VALUE, and print the integer that was there before'
+complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l offset -d 'Position in the object, in bytes' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l if -d 'Store VALUE only if the integer is OLD (if not: status 5)' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l no-create -d 'Do not create a missing object, but fail (status 3)'
+complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l add -d 'Add VALUE to the integer and print the sum'
+complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l swap -d 'Store VALUE and print the previous integer'
 complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -s t -l type -d 'The integer\'s type: i8 i16 i32 i64 u8 u16 u32 u64' -r -f -a "i8\t''
+complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -s t -l type -d 'Type: i8 i16 i32 i64 u8 u16 u32 u64' -r -f -a "i8\t''
 i16\t''
 i32\t''
 i64\t''
@@ -114,12 +114,18 @@ u8\t''
 u16\t''
 u32\t''
 u64\t''"
-complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l offset -d 'How many bytes into the object the integer starts' -r -f
-complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l count -d 'Print this many integers, or all to the end of the object' -r -f
-complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l until -d 'Wait until the integer is VALUE; ge:4 is 4 or more' -r -f -a "(__shmtool_conditions)"
-complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l timeout -d 'Give up after this time (status 124): 30s, 10m; 0 looks once' -r -f
-complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -s x -l hex -d 'Print the bits of the type\'s width, as 0x0000002a'
+complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l offset -d 'Position in the object, in bytes' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l count -d 'Print N integers, or all up to the end of the object' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l until -d 'Sleep until the condition is true: 5, ne:0, ge:4' -r -f -a "(__shmtool_conditions)"
+complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l timeout -d 'Give up after DURATION (status 124); 0 checks once' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -s x -l hex -d 'Print all bits in hexadecimal, such as 0x0000002a'
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s g -l glob -d 'Name matches PATTERN; !PATTERN: does not match' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l owner -d 'Owned by this user, given by name or number' -r -f -a "(__fish_complete_users)"
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l older-than -d 'Not modified for this long: 30s, 10m, 4h, 2d' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l larger-than -d 'More memory allocated than this: 64K, 1M' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l pid -d 'Process PID has it open or mapped' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s o -l output -d 'Show these columns; +LIST adds to the default ones. Columns: name, type, size, allocated, mode, owner, uid, group, gid, inode, links, modified, changed, age, in-use, pid, user, access, command, all' -r -f -a "(__shmtool_columns)"
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l sort -d 'Sort by name, size, allocated, age, owner or pid' -r -f -a "name\t''
 size\t''
 allocated\t''
@@ -129,44 +135,38 @@ pid\t''"
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l color -d 'Use colors: auto (on a terminal), always or never' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s o -l output -d 'Show these columns, or with +LIST these too: name, type, size, allocated, mode, owner, uid, group, gid, inode, links, modified, changed, age, in-use, pid, user, access, command, all' -r -f -a "(__shmtool_columns)"
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s g -l glob -d 'Name matches PATTERN; with !PATTERN, does not match' -r -f
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l owner -d 'Owner is this user, given by name or number' -r -f -a "(__fish_complete_users)"
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l older-than -d 'Not modified for this long: 30s, 10m, 4h, 2d' -r -f
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l larger-than -d 'Has more allocated memory than this: 64K, 1M' -r -f
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l pid -d 'Process PID has it open or mapped' -r -f
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s a -l all -d 'List named semaphores too'
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s a -l all -d 'Include named semaphores'
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l unlinked -d 'List objects without a name that are still in use'
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l unused -d 'No process anywhere has it open or mapped'
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l in-use -d 'A process has it open or mapped, or might have'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s p -l processes -d 'Show the processes that use each object'
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l unlinked -d 'List objects whose names are gone, and who still holds them'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s r -l reverse -d 'Reverse the order'
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s b -l bytes -d 'Show sizes in bytes, not as 4KiB'
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s n -l numeric -d 'Show users and groups as numbers'
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l no-header -d 'Leave out the header'
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s q -l names -d 'Print names alone, one a line, for scripts'
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s b -l bytes -d 'Print sizes in bytes: 4096 instead of 4KiB'
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s n -l numeric -d 'Print users and groups as numbers'
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l no-header -d 'Do not print the header'
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s q -l names -d 'Print only names, one per line, for scripts'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s 0 -l null -d 'With -q, end each name with a NUL byte, for xargs -r0'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s J -l json -d 'Print everything that is known, as JSON'
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l unused -d 'No process, in any container, has it open or mapped'
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l in-use -d 'A process has it open or mapped, or this cannot be told'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s g -l glob -d 'Name matches PATTERN; !PATTERN: does not match' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l owner -d 'Owned by this user, given by name or number' -r -f -a "(__fish_complete_users)"
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l older-than -d 'Not modified for this long: 30s, 10m, 4h, 2d' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l larger-than -d 'More memory allocated than this: 64K, 1M' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l pid -d 'Process PID has it open or mapped' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l color -d 'Use colors: auto (on a terminal), always or never' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s g -l glob -d 'Name matches PATTERN; with !PATTERN, does not match' -r -f
-complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l owner -d 'Owner is this user, given by name or number' -r -f -a "(__fish_complete_users)"
-complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l older-than -d 'Not modified for this long: 30s, 10m, 4h, 2d' -r -f
-complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l larger-than -d 'Has more allocated memory than this: 64K, 1M' -r -f
-complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l pid -d 'Process PID has it open or mapped' -r -f
-complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s a -l all -d 'Remove named semaphores too'
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s a -l all -d 'Include named semaphores'
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l include-in-use -d 'With filters, also remove objects that are in use'
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l unused -d 'No process anywhere has it open or mapped'
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s f -l force -d 'Ignore missing NAMEs'
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s n -l dry-run -d 'Remove nothing, print what would be removed'
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s v -l verbose -d 'Print each removed object, and a summary after a sweep'
-complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l include-in-use -d 'With filters, remove objects that are in use too'
-complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l unused -d 'No process, in any container, has it open or mapped'
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "cat" -d 'Print files, or shared memory objects, through a memory mapping'
-complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "create" -d 'Make shared memory objects, whole or not at all'
-complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "write-int" -d 'Store integers in a shared memory object, or change one in a single step'
-complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "read-int" -d 'Print the integers that a shared memory object holds, or wait for one'
-complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "ls" -d 'List shared memory objects, and who uses them'
-complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "unlink" -d 'Remove the names of shared memory objects, or sweep away what nobody uses'
+complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "cat" -d 'Print files or shared memory objects through a memory mapping'
+complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "create" -d 'Create shared memory objects, filled with zeros or from a file'
+complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "write-int" -d 'Store integers in a shared memory object, or change one atomically'
+complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "read-int" -d 'Print integers from a shared memory object, or wait for a value'
+complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "ls" -d 'List shared memory objects and the processes that use them'
+complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "unlink" -d 'Remove shared memory objects, or clean up all that nobody uses'
 complete -c shmtool -n "__fish_shmtool_using_subcommand help; and not __fish_seen_subcommand_from cat create write-int read-int ls unlink help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -264,3 +264,22 @@ fn each_verb_has_the_same_description_in_its_help_and_in_the_list() {
         assert!(listed.ends_with(description), "{verb:?}: {description}");
     }
 }
+
+#[test]
+fn help_adapts_to_the_width_of_the_terminal() {
+    for verb in VERBS {
+        for option in ["-h", "--help"] {
+            for width in [60, 80, 120, 200] {
+                let help = on_terminal_of_width(width, &mut shmtool([verb[0], option]));
+                let help = String::from_utf8(help).unwrap();
+                // Examples are printed as they are.
+                let (text, _) = help.split_once("Examples:").unwrap_or((&help, ""));
+                let widest = text.lines().map(|line| line.trim_end().len()).max();
+                let width = usize::from(width);
+                assert!(widest <= Some(width), "{text}");
+                let has_long_paragraphs = option == "--help";
+                assert!(!has_long_paragraphs || widest > Some(width - 20), "{text}");
+            }
+        }
+    }
+}

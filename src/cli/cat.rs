@@ -10,13 +10,13 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub struct CatArgs {
-    /// Print shared memory objects: the operands are their NAMEs
+    /// Print shared memory objects; the operands are NAMEs
     #[arg(long)]
     pub shm: bool,
 
-    /// Leave out this many bytes at the start of each operand
+    /// Skip this many bytes at the start of each operand
     ///
-    /// Past its end nothing is printed. A SIZE is 4096, 0x1000, 4K or 4KiB (4096), 4KB (4000); likewise with M, G and T.
+    /// If the operand is shorter, nothing is printed. A SIZE is 4096, 0x1000, 4K or 4KiB (4096), 4KB (4000); likewise with M, G and T.
     #[arg(
         long,
         value_name = "SIZE",
@@ -31,21 +31,21 @@ pub struct CatArgs {
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true, value_parser = parser(size::parse))]
     pub length: Option<u64>,
 
-    /// Show how far it is, on a terminal
+    /// Show a progress bar on the terminal
     ///
-    /// A bar on standard error, with how fast it goes and the time left. Nothing where standard error is no terminal, or
-    /// standard output is one.
+    /// The bar appears on standard error, with the speed and the time left. It does not appear if standard error is not a
+    /// terminal, or if standard output is one.
     #[arg(long)]
     pub progress: bool,
 
-    /// Files to print; - or none is standard input
+    /// Files to print; standard input if there are none, or for -
     ///
-    /// With --shm they are NAMEs of objects, at least one.
+    /// With --shm, the operands are NAMEs of objects, and at least one is required.
     #[arg(value_name = "FILE", value_hint = clap::ValueHint::AnyPath, required_if_eq("shm", "true"))]
     pub operands: Vec<OsString>,
 }
 
-/// One thing to print.
+/// An operand of `cat`.
 #[derive(Debug)]
 pub enum Input {
     Stdin,
@@ -54,20 +54,20 @@ pub enum Input {
 }
 
 impl CatArgs {
-    /// The operands, and what they mean with `--shm` or without it.
+    /// Returns the operands as NAMEs with `--shm`, and otherwise as FILEs.
     ///
     /// # Errors
     ///
-    /// With `--shm`, an operand that is no NAME.
+    /// Fails if an operand is not a NAME, with `--shm`.
     pub fn inputs(&self) -> Result<Vec<Input>, Failure> {
         if self.operands.is_empty() {
             return Ok(vec![Input::Stdin]);
         }
-        let meaning = |operand: &OsString| match operand {
+        let input = |operand: &OsString| match operand {
             _ if self.shm => parse_name(operand).map(Input::Object),
             _ if operand == "-" => Ok(Input::Stdin),
             _ => Ok(Input::File(operand.into())),
         };
-        self.operands.iter().map(meaning).collect()
+        self.operands.iter().map(input).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! The options of `write-int` and `read-int`.
 
-use super::values::{conditions, names, parser, usage};
+use super::values::{conditions, names, parser, usage_error};
 use crate::exit::Failure;
 use crate::notation::condition::{Condition, Test};
 use crate::notation::value::Value;
@@ -12,42 +12,52 @@ use clap::{Args, ValueEnum};
 use std::str::FromStr;
 use std::time::Duration;
 
+/// The heading, in the help, of the options that select an integer.
+const INTEGER: &str = "Which integer";
+
+/// The heading of the options that change an integer depending on its value.
+const UPDATE: &str = "Atomic operations";
+
+/// The heading of the options that wait.
+const WAITING: &str = "Waiting";
+
 #[derive(Debug, Args)]
 pub struct WriteIntArgs {
     #[command(flatten)]
     pub place: Place,
 
-    /// A missing object is an error (status 3), and is not made
+    /// Do not create a missing object, but fail (status 3)
     #[arg(long)]
     pub no_create: bool,
 
-    /// Add VALUE to the integer, and print the new one
+    /// Add VALUE to the integer and print the sum
     ///
-    /// VALUE may be negative for every TYPE. A sum that does not fit the type is an error, and changes nothing. A missing
-    /// object counts as 0.
-    #[arg(long, conflicts_with_all = ["swap", "old"])]
+    /// VALUE may be negative, even if TYPE is unsigned. If the sum does not fit the type, that is an error and changes
+    /// nothing. A missing object counts as 0.
+    #[arg(long, help_heading = UPDATE, conflicts_with_all = ["swap", "old"])]
     pub add: bool,
 
-    /// Store VALUE, and print the integer that was there before
+    /// Store VALUE and print the previous integer
     ///
     /// A missing object counts as 0.
-    #[arg(long, conflicts_with = "old")]
+    #[arg(long, help_heading = UPDATE, conflicts_with = "old")]
     pub swap: bool,
 
-    /// Store VALUE only if the integer is OLD; else the status is 5
+    /// Store VALUE only if the integer is OLD (if not: status 5)
     ///
-    /// If it is not, nothing is changed or said. A missing object counts as 0.
+    /// If the integer is not OLD, nothing is changed and nothing is printed. A missing object counts as 0.
     #[arg(long = "if", value_name = "OLD", allow_hyphen_values = true)]
-    #[arg(value_parser = parser(str::parse::<Value>))]
+    #[arg(help_heading = UPDATE, value_parser = parser(str::parse::<Value>))]
     pub old: Option<Value>,
 
-    /// The object to store into
+    /// Object to write to
     #[arg(value_name = "NAME", value_parser = names())]
     pub name: ShmName,
 
-    /// The integer: -5, 1_000, or bits as 0xff, 0o17, 0b101
+    /// Integer to store: -5, 1_000, or bits: 0xff, 0o17, 0b101
     ///
-    /// Bits are those of the type: 0xffffffff is -1 as an i32. With --add, --swap or --if there is just one VALUE.
+    /// A VALUE that starts with 0x, 0o or 0b is the bit pattern of the type: 0xffffffff is -1 as an i32. --add, --swap
+    /// and --if take exactly one VALUE.
     #[arg(value_name = "VALUE", required = true, value_parser = parser(str::parse::<Value>))]
     pub values: Vec<Value>,
 }
@@ -55,30 +65,30 @@ pub struct WriteIntArgs {
 /// What `write-int` does.
 #[derive(Debug)]
 pub enum Change {
-    /// Stores these, one after the other.
+    /// Stores consecutive integers, one after the other.
     Store(Vec<Int>),
-    /// Changes one integer in an atomic step.
+    /// Changes one integer with an atomic operation.
     Update(Update),
 }
 
-/// An atomic step.
+/// An atomic operation on one integer.
 #[derive(Debug, Clone, Copy)]
 pub enum Update {
-    /// Adds this much.
+    /// Adds the operand. It has more bits than any type, because it may be negative for unsigned types too.
     Add(i128),
-    /// Stores this.
+    /// Stores the operand and returns the previous integer.
     Swap(Int),
-    /// Stores `new` where `old` is.
+    /// Stores `new` if the integer is `old`.
     If { old: Int, new: Int },
 }
 
 impl WriteIntArgs {
-    /// What the options and VALUEs say.
+    /// Returns the change that the options and VALUEs ask for.
     ///
     /// # Errors
     ///
-    /// A VALUE out of the type's range; with `--add`, `--swap` or `--if`, several VALUEs, or an offset where
-    /// nothing is atomic.
+    /// Fails if a VALUE is out of the type's range. With `--add`, `--swap` or `--if`, it also fails if there are several
+    /// VALUEs, or if the offset does not allow atomic operations.
     pub fn change(&self) -> anyhow::Result<Change> {
         let int_type = self.place.int_type;
         let option = match self.old {
@@ -88,24 +98,24 @@ impl WriteIntArgs {
             None => {
                 let ints = self.values.iter().map(|value| value.as_int(int_type));
                 return Ok(Change::Store(
-                    ints.collect::<Result<_, _>>().map_err(usage)?,
+                    ints.collect::<Result<_, _>>().map_err(usage_error)?,
                 ));
             }
         };
         let [value] = &self.values[..] else {
             return Err(Failure::usage(format!("{option} takes one VALUE")).into());
         };
-        self.place.check_atomic(option)?;
+        self.place.require_alignment(option)?;
         Ok(Change::Update(match &self.old {
-            _ if self.add => Update::Add(value.as_amount(int_type).map_err(usage)?),
-            _ if self.swap => Update::Swap(value.as_int(int_type).map_err(usage)?),
+            _ if self.add => Update::Add(value.as_amount(int_type).map_err(usage_error)?),
+            _ if self.swap => Update::Swap(value.as_int(int_type).map_err(usage_error)?),
             old => Update::If {
                 old: old
                     .as_ref()
                     .unwrap_or(value)
                     .as_int(int_type)
-                    .map_err(usage)?,
-                new: value.as_int(int_type).map_err(usage)?,
+                    .map_err(usage_error)?,
+                new: value.as_int(int_type).map_err(usage_error)?,
             },
         }))
     }
@@ -116,11 +126,12 @@ pub struct ReadIntArgs {
     #[command(flatten)]
     pub place: Place,
 
-    /// Print this many integers, or all to the end of the object
+    /// Print N integers, or all up to the end of the object
     ///
-    /// Bytes after the last whole one are told on standard error.
+    /// If bytes remain after the last complete integer, a message on standard error says so.
     #[arg(
         long,
+        help_heading = INTEGER,
         value_name = "N|all",
         default_value = "1",
         hide_default_value = true,
@@ -129,23 +140,25 @@ pub struct ReadIntArgs {
     #[arg(value_parser = parser(str::parse::<Count>))]
     pub count: Count,
 
-    /// Print the bits of the type's width, as 0x0000002a
+    /// Print all bits in hexadecimal, such as 0x0000002a
     #[arg(short = 'x', long)]
     pub hex: bool,
 
-    /// Wait until the integer is VALUE; ge:4 is 4 or more
+    /// Sleep until the condition is true: 5, ne:0, ge:4
     ///
-    /// It waits for the object too. OP is one of eq (equal), ne (not equal), lt (less than), le (less or equal), gt
-    /// (greater than), ge (greater or equal); eq if it is left out. With --count, the first integer is waited for.
-    #[arg(long, value_name = "[OP:]VALUE", allow_hyphen_values = true)]
+    /// The integer is compared with VALUE. OP is eq (equal), ne (not equal), lt (less than), le (less than or equal), gt
+    /// (greater than) or ge (greater than or equal). The default is eq, so 5 means eq:5. A missing object is waited for.
+    /// With --count, only the first integer is compared.
+    #[arg(long, value_name = "[OP:]VALUE", allow_hyphen_values = true, help_heading = WAITING)]
     #[arg(value_parser = conditions())]
     pub until: Option<Condition>,
 
-    /// Give up after this time (status 124): 30s, 10m; 0 looks once
+    /// Give up after DURATION (status 124); 0 checks once
     ///
-    /// A DURATION is 250ms, 30s, 10m, 4h, 2d, these joined (1h30m), or seconds (0.5).
+    /// A DURATION is 250ms, 30s, 10m, 4h, 2d, a combination (1h30m), or a number of seconds (0.5).
     #[arg(
         long,
+        help_heading = WAITING,
         value_name = "DURATION",
         requires = "until",
         allow_hyphen_values = true
@@ -153,23 +166,27 @@ pub struct ReadIntArgs {
     #[arg(value_parser = parser(duration::parse))]
     pub timeout: Option<Duration>,
 
-    /// The object to read from
+    /// Object to read from
     #[arg(value_name = "NAME", value_parser = names())]
     pub name: ShmName,
 }
 
 impl ReadIntArgs {
-    /// What to wait for.
+    /// Returns the condition to wait for, if any.
     ///
     /// # Errors
     ///
-    /// A VALUE out of the type's range, or an offset where nothing is atomic.
+    /// Fails if VALUE is out of the type's range, or if the offset does not allow atomic operations.
     pub fn test(&self) -> anyhow::Result<Option<Test>> {
         let Some(condition) = &self.until else {
             return Ok(None);
         };
-        self.place.check_atomic("--until")?;
-        Ok(Some(condition.of_type(self.place.int_type).map_err(usage)?))
+        self.place.require_alignment("--until")?;
+        Ok(Some(
+            condition
+                .of_type(self.place.int_type)
+                .map_err(usage_error)?,
+        ))
     }
 }
 
@@ -177,7 +194,7 @@ impl ReadIntArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Count {
     Some(u64),
-    /// Every whole one to the end of the object.
+    /// All complete integers up to the end of the object.
     All,
 }
 
@@ -196,21 +213,23 @@ impl FromStr for Count {
     }
 }
 
-// Where in the object the integer is, and of what type. (As a doc comment this would describe the verb.)
+// The type of the integer and its position in the object. (clap would show a doc comment as the description of the verb.)
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Place {
-    /// The integer's type: i8 i16 i32 i64 u8 u16 u32 u64
+    /// Type: i8 i16 i32 i64 u8 u16 u32 u64
     ///
-    /// The number is its width in bits, i is signed and u is not; i32 is C's int.
+    /// The number is the width in bits; i is signed, u is unsigned. i32 is the int of C. The byte order is that of the
+    /// machine.
     #[arg(short = 't', long = "type", value_name = "TYPE", value_enum, default_value_t = IntType::I32)]
-    #[arg(hide_possible_values = true)]
+    #[arg(hide_possible_values = true, help_heading = INTEGER)]
     pub int_type: IntType,
 
-    /// How many bytes into the object the integer starts
+    /// Position in the object, in bytes
     ///
     /// A SIZE is 4096, 0x1000, 4K or 4KiB (4096), 4KB (4000); likewise with M, G and T.
     #[arg(
         long,
+        help_heading = INTEGER,
         value_name = "SIZE",
         default_value = "0",
         allow_hyphen_values = true
@@ -220,28 +239,28 @@ pub struct Place {
 }
 
 impl Place {
-    /// The bytes that an integer takes.
+    /// Returns the width of the integer in bytes.
     pub fn width(&self) -> u64 {
         self.int_type.width() as u64
     }
 
-    /// The first byte after `count` integers.
+    /// Returns the offset of the end of `count` integers.
     pub fn end(&self, count: u64) -> u64 {
         self.offset
             .saturating_add(count.saturating_mul(self.width()))
     }
 
-    /// Whether the machine has atomic operations for an integer there.
+    /// Returns whether atomic operations work at the offset: the processor needs natural alignment.
     pub fn is_aligned(&self) -> bool {
         self.offset.is_multiple_of(self.width())
     }
 
-    fn check_atomic(&self, option: &str) -> Result<(), Failure> {
+    fn require_alignment(&self, option: &str) -> Result<(), Failure> {
         let (name, width, offset) = (self.int_type.name(), self.width(), self.offset);
         match self.is_aligned() {
             true => Ok(()),
             false => Err(Failure::usage(format!(
-                "{option} needs an aligned offset: {offset} is not a multiple of {width}, the width of {name}"
+                "{option} needs an offset that is a multiple of {width} (the width of {name}), not {offset}"
             ))),
         }
     }

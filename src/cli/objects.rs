@@ -1,4 +1,4 @@
-//! The options of the verbs about whole objects: `create`, `ls` and `unlink`.
+//! The options of `create`, `ls` and `unlink`, and the filters.
 
 use super::values::{names, parser};
 use crate::exit::Failure;
@@ -12,20 +12,22 @@ use clap::{Args, ValueEnum};
 use std::ffi::OsString;
 use std::time::Duration;
 
+/// The heading, in the help, of the options for existing objects.
+const EXISTING: &str = "If the object already exists";
+
 #[derive(Debug, Args)]
 pub struct CreateArgs {
-    /// How many bytes: 4096, 64K, 1M
+    /// Size in bytes: 4096, 64K, 1M (default: 0, or that of FILE)
     ///
-    /// A SIZE is 4096, 0x1000, 4K or 4KiB (4096), 4KB (4000); likewise with M, G and T. Without it 0, or as many
-    /// as FILE has.
+    /// A SIZE is 4096, 0x1000, 4K or 4KiB (4096), 4KB (4000); likewise with M, G and T.
     #[arg(short, long, value_name = "SIZE", allow_hyphen_values = true)]
     #[arg(value_parser = parser(size::parse))]
     pub size: Option<u64>,
 
-    /// Who may read and write it, as for chmod
+    /// Permissions in octal, as for chmod
     ///
-    /// A digit each for its owner, its group and others: 4 is to read, 2 to write, 6 both. It is given exactly,
-    /// whatever the umask.
+    /// One digit each for the owner, the group and others: 4 to read, 2 to write, 6 to do both. The umask does not
+    /// change the MODE.
     #[arg(
         short,
         long,
@@ -36,106 +38,113 @@ pub struct CreateArgs {
     #[arg(value_parser = parser(mode::parse))]
     pub mode: u32,
 
-    /// Fill it with the bytes of FILE; - is standard input
+    /// Fill with the contents of FILE (-: standard input)
     ///
-    /// If SIZE is larger, zeros come after them; if it is smaller, that is an error. So is a FILE that shrinks or grows
-    /// meanwhile.
+    /// If SIZE is larger than FILE, zeros follow the contents. It is an error if SIZE is smaller, or if FILE grows or
+    /// shrinks while it is copied.
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, allow_hyphen_values = true)]
     pub from: Option<OsString>,
 
-    /// Do not set the memory aside at once
+    /// Do not reserve memory
     ///
-    /// What is never written takes none. Where none is left later, whoever writes is killed by a bus error.
+    /// The system then allocates the memory piece by piece, when programs first write to it. If no memory is left at
+    /// that time, the program that writes is killed by a bus error (SIGBUS).
     #[arg(long)]
     pub sparse: bool,
 
-    /// Show how far it is with FILE, on a terminal
+    /// Show a progress bar on the terminal while FILE is copied
     ///
-    /// A bar on standard error, with how fast it goes and the time left. Nothing where standard error is no terminal.
+    /// The bar appears on standard error, with the speed and the time left. It does not appear if standard error is not a
+    /// terminal.
     #[arg(long)]
     pub progress: bool,
 
-    /// Leave an object that exists as it is
+    /// Leave the existing object as it is
     ///
-    /// One that is smaller than SIZE is an error.
-    #[arg(long, conflicts_with_all = ["resize", "replace"])]
+    /// It is an error if the object is smaller than SIZE.
+    #[arg(long, help_heading = EXISTING, conflicts_with_all = ["resize", "replace"])]
     pub exist_ok: bool,
 
-    /// Give an object that exists this SIZE
+    /// Change the size to SIZE and keep the contents
     ///
-    /// What it holds is kept, and what is added is zeros. One that somebody else has open or mapped is not made smaller:
-    /// a program that used what is cut off would be killed by a bus error. One that does not exist is made.
-    #[arg(long, requires = "size", conflicts_with_all = ["replace", "from"])]
+    /// Added bytes are zeros. An object that a process has open or mapped is not made smaller, because a process that
+    /// used the removed part would be killed by a bus error (SIGBUS). A missing object is created.
+    #[arg(long, help_heading = EXISTING, requires = "size", conflicts_with_all = ["replace", "from"])]
     pub resize: bool,
 
-    /// Let the new object take the name of one that exists
+    /// Replace the existing object in one step
     ///
-    /// In one step: others find the old one or the new one under the name, and never none. Who has the old one open or
-    /// mapped keeps it.
-    #[arg(long)]
+    /// At any moment, other programs find the old object or the new one under the name. Processes that have the old
+    /// object open or mapped keep it.
+    #[arg(long, help_heading = EXISTING)]
     pub replace: bool,
 
-    /// Objects to make
+    /// Objects to create
     #[arg(value_name = "NAME", required = true, value_parser = names())]
     pub names: Vec<ShmName>,
 
-    /// Run this command, and keep the objects as long as it runs
+    /// Run this command, and remove the objects when it ends
     ///
-    /// Those that were made are removed, however it ends, and the status is the command's.
+    /// Only objects that shmtool created are removed. The exit status is that of COMMAND.
     #[arg(last = true, value_name = "COMMAND", value_hint = clap::ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
 }
 
-/// Where the help lists the filters.
+/// The heading of the options that select objects.
+const SELECTION: &str = "Which objects";
+
+/// The heading of the filters.
 const FILTERS: &str = "Filters (all must match)";
 
-// Which objects are meant. (As a doc comment this would describe the verb.)
+// (clap would show a doc comment as the description of the verb.)
 #[derive(Debug, Args)]
 #[command(next_help_heading = FILTERS)]
 pub struct FilterArgs {
-    /// Name matches PATTERN; with !PATTERN, does not match
+    /// Name matches PATTERN; !PATTERN: does not match
     ///
-    /// A * is any text, ? any one byte, [a-z] one of these, {a,b} one or the other. A slash or /dev/shm/ in front of it
-    /// makes no difference. Several patterns: the name must match any of those without !, and none of those with it.
+    /// In a PATTERN, * matches any text, ? any single byte, [a-z] one byte of this range, and {a,b} either a or b. A slash
+    /// or /dev/shm/ in front of PATTERN makes no difference. If there are several patterns, the name must match at least
+    /// one of those without !, and none of those with !.
     #[arg(short, long = "glob", value_name = "PATTERN", value_parser = parser(filter::parse_pattern))]
     pub globs: Vec<Pattern>,
 
-    /// Owner is this user, given by name or number
+    /// Owned by this user, given by name or number
     #[arg(long, value_name = "USER|UID", value_parser = parser(filter::parse_owner))]
     pub owner: Option<u32>,
 
     /// Not modified for this long: 30s, 10m, 4h, 2d
     ///
     /// A DURATION is 250ms, 30s, 10m, 4h, 2d, a combination (1h30m), or a number of seconds (0.5). A change of mode,
-    /// owner or names counts as a modification. What a program stores in mapped memory does not always count;
-    /// what write-int stores does.
+    /// owner or names counts as a modification, and so does shmtool write-int. A store of another program to mapped
+    /// memory does not always count.
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     #[arg(value_parser = parser(duration::parse))]
     pub older_than: Option<Duration>,
 
-    /// Has more allocated memory than this: 64K, 1M
+    /// More memory allocated than this: 64K, 1M
     ///
-    /// That is the memory that the object really takes, not its size. An object that has exactly SIZE does not pass.
+    /// The allocated memory can be less than the size of the object. An object with exactly SIZE does not match.
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     #[arg(value_parser = parser(size::parse))]
     pub larger_than: Option<u64>,
 
     /// Process PID has it open or mapped
     ///
-    /// You must be allowed to inspect the process. With unlink, --include-in-use is needed too.
+    /// You need permission to inspect the process. shmtool unlink --pid also needs --include-in-use.
     #[arg(long, value_name = "PID", allow_hyphen_values = true)]
     #[arg(value_parser = parser(filter::parse_pid))]
     pub pid: Option<i32>,
 
-    /// No process, in any container, has it open or mapped
+    /// No process anywhere has it open or mapped
     ///
-    /// Only the owner of an object and root may ask. A script's counter is unused between two commands.
+    /// Processes in other containers count too. The kernel tells this only to the owner of an object and to root; other objects do not match. An object that
+    /// only shell scripts use is unused between two of their commands.
     #[arg(long)]
     pub unused: bool,
 }
 
 impl FilterArgs {
-    /// Whether there are none.
+    /// Returns whether no filter is given.
     pub fn is_empty(&self) -> bool {
         let Self {
             globs,
@@ -149,11 +158,11 @@ impl FilterArgs {
         globs.is_empty() && !has_value && pid.is_none() && !unused
     }
 
-    /// What an object must be, apart from whether it is in use.
+    /// Returns the filter without `--unused` and `--in-use`, which need the kernel.
     ///
     /// # Errors
     ///
-    /// The PATTERNs are too large, or the process cannot be inspected.
+    /// Fails if the PATTERNs are too large, or if the process cannot be inspected.
     pub fn filter(&self, directory: &Directory) -> anyhow::Result<Filter> {
         let names =
             NameFilter::new(&self.globs).map_err(|error| Failure::usage(error.to_string()))?;
@@ -170,121 +179,131 @@ impl FilterArgs {
     }
 }
 
+/// The heading of the options that choose what `ls` shows of each object.
+const CONTENTS: &str = "What to show";
+
+/// The heading of the options that choose how `ls` prints it.
+const FORMAT: &str = "How to print";
+
 #[derive(Debug, Args)]
 pub struct LsArgs {
-    /// List named semaphores too
+    /// Objects to list (default: all)
+    // Before the filters, because their heading would apply to it.
+    #[arg(value_name = "NAME", value_parser = names())]
+    pub names: Vec<ShmName>,
+
+    /// Include named semaphores
     ///
-    /// They are kept in the same place, as sem.NAME (sem_overview(7)).
-    #[arg(short, long)]
+    /// A named semaphore is an object with the name sem.NAME (sem_overview(7)).
+    #[arg(short, long, help_heading = SELECTION)]
     pub all: bool,
+
+    /// List objects without a name that are still in use
+    ///
+    /// Such an object has been removed, but a process still has it open or mapped, so its memory is not free yet. df
+    /// counts this memory. The list includes the processes, as with -p.
+    #[arg(long, help_heading = SELECTION, conflicts_with_all = ["names", "unused"])]
+    pub unlinked: bool,
+
+    #[command(flatten)]
+    pub filters: FilterArgs,
+
+    /// A process has it open or mapped, or might have
+    ///
+    /// The kernel tells this only to the owner of an object and to root; other objects are listed because they might be
+    /// in use.
+    #[arg(long, help_heading = FILTERS, conflicts_with_all = ["unused", "unlinked"])]
+    pub in_use: bool,
 
     /// Show the processes that use each object
     ///
-    /// One row per object and process, with the columns PID, USER, ACCESS (r is for reading, w for writing) and COMMAND.
-    /// An object that nobody uses has a - there. A ? means that somebody may use it whom you cannot see: a process that
-    /// you may not inspect, or one in another container.
-    #[arg(short, long)]
+    /// There is one row for each object and process, with the columns PID, USER, ACCESS (r means read, w means write)
+    /// and COMMAND. If nobody uses the object, these columns show -. They show ? if the object may be in use by a process
+    /// that you cannot see: one that you may not inspect, or one in another container.
+    #[arg(short, long, help_heading = CONTENTS)]
     pub processes: bool,
 
-    /// List objects whose names are gone, and who still holds them
-    ///
-    /// This is memory that df shows and no name explains.
-    #[arg(long, conflicts_with_all = ["names", "unused"])]
-    pub unlinked: bool,
-
-    /// Sort by name, size, allocated, age, owner or pid
-    ///
-    /// The largest size, the most allocated memory, the oldest, and the lowest pid come first. pid needs -p.
-    #[arg(long, value_name = "KEY", value_enum, default_value_t = SortKey::Name, hide_possible_values = true)]
-    #[arg(hide_default_value = true)]
-    pub sort: SortKey,
-
-    /// Reverse the order
-    #[arg(short, long)]
-    pub reverse: bool,
-
-    /// Show sizes in bytes, not as 4KiB
-    #[arg(short, long)]
-    pub bytes: bool,
-
-    /// Show users and groups as numbers
-    ///
-    /// The letter is that of ls(1); in unlink, -n means a dry run.
-    #[arg(short, long)]
-    pub numeric: bool,
-
-    /// Use colors: auto (on a terminal), always or never
-    ///
-    /// auto obeys NO_COLOR in the environment.
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Color::Auto, hide_possible_values = true)]
-    #[arg(hide_default_value = true)]
-    pub color: Color,
-
-    /// Leave out the header
-    #[arg(long)]
-    pub no_header: bool,
-
-    /// Print names alone, one a line, for scripts
-    #[arg(short = 'q', long = "names", conflicts_with_all = ["json", "output", "processes"])]
-    pub only_names: bool,
-
-    /// With -q, end each name with a NUL byte, for xargs -r0
-    ///
-    /// A name may hold a newline, but no NUL byte.
-    #[arg(short = '0', long = "null", requires = "only_names")]
-    pub nul: bool,
-
-    #[arg(short, long, value_name = "LIST")]
+    #[arg(short, long, value_name = "LIST", help_heading = CONTENTS)]
     #[arg(help = columns_help(), long_help = columns_long_help())]
     #[arg(value_parser = parser(selection::parse))]
     pub output: Vec<List>,
 
+    /// Sort by name, size, allocated, age, owner or pid
+    ///
+    /// The largest size, the most allocated memory, the oldest object and the lowest pid come first. The key pid needs
+    /// -p.
+    #[arg(long, value_name = "KEY", value_enum, default_value_t = SortKey::Name, hide_possible_values = true)]
+    #[arg(hide_default_value = true, help_heading = FORMAT)]
+    pub sort: SortKey,
+
+    /// Reverse the order
+    #[arg(short, long, help_heading = FORMAT)]
+    pub reverse: bool,
+
+    /// Print sizes in bytes: 4096 instead of 4KiB
+    #[arg(short, long, help_heading = FORMAT)]
+    pub bytes: bool,
+
+    /// Print users and groups as numbers
+    ///
+    /// -n has this meaning in ls(1) too. In shmtool unlink, -n means --dry-run.
+    #[arg(short, long, help_heading = FORMAT)]
+    pub numeric: bool,
+
+    /// Use colors: auto (on a terminal), always or never
+    ///
+    /// With auto, there are no colors if the environment variable NO_COLOR is set.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Color::Auto, hide_possible_values = true)]
+    #[arg(hide_default_value = true, help_heading = FORMAT)]
+    pub color: Color,
+
+    /// Do not print the header
+    #[arg(long, help_heading = FORMAT)]
+    pub no_header: bool,
+
+    /// Print only names, one per line, for scripts
+    #[arg(short = 'q', long = "names", help_heading = FORMAT)]
+    #[arg(conflicts_with_all = ["json", "output", "processes"])]
+    pub only_names: bool,
+
+    /// With -q, end each name with a NUL byte, for xargs -r0
+    ///
+    /// A name can contain a newline, but not a NUL byte.
+    #[arg(short = '0', long = "null", requires = "only_names", help_heading = FORMAT)]
+    pub nul: bool,
+
     /// Print everything that is known, as JSON
     ///
-    /// With -p the processes too; with -o only what LIST names. The schema is in shmtool-ls(1).
-    #[arg(short = 'J', long)]
+    /// -p adds the processes. With -o, only the columns in LIST are printed. shmtool-ls(1) describes the schema.
+    #[arg(short = 'J', long, help_heading = FORMAT)]
     pub json: bool,
-
-    /// Objects to list; without, all
-    #[arg(value_name = "NAME", value_parser = names())]
-    pub names: Vec<ShmName>,
-
-    // Last, for the heading that it has in the help.
-    #[command(flatten)]
-    pub filters: FilterArgs,
-
-    /// A process has it open or mapped, or this cannot be told
-    ///
-    /// Only the owner of an object and root may ask; objects of others are listed too.
-    #[arg(long, help_heading = FILTERS, conflicts_with_all = ["unused", "unlinked"])]
-    pub in_use: bool,
 }
 
 fn columns_help() -> String {
     let keys: Vec<_> = Column::offered().map(|column| column.key).collect();
     format!(
-        "Show these columns, or with +LIST these too: {}, {ALL}",
+        "Show these columns; +LIST adds to the default ones. Columns: {}, {ALL}",
         keys.join(", ")
     )
 }
 
 fn columns_long_help() -> String {
-    let listed = |subject| {
+    let describe = |subject| {
         let columns = Column::offered().filter(|column| column.subject == subject);
         let columns = columns.map(|column| format!("{} ({})", column.key, column.help));
         columns.collect::<Vec<_>>().join(", ")
     };
     format!(
-        "Show these columns, or with +LIST these in addition to the default ones\n\nOf the object: {}. Of each process \
-         that uses it, as with -p: {}. {ALL} is every column except in-use, and with -p those of the processes too. \
-         in-use asks the kernel (see NOTES in shmtool-ls(1)). -o may be given several times.",
-        listed(Subject::Object),
-        listed(Subject::Process)
+        "Show these columns; +LIST adds to the default ones\n\nColumns of the object: {}. Columns of each process that uses \
+         it, which imply -p: {}. {ALL} means all columns of the object except in-use; with -p, also those of the \
+         processes. in-use asks the kernel (see NOTES in shmtool-ls(1)). If -o is given several times, the LISTs add up.",
+        describe(Subject::Object),
+        describe(Subject::Process)
     )
 }
 
 impl LsArgs {
-    /// The columns of the table, or the members of each object in JSON.
+    /// Returns the columns of the table, or the members of each object in JSON.
     pub fn columns(&self) -> Vec<&'static Column> {
         selection::columns(
             &self.output,
@@ -296,18 +315,18 @@ impl LsArgs {
         )
     }
 
-    /// Whether an option asks who uses the objects.
+    /// Returns whether an option asks for the processes.
     pub fn asks_for_processes(&self) -> bool {
         self.processes || self.unlinked || selection::names_processes(&self.output)
     }
 }
 
-/// What objects are ordered by.
+/// The key by which `ls` sorts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SortKey {
     Name,
     Size,
-    // The name of version 0.1, which is not documented.
+    // The undocumented name from version 0.1.
     #[value(alias = "used")]
     Allocated,
     Age,
@@ -323,51 +342,55 @@ pub enum Color {
     Never,
 }
 
+/// The heading of the options that choose how `unlink` removes and reports.
+const REMOVAL: &str = "How to remove";
+
 #[derive(Debug, Args)]
 pub struct UnlinkArgs {
-    /// Remove named semaphores too
+    /// Objects to remove
+    // Before the filters, because their heading would apply to it.
+    #[arg(value_name = "NAME", value_parser = names())]
+    pub names: Vec<ShmName>,
+
+    /// Include named semaphores
     ///
-    /// They are kept in the same place, as sem.NAME (sem_overview(7)).
-    #[arg(short, long)]
+    /// A named semaphore is an object with the name sem.NAME (sem_overview(7)).
+    #[arg(short, long, help_heading = SELECTION)]
     pub all: bool,
+
+    /// With filters, also remove objects that are in use
+    ///
+    /// Processes that use the objects keep the memory. Without filters this option changes nothing: a NAME alone is
+    /// removed whether or not it is in use.
+    #[arg(long, conflicts_with = "unused", help_heading = SELECTION)]
+    pub include_in_use: bool,
+
+    #[command(flatten)]
+    pub filters: FilterArgs,
 
     /// Ignore missing NAMEs
     ///
-    /// With neither a NAME nor a filter there is nothing to do, and that is no error either.
-    #[arg(short, long)]
+    /// If there is neither a NAME nor a filter, there is nothing to do, and that is not an error either.
+    #[arg(short, long, help_heading = REMOVAL)]
     pub force: bool,
 
     /// Remove nothing, print what would be removed
     ///
-    /// It prints the same as --verbose. In ls, -n means --numeric.
-    #[arg(short = 'n', long)]
+    /// The output is that of --verbose. In shmtool ls, -n means --numeric.
+    #[arg(short = 'n', long, help_heading = REMOVAL)]
     pub dry_run: bool,
 
     /// Print each removed object, and a summary after a sweep
     ///
-    /// A row has the object's name, size, owner and age, as in ls, and is printed as soon as the object is removed. The
-    /// summary goes to standard error. It says how many objects were kept, and why.
-    #[arg(short, long)]
+    /// Each row shows the object's name, size, owner and age, as ls does, and is printed as soon as the object is removed.
+    /// The summary goes to standard error. It says how many objects were kept, and why.
+    #[arg(short, long, help_heading = REMOVAL)]
     pub verbose: bool,
-
-    /// With filters, remove objects that are in use too
-    ///
-    /// Processes that use them keep their memory. Without filters this changes nothing: a NAME alone is always removed.
-    #[arg(long, conflicts_with = "unused")]
-    pub include_in_use: bool,
 
     /// Use colors: auto (on a terminal), always or never
     ///
-    /// auto obeys NO_COLOR in the environment.
+    /// With auto, there are no colors if the environment variable NO_COLOR is set.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Color::Auto, hide_possible_values = true)]
-    #[arg(hide_default_value = true)]
+    #[arg(hide_default_value = true, help_heading = REMOVAL)]
     pub color: Color,
-
-    /// Objects to remove
-    #[arg(value_name = "NAME", value_parser = names())]
-    pub names: Vec<ShmName>,
-
-    // Last, for the heading that it has in the help.
-    #[command(flatten)]
-    pub filters: FilterArgs,
 }

@@ -1,6 +1,6 @@
-//! From the arguments to a request, or to a message that says what is wrong with them.
+//! Parses the command line, and reports usage errors in our own words instead of those of clap.
 
-use super::values::MARK;
+use super::values::NEGATIVE_PREFIX;
 use super::{Cli, Command};
 use crate::exit::Failure;
 use crate::sys::escape::Escaped;
@@ -14,19 +14,19 @@ use std::os::unix::ffi::OsStrExt;
 #[derive(Debug)]
 pub enum Request {
     Run(Command),
-    /// Help, or the version: the text to print.
+    /// Print the help or the version.
     Show(String),
-    /// The program's help, because there is no verb: a usage error.
+    /// Print the help as a usage error, because no verb was given.
     ShowAsError(String),
 }
 
-/// Parses the command line, the program's name first.
+/// Parses the command line. The first argument is the name of the program.
 ///
 /// # Errors
 ///
-/// The first problem with it.
+/// Returns the first usage error.
 pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Request, Failure> {
-    Cli::try_parse_from(mark_values(args))
+    Cli::try_parse_from(prefix_negative_values(args))
         .map(|cli| Request::Run(cli.command))
         .or_else(|error| match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -36,29 +36,29 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Request, Failure> {
                 let help = Cli::command().render_help();
                 Ok(Request::ShowAsError(help.to_string()))
             }
-            _ => Err(usage_error(&error)),
+            _ => Err(translate_clap_error(&error)),
         })
 }
 
-fn mark_values(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
-    let mut writes = false;
+fn prefix_negative_values(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    let mut is_write_int = false;
     args.enumerate().map(move |(index, arg)| {
-        writes |= index == 1 && arg == "write-int";
+        is_write_int |= index == 1 && arg == "write-int";
         match arg.as_bytes() {
             // No option starts with a digit.
-            [b'-', b'0'..=b'9', ..] if writes => {
-                let mut marked = OsString::from(MARK);
-                marked.push(arg);
-                marked
+            [b'-', b'0'..=b'9', ..] if is_write_int => {
+                let mut prefixed = OsString::from(NEGATIVE_PREFIX);
+                prefixed.push(arg);
+                prefixed
             }
             _ => arg,
         }
     })
 }
 
-/// Says in our own words what clap found.
-fn usage_error(error: &clap::Error) -> Failure {
-    // Our own parsers have said it already.
+/// Turns an error of clap into a message in the style of shmtool.
+fn translate_clap_error(error: &clap::Error) -> Failure {
+    // The value parsers below already return such a message.
     if let Some(failure) = error
         .source()
         .and_then(|source| source.downcast_ref::<Failure>())
@@ -66,8 +66,8 @@ fn usage_error(error: &clap::Error) -> Failure {
         return failure.clone();
     }
     let texts = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => vec![shown(text)],
-        Some(ContextValue::Strings(texts)) => texts.iter().map(|text| shown(text)).collect(),
+        Some(ContextValue::String(text)) => vec![displayed(text)],
+        Some(ContextValue::Strings(texts)) => texts.iter().map(|text| displayed(text)).collect(),
         _ => Vec::new(),
     };
     let arguments = texts(ContextKind::InvalidArg).join(" and ");
@@ -112,22 +112,22 @@ fn usage_error(error: &clap::Error) -> Failure {
         _ => {
             let text = error.render().to_string();
             let first = text.lines().next().unwrap_or_default();
-            Failure::usage(shown(first.trim_start_matches("error: ")))
+            Failure::usage(displayed(first.trim_start_matches("error: ")))
         }
     }
 }
 
-/// The next step where an option or operand is not understood.
+/// The hint if an option or operand is unknown or missing.
 const SEE_HELP: &str = "add --help to see the options and operands";
 
-/// How to print a number that is no integer.
+/// The hint that shows how to print a floating-point number.
 fn float_hint(width: usize) -> String {
     format!("shmtool cat --shm --offset 0 --length {width} NAME | od -An -tf{width} prints it")
 }
 
-/// An argument as messages name it: `NAME` for clap's `<NAME>...`.
-fn shown(argument: &str) -> String {
-    let text = argument.replace(MARK, "").replace("...", "");
+/// Formats an argument for a message: `NAME` instead of the `<NAME>...` of clap.
+fn displayed(argument: &str) -> String {
+    let text = argument.replace(NEGATIVE_PREFIX, "").replace("...", "");
     let text = text.replace(['<', '>'], "");
     Escaped(text.trim().as_bytes()).to_string()
 }

@@ -1,4 +1,4 @@
-//! Parsers for single arguments. Their errors name the argument and the reason.
+//! Parsers for the values of single arguments. Their errors name the argument and the reason.
 
 use crate::exit::Failure;
 use crate::notation::condition::{self, Condition};
@@ -9,24 +9,24 @@ use std::ffi::OsStr;
 use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt;
 
-/// Stands before a negative VALUE, which clap would take for an option. No argument has this byte.
+/// Prefix of a negative VALUE, which clap would mistake for an option. No argument can contain this byte.
 ///
-/// clap's own means fail here: `allow_negative_numbers` knows no `-0x10` and no `-1_000`, and
-/// `allow_hyphen_values` takes every option after the first of several VALUEs for a VALUE too.
-pub(super) const MARK: &str = "\0";
+/// The settings of clap do not help: `allow_negative_numbers` does not accept `-0x10` and `-1_000`, and
+/// `allow_hyphen_values` also takes every option after the first of several VALUEs as a VALUE.
+pub(super) const NEGATIVE_PREFIX: &str = "\0";
 
 pub(super) fn names() -> impl TypedValueParser<Value = ShmName> {
     OsStringValueParser::new().try_map(|operand| parse_name(&operand))
 }
 
 pub(super) fn parse_name(operand: &OsStr) -> Result<ShmName, Failure> {
-    match unmarked(operand) {
-        number if number != operand => Err(about(
+    match without_prefix(operand) {
+        number if number != operand => Err(operand_error(
             number,
-            &"a NAME that starts with - is written with its slash",
+            &"a NAME that starts with - needs a slash in front of it",
         )),
         _ => ShmName::new(operand).map_err(|error| {
-            let failure = about(operand, &error);
+            let failure = operand_error(operand, &error);
             match error {
                 NameError::Slash => failure.hint("only objects in /dev/shm can be used here"),
                 _ => failure,
@@ -35,30 +35,34 @@ pub(super) fn parse_name(operand: &OsStr) -> Result<ShmName, Failure> {
     }
 }
 
-/// Makes clap use `parse`, and a failure name the operand.
+/// Turns `parse` into a value parser of clap. Its error messages start with the operand.
 pub(super) fn parser<T, E>(parse: fn(&str) -> Result<T, E>) -> impl TypedValueParser<Value = T>
 where
     T: Clone + Send + Sync + 'static,
     E: Display + 'static,
 {
-    // A byte that is not UTF-8 is no digit either, and fails as any other that is none.
+    // The conversion replaces bytes that are not UTF-8 by U+FFFD, which is not valid in a number either.
     OsStringValueParser::new().try_map(move |text| {
-        let text = unmarked(&text);
-        parse(&text.to_string_lossy()).map_err(|error| about(text, &error))
+        let text = without_prefix(&text);
+        parse(&text.to_string_lossy()).map_err(|error| operand_error(text, &error))
     })
 }
 
-fn unmarked(operand: &OsStr) -> &OsStr {
+fn without_prefix(operand: &OsStr) -> &OsStr {
     let bytes = operand.as_bytes();
-    OsStr::from_bytes(bytes.strip_prefix(MARK.as_bytes()).unwrap_or(bytes))
+    OsStr::from_bytes(
+        bytes
+            .strip_prefix(NEGATIVE_PREFIX.as_bytes())
+            .unwrap_or(bytes),
+    )
 }
 
-/// Parses a condition. Those who write `>=4`, as they would in a program, learn how it is written here.
+/// Returns the value parser of conditions. It hints at `ge:4` if the user writes `>=4`.
 pub(super) fn conditions() -> impl TypedValueParser<Value = Condition> {
     OsStringValueParser::new().try_map(|text| {
-        let text = unmarked(&text).to_string_lossy();
+        let text = without_prefix(&text).to_string_lossy();
         text.parse().map_err(|error| {
-            let failure = about(text.as_ref().as_ref(), &error);
+            let failure = operand_error(text.as_ref().as_ref(), &error);
             match condition::suggestion(&text) {
                 Some(suggestion) => failure.hint(format!("write {suggestion}")),
                 None => failure,
@@ -67,11 +71,11 @@ pub(super) fn conditions() -> impl TypedValueParser<Value = Condition> {
     })
 }
 
-fn about(operand: &OsStr, error: &dyn Display) -> Failure {
+fn operand_error(operand: &OsStr, error: &dyn Display) -> Failure {
     Failure::usage(format!("{}: {error}", escape::operand(operand)))
 }
 
-/// Makes a usage error of an error that only shows when several arguments are seen together.
-pub(super) fn usage(error: impl Display) -> Failure {
+/// Turns an error that depends on several arguments into a usage error.
+pub(super) fn usage_error(error: impl Display) -> Failure {
     Failure::usage(error.to_string())
 }

@@ -27,14 +27,14 @@ const IN_ZSH: [(&str, &str); 6] = [
     // The colon in the value name would end the description.
     (":[OP:]VALUE:", ":VALUE:"),
     (
-        "names -- Objects to make:_hosts'",
-        "names -- Objects to make:_shmtool_names_or_command'",
+        "names -- Objects to create:_hosts'",
+        "names -- Objects to create:_shmtool_names_or_command'",
     ),
     (":_hosts'", ":_shmtool_names'"),
     (":_files -/'", ":_shmtool_columns'"),
     (":_command_names -e'", ":_shmtool_conditions'"),
     (
-        "operands -- Files to print; - or none is standard input:_files'",
+        "operands -- Files to print; standard input if there are none, or for -:_files'",
         "operands -- Files to print:_shmtool_operands'",
     ),
 ];

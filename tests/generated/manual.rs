@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// The date of the last change of the contents.
-const DATE: &str = "2026-11-23";
+const DATE: &str = "2026-11-25";
 
 /// The maximum length of a line in the source. Short lines make diffs readable.
 const WIDTH: usize = 80;
@@ -306,6 +306,10 @@ impl Page {
             }
             page += rest;
             page.push('\n');
+            if line == ".EE" {
+                // The end of an example turns hyphenation on again.
+                page += ".nh\n";
+            }
         }
         page.replace(NON_BREAKING_SPACE, " ")
     }

@@ -186,7 +186,7 @@ fn an_unaligned_atomic_change_is_a_usage_error() {
         for (int_type, offset, width) in [("i32", "2", 4), ("u64", "4", 8), ("i16", "5", 2)] {
             let location = ["-t", int_type, "--offset", offset, option];
             write(&[&location, condition].concat(), &name, &["0"]).fails(2).says(format!(
-                "{option} needs an aligned offset: {offset} is not a multiple of {width}, the width of {int_type}"
+                "{option} needs an offset that is a multiple of {width} (the width of {int_type}), not {offset}"
             ));
         }
     }

@@ -90,7 +90,7 @@ fn does_not_fit(object: &Object, bytes: u64, room: &Room) -> anyhow::Error {
         _ => 0,
     });
     let sizes = [held + bytes, held.saturating_add(room.left)];
-    let [mut asked, left] = sizes.map(|size| humanized_size(size));
+    let [mut asked, left] = sizes.map(humanized_size);
     // So it is with a pipe, whose end nobody knows.
     if asked == left {
         asked = format!("more than {left}");

@@ -150,7 +150,7 @@ fn invalid_conditions_timeouts_and_objects_are_rejected() {
     let until = |args: &[&str]| run(shmtool(["read-int"]).args(args).arg(&name));
     until(&["--until", "5", "--offset", "2"])
         .fails(2)
-        .says("--until needs an aligned offset: 2 is not a multiple of 4, the width of i32");
+        .says("--until needs an offset that is a multiple of 4 (the width of i32), not 2");
     until(&["--until", "200", "-t", "i8"])
         .fails(2)
         .says("200: out of range: i8 is -128 to 127");
