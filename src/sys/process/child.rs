@@ -1,13 +1,15 @@
 //! What every process that we fork needs: an id that cannot be reused, a clean end, and few descriptors.
 
+use super::start::overwrite_arguments;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::libc;
 use nix::sys::prctl;
 use nix::sys::stat::Mode;
-use nix::unistd::{Pid, dup2_raw};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
 use std::ffi::CStr;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
 
 /// A descriptor for a process, `pidfd_open(2)`, which nix does not wrap. It becomes readable when the
@@ -24,24 +26,53 @@ pub fn pidfd(pid: Pid) -> nix::Result<OwnedFd> {
     }
 }
 
-/// Sends SIGKILL, `pidfd_send_signal(2)`, which nix does not wrap.
-///
-/// # Errors
-///
-/// Those of `pidfd_send_signal(2)`; `ESRCH` if the process has ended and was waited for.
-pub fn kill_by_pidfd(pidfd: &OwnedFd) -> nix::Result<()> {
-    let (fd, information) = (pidfd.as_raw_fd(), ptr::null::<libc::siginfo_t>());
-    // SAFETY: without information about the signal the call takes no memory.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            fd,
-            libc::SIGKILL,
-            information,
-            0,
-        )
-    };
-    Errno::result(result).map(drop)
+/// A child that works for this process in the background. Its id may be that of another process once somebody has
+/// waited for it; its descriptor never is.
+#[derive(Debug)]
+pub struct Helper {
+    pid: Pid,
+    pidfd: OwnedFd,
+}
+
+impl Helper {
+    /// A child that was just forked.
+    ///
+    /// # Errors
+    ///
+    /// Those of `pidfd_open(2)`.
+    pub fn new(pid: Pid) -> nix::Result<Helper> {
+        let pidfd = pidfd(pid)?;
+        Ok(Helper { pid, pidfd })
+    }
+
+    /// Sends it a signal, `pidfd_send_signal(2)`, which nix does not wrap.
+    ///
+    /// # Errors
+    ///
+    /// Those of `pidfd_send_signal(2)`; `ESRCH` if it has ended and somebody has waited for it.
+    pub fn send(&self, signal: i32) -> nix::Result<()> {
+        let (fd, information) = (self.pidfd.as_raw_fd(), ptr::null::<libc::siginfo_t>());
+        // SAFETY: without information about the signal the call takes no memory.
+        let result =
+            unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, information, 0) };
+        Errno::result(result).map(drop)
+    }
+
+    /// Kills it and waits for its end, so that it does not stay a zombie.
+    ///
+    /// # Errors
+    ///
+    /// Those of `pidfd_send_signal(2)` and `waitpid(2)`.
+    pub fn end(&self) -> nix::Result<()> {
+        // Somebody else may have killed it, and whoever waits for all children has waited for it too.
+        match self
+            .send(libc::SIGKILL)
+            .and_then(|()| waitpid(self.pid, None))
+        {
+            Ok(_) | Err(Errno::ESRCH | Errno::ECHILD) => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    }
 }
 
 /// Ends a forked process, `_exit(2)`: nothing that belongs to the parent is flushed or dropped.
@@ -57,11 +88,11 @@ pub fn exit(status: i32) -> ! {
 /// Nothing here may fail: a descriptor that stays open and a name that stays the same do no harm.
 pub fn become_helper(name: &CStr, mut kept: Vec<i32>) {
     let _ = prctl::set_name(name);
-    super::start::overwrite_arguments(name);
+    overwrite_arguments(name);
     if let Ok(placeholder) = open("/", OFlag::O_PATH, Mode::empty()) {
         for stream in 0..3 {
-            // SAFETY: nothing owns the standard streams.
-            let _ = unsafe { dup2_raw(&placeholder, stream) }.map(IntoRawFd::into_raw_fd);
+            // SAFETY: the call takes no memory, and nothing owns the standard streams.
+            unsafe { libc::dup2(placeholder.as_raw_fd(), stream) };
         }
     }
     kept.sort_unstable();

@@ -9,8 +9,8 @@
 //!    and the [`Witness`] in that group received it too: then it was sent to the whole group, as by the terminal
 //!    or by `kill -- -PGID`, or to each of the processes of a service.
 //! 3. What the command sends to its parent is not sent back to it.
-//! 4. A command that leads a process group of its own (`timeout(1)` does) misses what the terminal sends to our
-//!    group. Its group gets that, and the signals of job control, as it would have without us.
+//! 4. A command that leads a process group of its own (`timeout(1)` does) misses what is sent to our group. Its group
+//!    gets that, as it would have without us. A command in a session of its own gets nothing from our terminal.
 //! 5. A signal that may not be sent (EPERM: the command is another user's by now) is not an error. Nobody could
 //!    have sent it without us either.
 //! 6. When the command stops, this process stops by the same signal, so that a shell sees a stopped job. When it
@@ -20,25 +20,33 @@
 //! 8. This process ends as the command ended, without a second core dump.
 
 use super::child::{self, pidfd};
-use super::raw_signal::{block_all, is_pending, raise_default, send};
+use super::raw_signal::{
+    all, change_mask, deliver, discard_pending, for_nix, is_pending, raise_default, send,
+    send_queued,
+};
 use super::signal;
 use super::witness::Witness;
 use crate::sys::error::words;
-use crate::sys::escape::Escaped;
+use crate::sys::escape;
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{OFlag, open};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
-use nix::unistd::{ForkResult, Pid, execvp, fork, getpgid, getpgrp, pipe2, read, write};
-use std::ffi::CString;
+use nix::sys::stat::Mode;
+use nix::unistd::{
+    ForkResult, Pid, execvp, fork, getpgid, getpgrp, getsid, pipe2, read, tcgetpgrp, write,
+};
+use std::ffi::{CString, OsStr};
 use std::io::{self, Write};
+use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
-/// The signals that stop a process and can be caught.
-const STOPPING: [i32; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
+/// How `sigqueue(3)` sends a signal, with a value. The C library's crate lacks it.
+const SI_QUEUE: i32 = -1;
 
 /// A process that is going to run a command.
 #[derive(Debug)]
@@ -75,8 +83,10 @@ impl Command {
     /// Those of `fork(2)`, and of the calls that prepare for it.
     pub fn prepare(words: &[CString]) -> io::Result<Command> {
         signal::notice_children()?;
+        change_mask(libc::SIG_BLOCK, &all())?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        let signals = SignalFd::with_flags(&block_all()?, flags)?;
+        let signals = SignalFd::with_flags(&for_nix(all()), flags)?;
+        // The witness comes first: whoever goes through a list of processes reaches it right after us.
         let witness = Witness::start()?;
         let (wait, go) = pipe2(OFlag::O_CLOEXEC)?;
         // Whoever started us may have asked that we get a signal at its end. Then the command gets it at ours. (A
@@ -85,7 +95,9 @@ impl Command {
         // SAFETY: there is one thread, so that the child has everything that we have.
         match unsafe { fork() }? {
             ForkResult::Child => {
-                drop((go, witness));
+                // The witness is the parent's to end.
+                mem::forget(witness);
+                drop(go);
                 let prepared = prctl::set_pdeathsig(death_signal);
                 become_command(&wait, words, prepared)
             }
@@ -110,6 +122,17 @@ impl Command {
     ///
     /// The command cannot be waited for, and may still run.
     pub fn run(mut self) -> nix::Result<Ending> {
+        // What was sent to the group before the process of the command was in it has reached the witness, but not the
+        // command. So all that came so far is sent on. The command has all signals blocked still, and a signal that is
+        // pending is not added a second time.
+        while let Some(got) = self.signals.read_signal()? {
+            if got.ssi_signo as i32 == libc::SIGCHLD {
+                continue;
+            }
+            self.witness.received(&got, true);
+            // Rule 5.
+            let _ = send(self.pid.as_raw(), got.ssi_signo as i32);
+        }
         match write(&self.go, b"!") {
             // It was killed before it started, and is waited for as if it had.
             Ok(_) | Err(Errno::EPIPE) => {}
@@ -117,9 +140,7 @@ impl Command {
         }
         let ending = loop {
             // Signals first: what stopped the command may have been sent to us too.
-            while let Some(got) = self.signals.read_signal()? {
-                self.send_on(&got);
-            }
+            self.send_on_all()?;
             match self.next_change()? {
                 Some(Change::Ended(ending)) => break ending,
                 Some(Change::Stopped(signal)) => self.stop(signal)?,
@@ -146,45 +167,106 @@ impl Command {
         getpgid(Some(self.pid)) == Ok(getpgrp())
     }
 
-    /// Sends a signal on to the command, if the command has not got it.
-    fn send_on(&mut self, got: &siginfo) {
-        let signal = got.ssi_signo as i32;
-        if signal == libc::SIGCHLD {
-            return;
+    /// Sends all signals on to the command that have arrived for it.
+    fn send_on_all(&mut self) -> nix::Result<()> {
+        while let Some(got) = self.signals.read_signal()? {
+            if got.ssi_signo as i32 != libc::SIGCHLD {
+                self.send_on(&got)?;
+            }
         }
-        // The witness is always asked, so that it does not remember this signal when the next of its kind comes.
-        let is_for_group = self.witness.received(signal);
+        Ok(())
+    }
+
+    /// Sends a signal on to the command, if the command has not got it.
+    fn send_on(&mut self, got: &siginfo) -> nix::Result<()> {
+        let signal = got.ssi_signo as i32;
+        let was_stopped = signal == libc::SIGCONT || is_pending(libc::SIGCONT)?;
+        // The witness is always asked, so that it does not keep this signal for the next of its kind.
+        let is_for_group = self.witness.received(got, was_stopped);
         // `sigaction(2)`: a process sent it, SI_USER and below; the kernel did, above.
-        let is_from_command =
-            got.ssi_code <= libc::SI_USER && got.ssi_pid == self.pid.as_raw() as u32;
-        if is_from_command || (is_for_group && self.is_in_our_group()) {
-            return;
+        let is_by_process = got.ssi_code <= libc::SI_USER;
+        let is_from_command = is_by_process && got.ssi_pid == self.pid.as_raw() as u32;
+        // The terminal of our session sends nothing to other sessions.
+        let is_from_elsewhere = !is_by_process && getsid(Some(self.pid)) != getsid(None);
+        if is_from_command || is_from_elsewhere || (is_for_group && self.is_in_our_group()) {
+            return Ok(());
+        }
+        // A signal that stops a process cancels one that continues it, and the other way round, wherever it is still
+        // pending. The witness may have lost its copy in this way.
+        if self.is_canceled(signal)? {
+            return Ok(());
         }
         let target = match self.own_group() {
             Some(group) if is_for_group => -group.as_raw(),
             _ => self.pid.as_raw(),
         };
         // Rule 5. The command has not been waited for yet, so that its id is not another's.
-        let _ = send(target, signal);
+        let _ = match got.ssi_code == SI_QUEUE && target > 0 {
+            true => send_queued(target, got),
+            false => send(target, signal),
+        };
+        Ok(())
+    }
+
+    /// Whether a signal that stops or continues has come too late, because its opposite came meanwhile.
+    fn is_canceled(&self, signal: i32) -> nix::Result<bool> {
+        const STOPPING: [i32; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
+        let opposites = match signal {
+            libc::SIGCONT => &STOPPING[..],
+            _ if STOPPING.contains(&signal) => &[libc::SIGCONT],
+            _ => &[],
+        };
+        for opposite in opposites {
+            if is_pending(*opposite)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Stops this process, for the command has stopped, and returns when both go on.
-    ///
-    /// What SIGSTOP stopped is left alone: whoever stops just the command continues just the command, and nobody
-    /// would continue us.
     fn stop(&mut self, signal: i32) -> nix::Result<()> {
-        if !STOPPING.contains(&signal) {
+        // Whoever stops just the command by SIGSTOP, as cpulimit(1) does, continues just the command, and nobody would
+        // continue us. A shell that suspends itself waits for the shell around us, at the terminal.
+        if signal == libc::SIGSTOP && !self.has_terminal() {
             return Ok(());
         }
         raise_default(signal)?;
-        for signal in STOPPING {
-            self.witness.forget(signal);
+        // Raising the signal has dropped a SIGCONT that came since the command stopped. The command has had that.
+        if self.goes_on()? {
+            discard_pending(signal);
+            return Ok(());
         }
+        deliver(signal)?;
         // What continues a process is pending until it is sent on as any other signal.
-        if !is_pending(libc::SIGCONT)? {
+        if signal != libc::SIGSTOP && !is_pending(libc::SIGCONT)? {
             self.continue_command();
         }
         Ok(())
+    }
+
+    /// Whether the command was continued since it stopped, or has ended, `waitid(2)`.
+    fn goes_on(&self) -> nix::Result<bool> {
+        let mut information = MaybeUninit::<libc::siginfo_t>::zeroed();
+        let flags = libc::WCONTINUED | libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        // SAFETY: the information is memory of our own. If there is nothing to report, its process id stays 0.
+        unsafe {
+            let pid = self.pid.as_raw() as libc::id_t;
+            Errno::result(libc::waitid(
+                libc::P_PID,
+                pid,
+                information.as_mut_ptr(),
+                flags,
+            ))?;
+            Ok(information.assume_init().si_pid() != 0)
+        }
+    }
+
+    /// Whether the terminal listens to us or to the command.
+    fn has_terminal(&self) -> bool {
+        let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+        let foreground = open("/dev/tty", flags, Mode::empty()).and_then(tcgetpgrp);
+        foreground.is_ok_and(|group| group == getpgrp() || Ok(group) == getpgid(Some(self.pid)))
     }
 
     fn continue_command(&self) {
@@ -248,7 +330,7 @@ impl Ending {
         let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
         let _ = prctl::set_dumpable(false);
         // If it fails, the status below says the same.
-        let _ = raise_default(signal);
+        let _ = raise_default(signal).and_then(|()| deliver(signal));
         // The status that shells use, where the signal did not end us: PID 1 ignores what it sends to itself.
         128 + signal as u8
     }
@@ -270,7 +352,7 @@ fn become_command(wait: &OwnedFd, command: &[CString], prepared: nix::Result<()>
         Ok(never) => match never {},
         Err(errno) => errno,
     };
-    let name = Escaped(command[0].to_bytes());
+    let name = escape::operand(OsStr::from_bytes(command[0].to_bytes()));
     // There is nobody else to tell. The statuses are those of `env(1)`.
     let _ = writeln!(io::stderr(), "shmtool: {name}: {}", words(errno));
     child::exit(if errno == Errno::ENOENT { 127 } else { 126 })

@@ -1,24 +1,19 @@
 //! A process that tidies up after this one and a command, if this one can no longer do it: `fork(2)`, `setsid(2)`,
 //! `pidfd_open(2)`.
 
-use super::child::{self, pidfd};
+use super::child::{self, Helper, pidfd};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::SigSet;
-use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, fork, getpid, pipe2, read, setsid, write};
+use nix::unistd::{ForkResult, fork, getpid, pipe2, read, setsid, write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::thread::sleep;
 use std::time::Duration;
 
 /// The guard. It ends by itself when this process and the command have ended.
 #[derive(Debug)]
-pub struct Guard {
-    pid: Pid,
-    /// Its id may be that of another process once it was waited for; its descriptor never is.
-    pidfd: OwnedFd,
-}
+pub struct Guard(Helper);
 
 impl Guard {
     /// Starts the guard. When this process and the command have ended, it runs `tidy_up`, for which it keeps these
@@ -44,10 +39,7 @@ impl Guard {
                 child::exit(0)
             }
             ForkResult::Parent { child } => {
-                let guard = Guard {
-                    pid: child,
-                    pidfd: pidfd(child)?,
-                };
+                let guard = Guard(Helper::new(child)?);
                 drop(ready);
                 loop {
                     match read(&is_ready, &mut [0]) {
@@ -68,11 +60,7 @@ impl Guard {
     ///
     /// Those of `pidfd_send_signal(2)` and `waitpid(2)`.
     pub fn dismiss(self) -> nix::Result<()> {
-        // Somebody may have killed it, and whoever waits for all children has waited for it too.
-        match child::kill_by_pidfd(&self.pidfd).and_then(|()| waitpid(self.pid, None)) {
-            Ok(_) | Err(Errno::ESRCH | Errno::ECHILD) => Ok(()),
-            Err(errno) => Err(errno),
-        }
+        self.0.end()
     }
 }
 

@@ -3,44 +3,54 @@
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::SigSet;
+use nix::sys::signalfd::siginfo;
 use nix::unistd::getpid;
+use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-/// Blocks every signal in this thread, and returns their set. (SIGKILL and SIGSTOP cannot be blocked.)
-///
-/// # Errors
-///
-/// Those of `rt_sigprocmask(2)`.
-pub fn block_all() -> nix::Result<SigSet> {
-    let all = set_of_bits(u64::MAX);
-    change_mask(libc::SIG_BLOCK, &all)?;
-    // SAFETY: all bit patterns of a set are valid.
-    Ok(unsafe { SigSet::from_sigset_t_unchecked(all) })
+/// A set of signals that leaves none out.
+pub type Set = libc::sigset_t;
+
+/// All signals.
+pub fn all() -> Set {
+    set_of_bits(u64::MAX)
 }
 
-/// The set of one signal.
-pub fn only(signal: i32) -> libc::sigset_t {
+/// One signal.
+pub fn only(signal: i32) -> Set {
     set_of_bits(1 << (signal - 1))
+}
+
+/// The same set for nix.
+pub fn for_nix(set: Set) -> SigSet {
+    // SAFETY: all bit patterns of a set are valid.
+    unsafe { SigSet::from_sigset_t_unchecked(set) }
 }
 
 /// A set as the kernel has it, one bit for each signal from 1 on. The C library's own functions leave out the two
 /// signals that it uses itself.
-fn set_of_bits(bits: u64) -> libc::sigset_t {
-    let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
-    // SAFETY: a set is an array of words, longer than 64 bits, of which all bit patterns are valid.
+fn set_of_bits(bits: u64) -> Set {
+    let mut set = MaybeUninit::<Set>::zeroed();
+    // SAFETY: a set is an array of words, at least 64 bits long, of which all bit patterns are valid.
     unsafe {
         set.as_mut_ptr().cast::<u64>().write_unaligned(bits);
         set.assume_init()
     }
 }
 
-/// `rt_sigprocmask(2)`.
-fn change_mask(how: i32, set: &libc::sigset_t) -> nix::Result<()> {
-    let (nothing, size) = (ptr::null_mut::<libc::sigset_t>(), size_of::<u64>());
-    // SAFETY: the call reads as many bytes of the set as it is told.
-    let result = unsafe { libc::syscall(libc::SYS_rt_sigprocmask, how, set, nothing, size) };
-    Errno::result(result).map(drop)
+/// Changes which signals this thread blocks, `rt_sigprocmask(2)`: `how` is SIG_BLOCK, SIG_UNBLOCK or SIG_SETMASK.
+/// Returns what it blocked before. (SIGKILL and SIGSTOP cannot be blocked.)
+///
+/// # Errors
+///
+/// Those of `rt_sigprocmask(2)`.
+pub fn change_mask(how: i32, set: &Set) -> nix::Result<Set> {
+    let mut old = set_of_bits(0);
+    let size = size_of::<u64>();
+    // SAFETY: the call reads and writes as many bytes of the sets as it is told, and they have as many.
+    let result = unsafe { libc::syscall(libc::SYS_rt_sigprocmask, how, set, &mut old, size) };
+    Errno::result(result).map(|_| old)
 }
 
 /// Whether a signal waits to be delivered, `sigpending(2)`.
@@ -57,6 +67,19 @@ pub fn is_pending(signal: i32) -> nix::Result<bool> {
     }
 }
 
+/// Takes back a signal that is blocked and pending, if it is, `sigtimedwait(2)`.
+pub fn discard_pending(signal: i32) {
+    let (set, now) = (
+        only(signal),
+        libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        },
+    );
+    // SAFETY: the set and the time are memory of our own, and no information about the signal is asked for.
+    unsafe { libc::sigtimedwait(&set, ptr::null_mut(), &now) };
+}
+
 /// Sends a signal to a process, or to a process group if the id is negative, `kill(2)`.
 ///
 /// # Errors
@@ -67,22 +90,68 @@ pub fn send(id: i32, signal: i32) -> nix::Result<()> {
     Errno::result(unsafe { libc::kill(id, signal) }).map(drop)
 }
 
-/// Has the default action of a signal happen to this process, which has it blocked: stops until it is continued,
-/// or ends. Returns at once if the kernel ignores the signal: PID 1 cannot be ended by its own signals, nor an
-/// orphaned process group be stopped by those of the terminal. Afterwards the signal is blocked again.
+/// Sends a signal on to a process with the value that came with it, `rt_sigqueueinfo(2)`.
 ///
 /// # Errors
 ///
-/// Those of `kill(2)` and `rt_sigprocmask(2)`.
+/// Those of `rt_sigqueueinfo(2)`.
+pub fn send_queued(id: i32, got: &siginfo) -> nix::Result<()> {
+    /// The part of `siginfo_t` that `sigqueue(3)` fills in. The C library hides it.
+    #[repr(C)]
+    struct Queued {
+        signal: i32,
+        errno: i32,
+        code: i32,
+        sender: Sender,
+    }
+    #[repr(C)]
+    struct Sender {
+        pid: i32,
+        uid: u32,
+        value: *mut c_void,
+    }
+    let queued = Queued {
+        signal: got.ssi_signo as i32,
+        errno: 0,
+        code: got.ssi_code,
+        sender: Sender {
+            pid: got.ssi_pid as i32,
+            uid: got.ssi_uid,
+            value: ptr::with_exposed_provenance_mut(got.ssi_ptr as usize),
+        },
+    };
+    let mut information = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: the kernel reads one siginfo_t, which is longer than what is written to its start.
+    unsafe {
+        information.as_mut_ptr().cast::<Queued>().write(queued);
+        let (call, signal) = (libc::SYS_rt_sigqueueinfo, got.ssi_signo);
+        Errno::result(libc::syscall(call, id, signal, information.as_ptr())).map(drop)
+    }
+}
+
+/// Sets the default action of a signal and sends it to this process, which has it blocked: it stays pending until
+/// [`deliver`]. SIGKILL and SIGSTOP act at once.
+///
+/// # Errors
+///
+/// Those of `kill(2)`.
 pub fn raise_default(signal: i32) -> nix::Result<()> {
-    let set = only(signal);
-    // SAFETY: zeros are a valid sigaction, with the default action, which runs no handler, and an empty mask. It fails
-    // for SIGKILL and SIGSTOP, which have no other action.
+    // SAFETY: zeros are a valid sigaction, with the default action, which runs no handler, and an empty mask. The call
+    // fails for SIGKILL and SIGSTOP, which have no other action.
     unsafe {
         let default: libc::sigaction = MaybeUninit::zeroed().assume_init();
         libc::sigaction(signal, &default, ptr::null_mut());
     }
-    send(getpid().as_raw(), signal)?;
-    change_mask(libc::SIG_UNBLOCK, &set)?;
-    change_mask(libc::SIG_BLOCK, &set)
+    send(getpid().as_raw(), signal)
+}
+
+/// Unblocks a pending signal for as long as it takes to act, and blocks it again. The kernel may ignore it: PID 1
+/// cannot be ended by its own signals, nor can an orphaned process group be stopped by those of the terminal.
+///
+/// # Errors
+///
+/// Those of `rt_sigprocmask(2)`.
+pub fn deliver(signal: i32) -> nix::Result<()> {
+    change_mask(libc::SIG_UNBLOCK, &only(signal))?;
+    change_mask(libc::SIG_BLOCK, &only(signal)).map(drop)
 }

@@ -1,6 +1,8 @@
 //! Signals that would otherwise be what the user sees, `signal(7)`.
 
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction};
+use super::raw_signal::{self, change_mask};
+use nix::libc::{SIG_SETMASK, SIG_UNBLOCK};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -9,7 +11,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 static INHERITED_ACTIONS: Mutex<Vec<(Signal, SigAction)>> = Mutex::new(Vec::new());
 
 /// The signals that were blocked when this process started, once [`prepare`] has changed them.
-static INHERITED_MASK: OnceLock<SigSet> = OnceLock::new();
+static INHERITED_MASK: OnceLock<raw_signal::Set> = OnceLock::new();
 
 /// Sets the signals that writing raises, as every verb needs them.
 ///
@@ -24,9 +26,10 @@ static INHERITED_MASK: OnceLock<SigSet> = OnceLock::new();
 pub fn prepare() -> nix::Result<()> {
     set(Signal::SIGPIPE, SigHandler::SigDfl)?;
     set(Signal::SIGXFSZ, SigHandler::SigIgn)?;
-    let unblocked = SigSet::from_iter([Signal::SIGPIPE, Signal::SIGBUS]);
-    let mask = unblocked.thread_swap_mask(SigmaskHow::SIG_UNBLOCK)?;
-    INHERITED_MASK.get_or_init(|| mask);
+    for signal in [Signal::SIGPIPE, Signal::SIGBUS] {
+        let mask = change_mask(SIG_UNBLOCK, &raw_signal::only(signal as i32))?;
+        INHERITED_MASK.get_or_init(|| mask);
+    }
     Ok(())
 }
 
@@ -78,14 +81,14 @@ pub fn restore_inherited() -> nix::Result<()> {
         unsafe { sigaction(*signal, action) }?;
     }
     match INHERITED_MASK.get() {
-        Some(mask) => mask.thread_set_mask(),
+        Some(mask) => change_mask(SIG_SETMASK, mask).map(drop),
         None => Ok(()),
     }
 }
 
 thread_local! {
     /// How many [`BlockedSignals`] this thread has, and its mask before the first.
-    static BLOCKED: Cell<(usize, SigSet)> = Cell::new((0, SigSet::empty()));
+    static BLOCKED: Cell<(usize, Option<raw_signal::Set>)> = const { Cell::new((0, None)) };
 }
 
 /// Blocks all signals of this thread until it is dropped.
@@ -101,7 +104,7 @@ impl BlockedSignals {
     pub(in crate::sys) fn new() -> nix::Result<BlockedSignals> {
         let (depth, mut mask) = BLOCKED.get();
         if depth == 0 {
-            mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+            mask = Some(change_mask(SIG_SETMASK, &raw_signal::all())?);
         }
         BLOCKED.set((depth + 1, mask));
         Ok(BlockedSignals {
@@ -114,10 +117,12 @@ impl Drop for BlockedSignals {
     fn drop(&mut self) {
         let (depth, mask) = BLOCKED.get();
         BLOCKED.set((depth - 1, mask));
-        if depth == 1 {
+        if depth == 1
+            && let Some(mask) = mask
+        {
             // It can only fail for an invalid operation, `sigprocmask(2)`.
-            let restored = mask.thread_set_mask();
-            debug_assert_eq!(restored, Ok(()));
+            let restored = change_mask(SIG_SETMASK, &mask);
+            debug_assert!(restored.is_ok());
         }
     }
 }

@@ -1,23 +1,38 @@
 //! A process in our process group that says which signals were sent to the whole group.
 //!
 //! The kernel does not tell the receiver of a signal whether others received it too. The witness blocks all
-//! signals, so that each one that is sent to it stays pending until it is asked for: `sigtimedwait(2)`.
+//! signals and takes each one as it comes (`signalfd(2)`). Asked about a signal, it says whether it has received a
+//! copy: one that was sent in the same way, by the same user, at about the same time.
 
-use super::child;
-use super::raw_signal::only;
+use super::child::{self, Helper};
+use super::raw_signal::{all, for_nix};
 use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
+use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use nix::unistd::{ForkResult, fork};
-use std::io::{Read, Write};
-use std::os::fd::AsRawFd;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
-use std::ptr;
 use std::time::{Duration, Instant};
 
-/// How long the witness waits for a signal that it is asked about. A sender that goes through a list of
+/// How long the witness waits for its copy of a signal that it is asked about. A sender that goes through a list of
 /// processes, as systemd does with those of a service, may reach the witness a little later than us.
-const ARRIVAL: Duration = Duration::from_millis(5);
+const ARRIVAL: Duration = Duration::from_millis(10);
+
+/// How long after a copy has come a question can mean it. Later it means another signal of the same kind.
+const SAME_TIME: Duration = Duration::from_millis(100);
+
+/// How long after a question was denied a copy can belong to it. Not longer, for it may belong to the next question.
+const LATE: Duration = Duration::from_millis(20);
+
+/// How close two standard signals must follow each other for the second to be merged with the first, which is still
+/// pending, `signal(7)`. It may have been merged here, but not in our process.
+const MERGED: Duration = Duration::from_millis(2);
+
+/// The first of the kernel's real-time signals, which are never merged.
+const FIRST_REAL_TIME: u32 = 32;
 
 /// How long to wait for an answer. Somebody may have stopped or killed the witness.
 const ANSWER: Duration = Duration::from_millis(100);
@@ -25,90 +40,242 @@ const ANSWER: Duration = Duration::from_millis(100);
 /// The witness. It ends when this is dropped, or when our process ends.
 #[derive(Debug)]
 pub struct Witness {
+    helper: Helper,
     channel: UnixStream,
     /// Numbers the questions, to tell the answer to one that came too late from the answer to the next.
     question: u8,
 }
 
 impl Witness {
-    /// Forks the witness.
+    /// Forks the witness. All signals must be blocked already.
     ///
     /// # Errors
     ///
-    /// Those of `fork(2)` and `socketpair(2)`.
-    pub fn start() -> std::io::Result<Witness> {
+    /// Those of `fork(2)`, `socketpair(2)` and `pidfd_open(2)`.
+    pub fn start() -> io::Result<Witness> {
         let (ours, theirs) = UnixStream::pair()?;
+        ours.set_read_timeout(Some(ANSWER))?;
         // SAFETY: there is one thread, so that the child has everything that we have.
         match unsafe { fork() }? {
             ForkResult::Child => {
                 drop(ours);
-                testify(theirs);
+                // Without it, signals arrive twice; with it in an unknown state, they could be lost.
+                let _ = testify(theirs);
                 child::exit(0)
             }
-            ForkResult::Parent { .. } => {
-                ours.set_read_timeout(Some(ANSWER))?;
-                Ok(Witness {
-                    channel: ours,
-                    question: 0,
-                })
-            }
+            ForkResult::Parent { child } => Ok(Witness {
+                helper: Helper::new(child)?,
+                channel: ours,
+                question: 0,
+            }),
         }
     }
 
-    /// Whether this signal was sent to the witness too since it was last asked about it. If the witness does
-    /// not answer, the answer is no: a signal that arrives twice is better than one that is lost.
-    pub fn received(&mut self, signal: i32) -> bool {
-        self.ask(signal, true)
-    }
-
-    /// Makes the witness forget a signal that it may have received.
-    pub fn forget(&mut self, signal: i32) {
-        self.ask(signal, false);
-    }
-
-    fn ask(&mut self, signal: i32, wait: bool) -> bool {
+    /// Whether the witness received a copy of this signal: at about this time, or, if `was_stopped`, at any time, since
+    /// signals wait for a stopped process. If it does not answer, the answer is no: a signal that arrives twice is
+    /// better than one that is lost.
+    pub fn received(&mut self, got: &siginfo, was_stopped: bool) -> bool {
         self.question = self.question.wrapping_add(1);
-        // There are at most 128 signals, on any machine.
-        let question = [self.question, signal as u8, wait.into()];
-        if self.channel.write_all(&question).is_err() {
-            return false;
-        }
+        let question = Question {
+            number: self.question,
+            kind: Kind::of(got),
+            at_any_time: was_stopped,
+        };
+        let question = question.to_bytes();
         let deadline = Instant::now() + ANSWER;
         let mut answer = [0; 2];
-        while Instant::now() < deadline && self.channel.read_exact(&mut answer).is_ok() {
-            if answer[0] == self.question {
-                return answer[1] == 1;
+        if self.channel.write_all(&question).is_ok() {
+            while Instant::now() < deadline && self.channel.read_exact(&mut answer).is_ok() {
+                if answer[0] == self.question {
+                    return answer[1] == 1;
+                }
             }
         }
+        // It may have been stopped together with the whole group, of which only we were continued. If it has ended,
+        // this changes nothing.
+        let _ = self.helper.send(libc::SIGCONT);
         false
     }
 }
 
-/// Answers questions until there is nobody left to ask them.
-fn testify(mut channel: UnixStream) {
-    // Everything below goes on without it: the end of the channel ends the witness too.
-    let _ = set_pdeathsig(Signal::SIGKILL);
-    child::become_helper(c"shm-witness", vec![channel.as_raw_fd()]);
-    let mut question = [0; 3];
-    while channel.read_exact(&mut question).is_ok() {
-        let [number, signal, wait] = question;
-        let received = take_pending(
-            signal.into(),
-            if wait == 1 { ARRIVAL } else { Duration::ZERO },
-        );
-        if channel.write_all(&[number, received.into()]).is_err() {
-            return;
+impl Drop for Witness {
+    fn drop(&mut self) {
+        // It also ends by itself, but then nobody waits for it.
+        let _ = self.helper.end();
+    }
+}
+
+/// What copies of a signal have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Kind {
+    signal: u32,
+    /// How it was sent, as in `siginfo_t` of `sigaction(2)`.
+    code: i32,
+    /// Who sent it. Not which process: `xargs kill` runs several.
+    uid: u32,
+}
+
+impl Kind {
+    fn of(got: &siginfo) -> Kind {
+        Kind {
+            signal: got.ssi_signo,
+            code: got.ssi_code,
+            uid: got.ssi_uid,
         }
     }
 }
 
-/// Takes a pending signal, `sigtimedwait(2)`, which nix does not wrap. Whether there was one in time.
-fn take_pending(signal: i32, timeout: Duration) -> bool {
-    let set = only(signal);
-    let timeout = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: timeout.subsec_nanos().into(),
+/// A question as it goes through the channel.
+struct Question {
+    number: u8,
+    kind: Kind,
+    at_any_time: bool,
+}
+
+impl Question {
+    const LENGTH: usize = 14;
+
+    fn to_bytes(&self) -> [u8; Self::LENGTH] {
+        let mut bytes = [self.number; Self::LENGTH];
+        bytes[1] = self.at_any_time.into();
+        bytes[2..6].copy_from_slice(&self.kind.signal.to_ne_bytes());
+        bytes[6..10].copy_from_slice(&self.kind.code.to_ne_bytes());
+        bytes[10..].copy_from_slice(&self.kind.uid.to_ne_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: [u8; Self::LENGTH]) -> Question {
+        let [number, at_any_time, a, b, c, d, e, f, g, h, i, j, k, l] = bytes;
+        Question {
+            number,
+            at_any_time: at_any_time == 1,
+            kind: Kind {
+                signal: u32::from_ne_bytes([a, b, c, d]),
+                code: i32::from_ne_bytes([e, f, g, h]),
+                uid: u32::from_ne_bytes([i, j, k, l]),
+            },
+        }
+    }
+}
+
+/// Signals with the time at which they were noted.
+struct Notes {
+    signals: Vec<(Kind, Instant)>,
+    /// How long they are of use.
+    lifetime: Duration,
+}
+
+impl Notes {
+    fn new(lifetime: Duration) -> Notes {
+        let signals = Vec::new();
+        Notes { signals, lifetime }
+    }
+
+    fn add(&mut self, kind: Kind) {
+        self.signals.push((kind, Instant::now()));
+    }
+
+    /// Takes out a signal of this kind, if one was noted not too long ago, or at any time. Returns when.
+    fn take(&mut self, kind: Kind, at_any_time: bool) -> Option<Instant> {
+        if !at_any_time {
+            let lifetime = self.lifetime;
+            self.signals.retain(|(_, time)| time.elapsed() < lifetime);
+        }
+        let mut signals = self.signals.iter();
+        let found = signals.position(|(noted, _)| *noted == kind)?;
+        Some(self.signals.remove(found).1)
+    }
+}
+
+/// What the witness knows.
+struct Testimony {
+    signals: SignalFd,
+    /// What it has received and was not asked about yet.
+    received: Notes,
+    /// What it was asked about and had not received. A copy that arrives later belongs to that question, not to the
+    /// next.
+    denied: Notes,
+    /// The last signal that it has confirmed, and when it had received that.
+    confirmed: Option<(Kind, Instant)>,
+}
+
+impl Testimony {
+    fn note_arrivals(&mut self) -> nix::Result<()> {
+        while let Some(got) = self.signals.read_signal()? {
+            let kind = Kind::of(&got);
+            if self.denied.take(kind, false).is_none() {
+                self.received.add(kind);
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, question: &Question) -> nix::Result<bool> {
+        let deadline = Instant::now() + ARRIVAL;
+        loop {
+            self.note_arrivals()?;
+            if let Some(time) = self.received.take(question.kind, question.at_any_time) {
+                self.confirmed = Some((question.kind, time));
+                return Ok(true);
+            }
+            if self.is_merged(question.kind) {
+                return Ok(true);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                self.denied.add(question.kind);
+                return Ok(false);
+            }
+            let milliseconds = left.as_micros().div_ceil(1000).try_into();
+            let timeout = PollTimeout::from(milliseconds.unwrap_or(u16::MAX));
+            poll(
+                &mut [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)],
+                timeout,
+            )?;
+        }
+    }
+}
+
+impl Testimony {
+    /// Whether the copy of this signal may have been merged with the one that was confirmed last.
+    fn is_merged(&self, kind: Kind) -> bool {
+        let is_standard = kind.signal < FIRST_REAL_TIME;
+        is_standard
+            && self
+                .confirmed
+                .is_some_and(|(last, time)| last == kind && time.elapsed() < MERGED)
+    }
+}
+
+/// Answers questions until there is nobody left to ask them.
+fn testify(mut channel: UnixStream) -> io::Result<()> {
+    set_pdeathsig(Signal::SIGKILL)?;
+    let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+    let signals = SignalFd::with_flags(&for_nix(all()), flags)?;
+    child::become_helper(
+        c"shm-witness",
+        vec![channel.as_raw_fd(), signals.as_raw_fd()],
+    );
+    let mut testimony = Testimony {
+        signals,
+        received: Notes::new(SAME_TIME),
+        denied: Notes::new(LATE),
+        confirmed: None,
     };
-    // SAFETY: the set and the time are memory of our own, and no information about the signal is asked for.
-    unsafe { libc::sigtimedwait(&set, ptr::null_mut(), &timeout) == signal }
+    loop {
+        let mut ready = [
+            PollFd::new(channel.as_fd(), PollFlags::POLLIN),
+            PollFd::new(testimony.signals.as_fd(), PollFlags::POLLIN),
+        ];
+        poll(&mut ready, PollTimeout::NONE)?;
+        let is_asked = ready[0].any().unwrap_or(true);
+        testimony.note_arrivals()?;
+        if is_asked {
+            let mut question = [0; Question::LENGTH];
+            channel.read_exact(&mut question)?;
+            let question = Question::from_bytes(question);
+            let answer = testimony.answer(&question)?;
+            channel.write_all(&[question.number, answer.into()])?;
+        }
+    }
 }
