@@ -12,6 +12,7 @@ use crate::sys::shm::name::ShmName;
 use crate::sys::shm::object::Object;
 use anyhow::Context;
 use std::ffi::CString;
+use std::mem;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
@@ -46,21 +47,14 @@ fn scope(args: &CreateArgs) -> anyhow::Result<(Ending, Vec<anyhow::Error>)> {
     // Before anything is forked that inherits what the budget has changed.
     scope.creation.budget.finish()?;
     let command = Command::prepare(&words).context("cannot start a process for COMMAND")?;
-    let objects: Vec<_> = scope
-        .drafts
-        .iter()
-        .map(|draft| draft.object().as_fd())
-        .collect();
-    let guard = match Guard::start(command.pidfd(), &objects, || drop(scope.remove())) {
+    let mut guard = match scope.start_guard(&command) {
         Ok(guard) => guard,
-        Err(errno) => {
+        Err(error) => {
             command.cancel()?;
-            return Err(
-                anyhow::Error::from(errno).context("cannot start the process that cleans up")
-            );
+            return Err(error);
         }
     };
-    if let Err(error) = scope.name_all() {
+    if let Err(error) = scope.name_all(&command, &mut guard) {
         scope.remove();
         command.cancel()?;
         guard.dismiss()?;
@@ -69,7 +63,10 @@ fn scope(args: &CreateArgs) -> anyhow::Result<(Ending, Vec<anyhow::Error>)> {
     // If this fails the command may still run, and uses the objects. The guard removes them when it has ended.
     let ending = command.run().context("cannot wait for COMMAND")?;
     let mut failures = scope.remove();
-    if let Err(errno) = guard.dismiss() {
+    // If something could not be removed, the guard tries again.
+    if failures.is_empty()
+        && let Err(errno) = guard.dismiss()
+    {
         failures.push(anyhow::Error::from(errno).context("cannot end the process that cleans up"));
     }
     Ok((ending, failures))
@@ -101,26 +98,59 @@ impl Scope<'_> {
     }
 
     fn prepare(&mut self, name: &ShmName) -> anyhow::Result<()> {
-        match self.creation.existing_or_draft(name)? {
-            Some(draft) => self.drafts.push(draft),
-            None => self.hold_existing(name)?,
-        }
+        let draft = self.draft_or_hold(name)?;
+        self.drafts.extend(draft);
         Ok(())
     }
 
-    fn name_all(&mut self) -> anyhow::Result<()> {
-        for index in 0..self.drafts.len() {
-            if !self.creation.publish(&mut self.drafts[index])? {
-                let name = self.drafts[index].object().name().clone();
-                self.hold_existing(&name)?;
+    /// Makes a new object, or holds an existing one open, so that no sweep removes it.
+    fn draft_or_hold(&mut self, name: &ShmName) -> anyhow::Result<Option<Draft>> {
+        loop {
+            if let Some(draft) = self.creation.existing_or_draft(name)? {
+                return Ok(Some(draft));
+            }
+            match Object::open(&self.creation.directory, name, Access::Read) {
+                Ok(object) => self.existing.push(object),
+                // Somebody else removed it since.
+                Err(Error::NotFound(_)) => continue,
+                // We may not read it, but the command may be allowed to. Without a command this is no error either.
+                Err(Error::Denied(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+            return Ok(None);
+        }
+    }
+
+    /// Starts the process that removes the objects if this one cannot.
+    fn start_guard(&self, command: &Command) -> anyhow::Result<Guard> {
+        let objects: Vec<_> = self
+            .drafts
+            .iter()
+            .map(|draft| draft.object().as_fd())
+            .collect();
+        // There is nobody to tell if it fails, and nothing else to try.
+        let tidy_up = || drop(self.remove());
+        Guard::start(command.pidfd(), &objects, tidy_up)
+            .context("cannot start the process that cleans up")
+    }
+
+    /// Gives all objects their names. If somebody else created an object meanwhile, that is dealt with as before; the
+    /// guard is replaced by one that knows the objects that we have then.
+    fn name_all(&mut self, command: &Command, guard: &mut Guard) -> anyhow::Result<()> {
+        let mut index = 0;
+        while index < self.drafts.len() {
+            if self.creation.publish(&mut self.drafts[index])? {
+                index += 1;
+                continue;
+            }
+            let name = self.drafts.remove(index).object().name().clone();
+            if let Some(draft) = self.draft_or_hold(&name)? {
+                self.drafts.insert(index, draft);
+                self.creation.budget.finish()?;
+                let next = self.start_guard(command)?;
+                mem::replace(guard, next).dismiss()?;
             }
         }
-        Ok(())
-    }
-
-    fn hold_existing(&mut self, name: &ShmName) -> Result<(), Error> {
-        let object = Object::open(&self.creation.directory, name, Access::Read)?;
-        self.existing.push(object);
         Ok(())
     }
 

@@ -32,6 +32,9 @@ pub struct Draft {
     object: Object,
     /// The name it has meanwhile, on a file system that has no unnamed files.
     other_name: Option<ShmName>,
+    /// The name that a replacement uses if somebody has planted something at the usual one. It is chosen early, so that
+    /// whoever tidies up after us knows it too.
+    spare_name: ShmName,
 }
 
 impl Draft {
@@ -45,6 +48,7 @@ impl Draft {
             Ok(fd) if directory.can_link_unnamed(fd.as_fd()) => Ok(Draft {
                 object: Object::new(directory, name, fd),
                 other_name: None,
+                spare_name: random_name(),
             }),
             // It could never get a name. Or it is a file system without O_TMPFILE, for which open(2) names both errors.
             Ok(_) | Err(Errno::EOPNOTSUPP | Errno::EISDIR) => {
@@ -64,6 +68,7 @@ impl Draft {
                     return Ok(Draft {
                         object: Object::new(directory, name, fd),
                         other_name: Some(other),
+                        spare_name: random_name(),
                     });
                 }
                 Err(Errno::EEXIST) => {}
@@ -128,10 +133,12 @@ impl Draft {
         let deadline = Instant::now() + PATIENCE;
         let mut beside = name_beside(&name);
         while !self.replace_by(&beside)? {
-            beside = match clear_away(&directory, &beside, deadline) {
-                true => beside,
-                false => random_name(),
-            };
+            if !clear_away(&directory, &beside, deadline) {
+                beside = match beside == self.spare_name {
+                    true => random_name(),
+                    false => self.spare_name.clone(),
+                };
+            }
         }
         Ok(())
     }
@@ -176,19 +183,26 @@ impl Draft {
         }
     }
 
-    /// Removes the object's name, and the one that a replacement which was killed may have left.
+    /// Removes the object's name, and every other name that a kill may have left it with. A name that leads to another
+    /// object is not touched.
     ///
     /// # Errors
     ///
-    /// Those of [`Object::unlink`].
+    /// The first of those of [`Object::unlink`]; the other names are removed all the same.
     pub fn unlink(&self) -> Result<()> {
-        let unlinked = self.object.unlink_own_name();
+        let directory = self.object.directory();
         let beside = name_beside(self.object.name());
-        match self.object.has_name(&beside)? {
-            true => Object::unlink(self.object.directory(), &beside),
-            false => Ok(()),
+        let others = [&beside, &self.spare_name].into_iter();
+        let mut result = self.object.unlink_own_name();
+        for name in others.chain(&self.other_name) {
+            let unlinked = match self.object.has_name(name) {
+                Ok(true) => Object::unlink(directory, name),
+                Ok(false) => Ok(()),
+                Err(error) => Err(error),
+            };
+            result = result.and(unlinked);
         }
-        .and(unlinked)
+        result
     }
 }
 
