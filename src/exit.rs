@@ -1,6 +1,6 @@
 //! The exit statuses, which error has which, and how errors are printed.
 
-use crate::sys::error::{Error, words};
+use crate::sys::error::{Error, describe_errno};
 use nix::errno::Errno;
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -127,7 +127,7 @@ fn text(error: &anyhow::Error) -> String {
             .and_then(io::Error::raw_os_error)
             .map(Errno::from_raw);
         match of_system.or(cause.downcast_ref::<Errno>().copied()) {
-            Some(errno) => words(errno),
+            Some(errno) => describe_errno(errno),
             None => cause.to_string(),
         }
     });

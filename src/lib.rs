@@ -1,21 +1,21 @@
-//! POSIX shared memory, memory mappings and the integers in them, on Linux: what the program `shmtool` stands on.
+//! POSIX shared memory, memory mappings, and integers in mapped memory, on Linux. The program `shmtool` is built on
+//! this library.
 //!
-//! [`sys`] is a thin floor of system calls, one module a kernel facility, for programs that want the same from Rust.
-//! It is safe to use on memory that other processes change, truncate or remove at any instruction: integers are
-//! loaded and stored atomically, nothing is ever borrowed from a mapping, and what fails says so with the object's
-//! name in it.
+//! [`sys`] is a thin layer over system calls, with one module per kernel facility. Other Rust programs can use it too.
+//! It is safe even if other processes change, truncate or remove the memory at any moment: integers are loaded and
+//! stored atomically, no reference into a mapping is ever handed out, and errors contain the name of the object.
 //!
 //! | | |
 //! | --- | --- |
-//! | [`ShmName`](sys::shm::name::ShmName) | a name that is valid, `/counter` |
-//! | [`Object`](sys::shm::object::Object) | an object that is open: its size, its memory, its contents |
-//! | [`Draft`](sys::shm::draft::Draft) | an object in the making, which others see when it is whole |
-//! | [`Mapping`](sys::memory::mapping::Mapping) | mapped memory, of one of the four kinds |
-//! | [`Int`](sys::memory::int::Int) | an integer in it, of a type that is known when the program runs |
-//! | [`Word`](sys::memory::futex::Word) | where to sleep until an integer changes |
-//! | [`Leases`](sys::shm::lease::Leases) | the kernel's answer to whether anybody uses an object |
+//! | [`ShmName`](sys::shm::name::ShmName) | a valid name, such as `/counter` |
+//! | [`Object`](sys::shm::object::Object) | an open object: its size, its memory, its contents |
+//! | [`Draft`](sys::shm::draft::Draft) | a new object, invisible to other processes until it is complete |
+//! | [`Mapping`](sys::memory::mapping::Mapping) | a memory mapping: private or shared, of a file or anonymous |
+//! | [`Int`](sys::memory::int::Int) | an integer whose type is chosen at run time |
+//! | [`Word`](sys::memory::futex::Word) | a futex word: sleeps until an integer changes |
+//! | [`Leases`](sys::shm::lease::Leases) | asks the kernel whether an object is in use |
 //!
-//! # Two programs, one integer
+//! # Sharing an integer between two programs
 //!
 //! ```
 //! use shmtool::sys::shm::directory::Directory;
@@ -33,19 +33,20 @@
 //! let name = ShmName::new(name.as_ref())?;
 //! let length = NonZero::new(4).unwrap();
 //!
-//! // One makes it: 4 bytes, their memory set aside, for its owner alone. Nobody sees less.
+//! // One program creates the object: 4 bytes, allocated, accessible only to its owner. Other programs see nothing
+//! // until `publish` returns.
 //! let mut draft = Draft::new(&directory, &name)?;
 //! draft.object().grow(4)?;
 //! draft.publish(0o600)?;
 //! let ours = Mapping::shared_file(draft.object(), 0, length, Access::ReadWrite)?;
 //! ours.store(0, Int::new(IntType::I32, 42).unwrap())?;
 //!
-//! // Another, which knows no more than the name, finds 42.
+//! // Another program knows only the name. It reads 42.
 //! let object = Object::open(&directory, &name, Access::Read)?;
 //! let theirs = Mapping::shared_file(&object, 0, length, Access::Read)?;
 //! assert_eq!(theirs.load(0, IntType::I32)?.value(), 42);
 //!
-//! // The name goes at once; who has the object mapped keeps it.
+//! // The name is removed immediately. Existing mappings stay valid.
 //! Object::unlink(&directory, &name)?;
 //! ours.store(0, Int::new(IntType::I32, 7).unwrap())?;
 //! assert_eq!(theirs.load(0, IntType::I32)?.value(), 7);
@@ -53,7 +54,7 @@
 //! # }
 //! ```
 //!
-//! # Is anybody using it?
+//! # Checking whether an object is in use
 //!
 //! ```
 //! use shmtool::sys::shm::lease::{Leases, Refusal};
@@ -71,10 +72,10 @@
 //! # drop(draft);
 //! let leases = Leases::new(&directory)?;
 //! let user = Object::open(&directory, &name, Access::Read)?;
-//! assert!(!matches!(leases.ask(&name), Ok(_) | Err(Refusal::Changed)));
+//! assert!(!matches!(leases.acquire(&name), Ok(_) | Err(Refusal::Changed)));
 //! drop(user);
-//! // Removed while it is certain that nobody does.
-//! if let Ok(lease) = leases.ask(&name) {
+//! // While we hold the lease, nobody else can use the object, so it is safe to remove.
+//! if let Ok(lease) = leases.acquire(&name) {
 //!     lease.unlink()?;
 //! }
 //! # let _ = Object::unlink(&directory, &name);
@@ -82,10 +83,14 @@
 //! # }
 //! ```
 //!
-//! A load or store through a [`Mapping`](sys::memory::mapping::Mapping) of a file that somebody truncated fails
-//! with [`Lost`](sys::memory::bus_error::Lost). The first one installs a handler for SIGBUS, which leaves every
-//! other bus error to the handler that was there before. If the file was truncated within the page of the integer,
-//! there is no fault, and [`Object::still_reaches`](sys::shm::object::Object::still_reaches) tells afterwards.
+//! # Truncated files
+//!
+//! If another process truncates a mapped file, a load or store through the [`Mapping`](sys::memory::mapping::Mapping)
+//! fails with [`BusError`](sys::memory::bus_error::BusError). The first load or store installs a SIGBUS handler for
+//! this; it passes all other bus errors on to the previous handler.
+//!
+//! There is no fault if the new end of the file is in the same page as the integer. Call
+//! [`Object::check_not_truncated`](sys::shm::object::Object::check_not_truncated) afterwards to detect that case.
 
 #![deny(unsafe_code)]
 #![warn(missing_debug_implementations, missing_docs)]
@@ -95,7 +100,8 @@ compile_error!("shmtool runs on Linux only: it relies on /dev/shm and on Linux s
 
 pub mod sys;
 
-// The program: for its `main`, and for the tests that generate the manual and the completions.
+// These modules are the program. They are public only for `main` and for the tests that generate the manual pages and
+// the shell completions.
 #[doc(hidden)]
 pub mod cli;
 #[doc(hidden)]

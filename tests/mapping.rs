@@ -7,7 +7,7 @@ mod mapping_kinds;
 use mapping_kinds::{Seen, observe_all};
 use proptest::prelude::*;
 use shmtool::sys::memory::access::Access;
-use shmtool::sys::memory::bus_error::Lost;
+use shmtool::sys::memory::bus_error::BusError;
 use shmtool::sys::memory::int::{Int, IntType};
 use shmtool::sys::memory::mapping::Mapping;
 use std::num::NonZero;
@@ -65,15 +65,15 @@ fn accesses_to_truncated_memory_return_lost() {
         let mappings = [map(), map(), map()];
         mappings[0].store(offset, int(7)).unwrap();
         file.set_len(0).unwrap();
-        assert_eq!(mappings[0].load(offset, IntType::U64), Err(Lost));
-        assert_eq!(mappings[1].store(offset, int(8)), Err(Lost));
+        assert_eq!(mappings[0].load(offset, IntType::U64), Err(BusError));
+        assert_eq!(mappings[1].store(offset, int(8)), Err(BusError));
         if offset % 8 == 0 {
             let found = mappings[2].compare_exchange(offset, int(0), int(9));
-            assert_eq!(found, Err(Lost));
+            assert_eq!(found, Err(BusError));
         }
         // The mapping stays lost even if the file grows again, because it no longer shows the file.
         file.set_len(8192).unwrap();
-        assert_eq!(mappings[0].load(offset, IntType::U64), Err(Lost));
+        assert_eq!(mappings[0].load(offset, IntType::U64), Err(BusError));
         assert_eq!(map().load(offset, IntType::U64), Ok(int(0)));
     }
 }

@@ -69,7 +69,7 @@ fn run_quiet(mut command: Command) -> Duration {
 /// Measures the time from a store and a wake-up, as in `write-int`, to the first byte that the waiter prints.
 fn latency(name: &ShmName, table: &mut Table) {
     let object = Object::open(&Directory::own(), name, Access::ReadWrite).expect("open the object");
-    let length = NonZero::new(futex::WORD).expect("4 is not 0");
+    let length = NonZero::new(futex::WORD_SIZE).expect("4 is not 0");
     let mapping =
         Mapping::shared_file(&object, 0, length, Access::ReadWrite).expect("map the object");
     let store = |value| {
@@ -89,7 +89,7 @@ fn latency(name: &ShmName, table: &mut Table) {
         sleep(Duration::from_millis(15));
         let start = Instant::now();
         store(1);
-        futex::wake(&mapping, 0, futex::WORD);
+        futex::wake(&mapping, 0, futex::WORD_SIZE);
         output.fill_buf().expect("the waiter prints");
         let elapsed = start.elapsed();
         waiter.wait().expect("wait for the command");

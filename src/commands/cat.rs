@@ -75,7 +75,7 @@ fn print(
         }
         Input::Stdin => ("-".to_owned(), source::stdin().context("-")?),
     };
-    let is_own_output = printer.sink.output.is_ahead_in(&file);
+    let is_own_output = printer.sink.output.feeds_back_into(&file);
     if is_own_output.with_context(|| label.clone())? {
         return Err(anyhow!("{label}: input file is output file"));
     }

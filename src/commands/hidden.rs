@@ -1,10 +1,10 @@
 //! What takes memory in `/dev/shm` besides the objects that are listed or swept.
 
 use crate::notation::size::humanized_size;
-use crate::sys::shm::hidden::{Hidden, Usage};
+use crate::sys::shm::hidden::{HiddenUsage, Usage};
 
 /// Describes it, as in `2 semaphores with 8KiB (see -a), 1 directory with 1MiB`. None if there is nothing.
-pub fn describe(hidden: Hidden, has_semaphores: bool) -> Option<String> {
+pub fn describe(hidden: HiddenUsage, has_semaphores: bool) -> Option<String> {
     let part = |usage: Usage, one, many| {
         let kind = if usage.count == 1 { one } else { many };
         let at_least = if usage.is_partial { "at least " } else { "" };

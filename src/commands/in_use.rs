@@ -1,7 +1,7 @@
 //! Who uses objects, as the kernel sees it, and where it does not say.
 
 use crate::exit::print_line;
-use crate::sys::error::words;
+use crate::sys::error::describe_errno;
 use crate::sys::shm::directory::Directory;
 use crate::sys::shm::lease::{Lease, Leases, Refusal};
 use crate::sys::shm::name::ShmName;
@@ -32,7 +32,7 @@ impl Judge {
             Some(leases) => leases,
             None => Leases::new(&self.directory).map_err(Refusal::Unclear)?,
         };
-        self.leases.insert(leases).ask(name)
+        self.leases.insert(leases).acquire(name)
     }
 
     /// Counts an object that may be used, for all that is known.
@@ -55,7 +55,7 @@ impl Judge {
 
 /// The system's words for an error, for the middle of a sentence.
 pub fn reason(errno: Errno) -> String {
-    let mut text = words(errno);
+    let mut text = describe_errno(errno);
     if let Some(first) = text.get_mut(..1) {
         first.make_ascii_lowercase();
     }

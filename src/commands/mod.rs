@@ -87,7 +87,7 @@ fn write_name(out: &mut impl Write, name: &[u8], nul: bool, on_terminal: bool) -
 /// A mapping has its first integer at [`first`], for it starts on a word: that is what `futex(2)` works on.
 fn map_integers(object: &Object, place: &Place, count: u64, access: Access) -> Result<Mapping> {
     let start = place.offset - first(place) as u64;
-    let length = (place.end(count) - start).next_multiple_of(futex::WORD as u64);
+    let length = (place.end(count) - start).next_multiple_of(futex::WORD_SIZE as u64);
     usize::try_from(length)
         .ok()
         .and_then(NonZero::new)
@@ -102,7 +102,7 @@ fn map_integers(object: &Object, place: &Place, count: u64, access: Access) -> R
 
 /// Where the first integer is in what [`map_integers`] gives.
 fn first(place: &Place) -> usize {
-    place.offset as usize % futex::WORD
+    place.offset as usize % futex::WORD_SIZE
 }
 
 /// The error of an object that does not reach to the end of its integers.

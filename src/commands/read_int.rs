@@ -4,7 +4,7 @@ use super::{first, map_integers, print, too_small};
 use crate::cli::{Count, Place, ReadIntArgs};
 use crate::exit::print_line;
 use crate::sys::memory::access::Access;
-use crate::sys::memory::bus_error::Lost;
+use crate::sys::memory::bus_error::BusError;
 use crate::sys::memory::int::Int;
 use crate::sys::shm::directory::Directory;
 use crate::sys::shm::object::Object;
@@ -77,7 +77,7 @@ fn load(
         let mapping = map_integers(object, place, count, Access::Read)?;
         for index in 0..count as usize {
             let int = mapping.load(first(place) + index * int_type.width(), int_type);
-            each(int.map_err(|Lost| object.lost(place.end(count)))?)?;
+            each(int.map_err(|BusError| object.bus_error(place.end(count)))?)?;
         }
     }
     Ok(())
@@ -103,7 +103,7 @@ fn print_all(
         };
         load(object, &place, count, line)?;
         place.offset += count * place.width();
-        object.still_reaches(place.offset)?;
+        object.check_not_truncated(place.offset)?;
         print(&text)?;
         text.clear();
     }

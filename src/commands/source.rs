@@ -273,7 +273,7 @@ fn copy_mapped<S: Sink>(
                 count => done += count,
             }
         }
-        mapping.let_go(first, length);
+        mapping.drop_pages(first, length);
         position += done as u64;
         if done < length {
             break;

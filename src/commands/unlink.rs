@@ -11,7 +11,7 @@ use crate::objects::filter::{Filter, Mismatch};
 use crate::sys::error::Error;
 use crate::sys::shm::attribute;
 use crate::sys::shm::directory::Directory;
-use crate::sys::shm::hidden::hidden;
+use crate::sys::shm::hidden::measure_hidden;
 use crate::sys::shm::lease::Refusal;
 use crate::sys::shm::name::ShmName;
 use crate::sys::shm::object::Object;
@@ -167,7 +167,7 @@ impl Remover<'_> {
             for line in summary.lines(self.args.dry_run, &too_young) {
                 print_line(&line);
             }
-            let hidden = hidden(&directory).context(directory.label())?;
+            let hidden = measure_hidden(&directory).context(directory.label())?;
             if let Some(hidden) = describe(hidden, self.args.all) {
                 print_line(&format!("not swept: {hidden}"));
             }
@@ -221,7 +221,7 @@ impl Remover<'_> {
         }
         let done = match self.args.dry_run {
             true if !self.could_remove(name, metadata)? => return Ok(Fate::NotOurs),
-            true => lease.still_holds(),
+            true => lease.is_still_valid(),
             false => lease.unlink()?,
         };
         Ok(match done {

@@ -5,7 +5,7 @@ use crate::cli::{Change, Place, Update, WriteIntArgs};
 use crate::exit::{Failure, Status};
 use crate::sys::error::Error;
 use crate::sys::memory::access::Access;
-use crate::sys::memory::bus_error::Lost;
+use crate::sys::memory::bus_error::BusError;
 use crate::sys::memory::futex;
 use crate::sys::memory::int::Int;
 use crate::sys::memory::mapping::Mapping;
@@ -53,7 +53,7 @@ fn store(args: &WriteIntArgs, ints: &[Int]) -> anyhow::Result<()> {
         Some(object) => {
             let target = Target::new(&object, place, count)?;
             target.prepare()?;
-            store_all(&target.mapping).map_err(|Lost| target.lost())?;
+            store_all(&target.mapping).map_err(|BusError| target.lost())?;
             target.finish()
         }
     }
@@ -85,7 +85,7 @@ fn update_one(args: &WriteIntArgs, update: Update) -> anyhow::Result<(Int, Int)>
     target.prepare()?;
     loop {
         let found = target.mapping.compare_exchange(first(place), old, new);
-        let found = found.map_err(|Lost| target.lost())?;
+        let found = found.map_err(|BusError| target.lost())?;
         if found == old {
             break;
         }
@@ -103,7 +103,7 @@ fn does_not_fit(name: &ShmName, old: Int, amount: i128) -> anyhow::Error {
 }
 
 /// Opens the object; or, if there is none, makes it with the integers that `fill` stores.
-fn open_or_make<F: FnOnce(&Mapping) -> Result<(), Lost>>(
+fn open_or_make<F: FnOnce(&Mapping) -> Result<(), BusError>>(
     args: &WriteIntArgs,
     count: u64,
     fill: impl Fn() -> anyhow::Result<F>,
@@ -124,7 +124,7 @@ fn open_or_make<F: FnOnce(&Mapping) -> Result<(), Lost>>(
         object.truncate(size)?;
         draft.reserve(size)?;
         fill(&map_integers(object, place, count, Access::ReadWrite)?)
-            .map_err(|Lost| object.lost(size))?;
+            .map_err(|BusError| object.bus_error(size))?;
         match draft.publish(MODE) {
             Err(Error::Exists(_)) => {}
             result => return Ok(result.map(|()| None)?),
@@ -165,12 +165,12 @@ impl<'a> Target<'a> {
             return Ok(Int::zero(place.int_type));
         }
         let int = self.mapping.load(first(place), place.int_type);
-        int.map_err(|Lost| self.lost())
+        int.map_err(|BusError| self.lost())
     }
 
     /// Why an access to the mapping was lost.
     fn lost(&self) -> Error {
-        self.object.lost(self.place.end(self.count))
+        self.object.bus_error(self.place.end(self.count))
     }
 
     /// Does all that can fail, so that the stores after it cannot.
@@ -189,6 +189,6 @@ impl<'a> Target<'a> {
         let place = self.place;
         let length = place.end(self.count) - place.offset;
         futex::wake(&self.mapping, first(place), length as usize);
-        Ok(self.object.still_reaches(place.end(self.count))?)
+        Ok(self.object.check_not_truncated(place.end(self.count))?)
     }
 }

@@ -1,109 +1,110 @@
-//! What the floor could not do, and to which object.
+//! The error type of this layer. Each error names the object or directory that it is about.
 
 use super::shm::name::ShmName;
 use humansize::{BINARY, FormatSizeOptions, SizeFormatter};
 use nix::errno::Errno;
 use std::io;
 
-/// A failure, its object in it. The text is what a person is told.
+/// A failed operation on an object or on its directory. [`Display`](std::fmt::Display) gives the message for the user.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// `ENOENT`.
+    /// `ENOENT`: there is no object with this name.
     #[error("{0}: no such object")]
     NotFound(ShmName),
-    /// `EEXIST`.
+    /// `EEXIST`: there is already an object with this name.
     #[error("{0}: already exists")]
     Exists(ShmName),
-    /// What has the name is no regular file. It is not touched.
+    /// The name belongs to something other than a regular file, which is left alone.
     #[error("{name}: not a shared memory object: it is {what}")]
     NotAnObject {
         /// The name.
         name: ShmName,
-        /// What it names, with an article.
+        /// The type of the file, with an article: "a directory".
         what: &'static str,
     },
     /// `EACCES`: the object's mode does not allow it.
     #[error("{0}: permission denied")]
     Denied(ShmName),
-    /// `EPERM`: the directory is sticky, and the object another user's (`unlink(2)`).
+    /// `EPERM`: the directory is sticky, and the object belongs to another user (`unlink(2)`).
     #[error("{0}: only its owner may remove it")]
     NotOwner(ShmName),
-    /// `EPERM`: a file attribute protects it, even from its owner.
+    /// `EPERM`: a file attribute protects the object, even from its owner (`chattr(1)`).
     #[error("{name}: {attribute}")]
     Protected {
         /// The object.
         name: ShmName,
-        /// What it is, and how to end that.
+        /// The attribute, and the command that clears it.
         attribute: &'static str,
     },
-    /// The directory of the objects is the problem, whichever object was meant.
+    /// The directory itself is unusable, so that no object in it can be used.
     #[error("/dev/shm: {problem}")]
     Directory {
-        /// What is wrong with it.
+        /// What is wrong with the directory.
         problem: &'static str,
-        /// What can be done about it.
+        /// How to fix it.
         hint: Option<&'static str>,
     },
     /// Any other failure of a system call on the directory.
-    #[error("/dev/shm: {}", words(*.0))]
+    #[error("/dev/shm: {}", describe_errno(*.0))]
     DirectoryCall(Errno),
-    /// It is not made smaller: who maps it would get a bus error (`mmap(2)`).
+    /// The object was not shrunk, because a process that maps it could get SIGBUS (`mmap(2)`).
     #[error("{0}: not resized: it is in use, and shrinking it could crash programs that map it")]
     InUse(ShmName),
-    /// `EAGAIN` for too long: somebody holds a lease (`F_SETLEASE`, `fcntl(2)`).
+    /// Opening the object failed with `EAGAIN` until the timeout: another process holds a lease on it (`F_SETLEASE`,
+    /// `fcntl(2)`).
     #[error("{0}: another process holds a lease on it and did not release it in time")]
     Leased(ShmName),
-    /// The object has become smaller than it was when it was opened.
+    /// Another process truncated the object after it was opened.
     #[error("{0}: another process truncated it")]
     Truncated(ShmName),
-    /// A bus error, though the object is as large as it was: it shrank and grew again, or a hole in it could not
-    /// be filled.
+    /// SIGBUS, although the object is large enough: it was truncated and then grown again, or there was no memory to
+    /// fill a hole.
     #[error("{0}: its memory is gone: another process truncated it, or no memory was left")]
-    Lost(ShmName),
-    /// `ENOSPC`: the file system of the objects is full.
-    #[error("{name}: {} do not fit into /dev/shm, where {} are free", distinct_sizes(*asked, *free).0, distinct_sizes(*asked, *free).1)]
+    BusError(ShmName),
+    /// `ENOSPC`: the file system is full.
+    #[error("{name}: {} do not fit into /dev/shm, where {} are free", distinct_sizes(*requested, *free).0, distinct_sizes(*requested, *free).1)]
     NoSpace {
-        /// The object that was to have the memory.
+        /// The object that needs the memory.
         name: ShmName,
-        /// The bytes that were asked for.
-        asked: u64,
-        /// The bytes that are free.
+        /// The number of bytes requested.
+        requested: u64,
+        /// The number of bytes free.
         free: u64,
-        /// The bytes that there may be at all; 0 is no limit.
+        /// The size of the file system in bytes; 0 means no limit.
         limit: u64,
     },
-    /// `ENOSPC`: the file system of the objects has no room for another file, however small.
+    /// `ENOSPC`: the file system has no free inode.
     #[error("{name}: {inodes}")]
     NoInodes {
-        /// The object that was to be made.
+        /// The object that could not be created.
         name: ShmName,
-        /// What takes them up.
+        /// What uses the inodes.
         inodes: ExhaustedInodes,
     },
     /// Any other failure of a system call.
-    #[error("{name}: cannot {action}: {}", words(*errno))]
+    #[error("{name}: cannot {action}: {}", describe_errno(*errno))]
     Os {
         /// The object.
         name: ShmName,
-        /// What was to be done to it, as in "cannot map it".
+        /// What was attempted, as a phrase that follows "cannot": "map it".
         action: &'static str,
-        /// Why not.
+        /// The error of the system call.
         errno: Errno,
     },
 }
 
-/// The file system of the objects limits the number of its inodes (`nr_inodes`, `tmpfs(5)`), and none is free.
+/// All inodes of the file system are in use. A tmpfs limits their number (`nr_inodes`, `tmpfs(5)`).
 #[derive(Debug, thiserror::Error)]
-#[error("no inodes left in /dev/shm ({})", self.users())]
+#[error("no inodes left in /dev/shm ({})", self.describe_users())]
 pub struct ExhaustedInodes {
-    /// How many there are.
+    /// The number of inodes.
     pub total: u64,
-    /// How many of them are semaphores, which `ls` hides.
+    /// The number of inodes that belong to semaphores. `ls` hides semaphores by default.
     pub semaphores: u64,
 }
 
 impl ExhaustedInodes {
-    fn users(&self) -> String {
+    fn describe_users(&self) -> String {
         let ExhaustedInodes { total, semaphores } = self;
         match semaphores {
             0 => format!("all {total} are used"),
@@ -113,15 +114,16 @@ impl ExhaustedInodes {
     }
 }
 
-/// Shows a number of bytes in powers of 1024, with at most one decimal: `64MiB`, `1.5KiB`.
+/// Formats a number of bytes in powers of 1024, with at most one decimal: `64MiB`, `1.5KiB`.
 pub fn humanized_size(bytes: u64) -> String {
     let options = FormatSizeOptions::from(BINARY).decimal_places(1);
     let size = SizeFormatter::new(bytes, options.space_after_value(false)).to_string();
-    // So it shows what was rounded.
+    // humansize prints "1.0KiB" if it rounded the number, and "1KiB" if it did not. We always want the latter.
     size.replace(".0", "")
 }
 
-/// Shows two sizes that differ so that they look different: in bytes if they are humanized alike.
+/// Formats two different numbers of bytes so that they look different. If both are humanized to the same text, exact
+/// numbers of bytes are used.
 pub fn distinct_sizes(one: u64, other: u64) -> (String, String) {
     let humanized = (humanized_size(one), humanized_size(other));
     match humanized.0 == humanized.1 {
@@ -130,23 +132,23 @@ pub fn distinct_sizes(one: u64, other: u64) -> (String, String) {
     }
 }
 
-/// The system's words for an error, `strerror(3)`, without the number that the standard library adds.
-pub fn words(errno: Errno) -> String {
+/// Returns the text of an error number (`strerror(3)`), without the number that the standard library appends.
+pub fn describe_errno(errno: Errno) -> String {
     let text = io::Error::from(errno).to_string();
     let number = format!(" (os error {})", errno as i32);
     text.strip_suffix(&number).unwrap_or(&text).to_owned()
 }
 
-/// What the floor returns.
+/// The result type of this layer.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// The next step that the user can take, if there is an obvious one.
+    /// Returns the next step for the user, if there is an obvious one.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Error::Directory { hint, .. } => *hint,
             Error::Denied(_) => Some("shmtool ls shows its owner and mode"),
-            // As little as containers get if nothing else is said, or less.
+            // 64 MiB or less: container runtimes use 64 MiB unless told otherwise.
             Error::NoSpace {
                 limit: 1..=0x400_0000,
                 ..
@@ -165,13 +167,13 @@ impl Error {
         }
     }
 
-    /// The same of an error of the standard library's, every one of which comes from a system call here.
+    /// Like [`Error::os`], for an error of the standard library that comes from a system call.
     pub(super) fn io(name: &ShmName, action: &'static str, error: &io::Error) -> Error {
         Error::os(name, action, errno(error))
     }
 }
 
-/// The number of an error that a system call had.
+/// Returns the error number of a failed system call.
 pub(super) fn errno(error: &io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or_default())
 }

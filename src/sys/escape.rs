@@ -1,19 +1,19 @@
-//! Bytes from strangers, made safe for a person's terminal.
+//! Escaping of untrusted bytes, such as names of objects, for display on a terminal.
 
 use std::ffi::OsStr;
 use std::fmt::{self, Display};
 use std::os::unix::ffi::OsStrExt;
 
-/// Shows bytes so that a terminal acts on none of them and a reader can tell them apart.
+/// Displays bytes without control characters, and so that different bytes always look different.
 ///
-/// What Rust does not count as printable comes out as it writes it (`\n`, `\u{1b}`), a backslash as `\\`,
-/// and a byte that is not UTF-8 as `\xff`. All else is shown as it is.
+/// Characters that Rust considers unprintable are written as Rust escapes (`\n`, `\u{1b}`), a backslash as `\\`, and a
+/// byte that is not valid UTF-8 as `\xff`. Everything else is unchanged.
 #[derive(Debug, Clone, Copy)]
 pub struct Escaped<'a>(pub &'a [u8]);
 
 impl Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Most names are harmless, and lists of them are long.
+        // Fast path: lists can be long, and most names need no escaping.
         let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\';
         if let Ok(plain) = str::from_utf8(self.0)
             && self.0.iter().all(is_plain)
@@ -21,7 +21,7 @@ impl Display for Escaped<'_> {
             return f.write_str(plain);
         }
         for chunk in self.0.utf8_chunks() {
-            // `str::escape_debug` knows what is printable, but escapes quotes, which harm no terminal.
+            // `str::escape_debug` knows which characters are printable, but it also escapes quotes. Keep those.
             for piece in chunk.valid().split_inclusive(['"', '\'']) {
                 let text = piece.trim_end_matches(['"', '\'']);
                 write!(f, "{}", text.escape_debug())?;
@@ -35,7 +35,7 @@ impl Display for Escaped<'_> {
     }
 }
 
-/// An operand as a message names it: escaped, and to be seen though it is empty.
+/// Formats an operand for a message: escaped, or `''` if it is empty.
 pub fn operand(operand: &OsStr) -> String {
     if operand.is_empty() {
         "''".to_owned()
@@ -50,7 +50,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_a_terminal_acts_on_is_escaped() {
+    fn control_characters_and_invalid_utf8_are_escaped() {
         for (bytes, shown) in [
             (&b"counter"[..], "counter"),
             (b"two\nlines\t\r", r"two\nlines\t\r"),
@@ -68,7 +68,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_control_character_is_left(bytes: Vec<u8>) {
+        fn output_contains_no_control_characters(bytes: Vec<u8>) {
             prop_assert!(!Escaped(&bytes).to_string().chars().any(char::is_control));
         }
 

@@ -1,8 +1,8 @@
 //! The layer of system calls: one file per kernel facility, and the only `unsafe` code of the crate.
 //!
-//! Anybody who may open an object in `/dev/shm` can change, truncate or remove it at any instruction. So no
-//! slice is ever made over memory that others can change: raw pointers, atomics, and system calls that take
-//! an address are all there is.
+//! Any process that may open an object in `/dev/shm` can change, truncate or remove it at any moment. So this layer
+//! never creates a slice over memory that other processes can change. It uses only raw pointers, atomics, and system
+//! calls that take an address.
 
 #![allow(unsafe_code)]
 

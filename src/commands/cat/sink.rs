@@ -48,7 +48,7 @@ impl Sink {
     ) -> nix::Result<usize> {
         if left > WORTH_A_CALL
             && !self.refused
-            && let Some(pipe) = self.pipe.get_or_init(|| Pipe::of(self.output))
+            && let Some(pipe) = self.pipe.get_or_init(|| Pipe::from_output(self.output))
             && let length @ 1.. = left.saturating_sub(pipe.capacity()).min(length as u64) as usize
         {
             mapping.populate(offset, length);
@@ -73,7 +73,7 @@ impl Sink {
     pub(super) fn put_zeros(&mut self, zeros: &Mapping, length: usize) -> nix::Result<usize> {
         if length as u64 > WORTH_A_CALL
             && !self.refused
-            && let Some(pipe) = self.pipe.get_or_init(|| Pipe::of(self.output))
+            && let Some(pipe) = self.pipe.get_or_init(|| Pipe::from_output(self.output))
         {
             match pipe.splice_from(zeros, 0, length) {
                 Err(errno) if is_refusal(errno) => self.refused = true,

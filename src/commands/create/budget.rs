@@ -3,7 +3,7 @@
 use crate::exit::{Failure, Status};
 use crate::notation::size::humanized_size;
 use crate::sys::escape;
-use crate::sys::memory::limit::{self, Limit, Room};
+use crate::sys::memory::limit::{self, AvailableMemory, Limit};
 use crate::sys::process::oom::FirstVictim;
 use crate::sys::shm::directory::{Directory, Space};
 use crate::sys::shm::object::Object;
@@ -47,12 +47,12 @@ impl Budget {
         if self.victim.is_none() {
             self.victim = FirstVictim::volunteer();
         }
-        self.left = match limit::room() {
+        self.left = match limit::available_memory() {
             None => UNTIL_NEXT_LOOK,
-            Some(room) => match room.left.checked_sub(bytes) {
+            Some(available) => match available.bytes.checked_sub(bytes) {
                 Some(left) => (left / 4).min(UNTIL_NEXT_LOOK),
-                None if !can_exhaust(object.directory(), room.left) => UNTIL_NEXT_LOOK,
-                None => return Err(does_not_fit(object, bytes, &room)),
+                None if !can_exhaust(object.directory(), available.bytes) => UNTIL_NEXT_LOOK,
+                None => return Err(does_not_fit(object, bytes, &available)),
             },
         };
         Ok(())
@@ -82,20 +82,20 @@ fn can_exhaust(directory: &Directory, memory: u64) -> bool {
     directory.is_in_memory() && directory.space().is_ok_and(has_space)
 }
 
-fn does_not_fit(object: &Object, bytes: u64, room: &Room) -> anyhow::Error {
+fn does_not_fit(object: &Object, bytes: u64, available: &AvailableMemory) -> anyhow::Error {
     let name = object.name();
     // What an object without a name holds so far comes back when it is given up.
     let held = object.metadata().map_or(0, |now| match now.nlink() {
         0 => now.blocks() * 512,
         _ => 0,
     });
-    let sizes = [held + bytes, held.saturating_add(room.left)];
+    let sizes = [held + bytes, held.saturating_add(available.bytes)];
     let [mut asked, left] = sizes.map(humanized_size);
     // So it is with a pipe, whose end nobody knows.
     if asked == left {
         asked = format!("more than {left}");
     }
-    match &room.limit {
+    match &available.limit {
         Limit::Machine => anyhow!(
             "{name}: {asked} do not fit: this machine has {left} of memory left, swap space included"
         ),

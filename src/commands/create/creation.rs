@@ -121,7 +121,7 @@ fn check_size(args: &CreateArgs, name: &ShmName, size: u64) -> anyhow::Result<()
 
 /// Shrinks an object that nobody else uses. A program that maps what is cut off would get a bus error.
 fn shrink(directory: &Directory, name: &ShmName, size: u64) -> Result<(), Error> {
-    let refusal = match Leases::new(directory).map(|leases| leases.ask_to_change(name)) {
+    let refusal = match Leases::new(directory).map(|leases| leases.acquire_for_writing(name)) {
         Ok(Ok(lease)) => return lease.truncate(size),
         Ok(Err(refusal)) => refusal,
         Err(errno) => Refusal::Unclear(errno),

@@ -8,7 +8,7 @@ use crate::commands::in_use::objects;
 use crate::notation::size::humanized_size;
 use crate::objects::item::Item;
 use crate::sys::shm::directory::{Directory, Space};
-use crate::sys::shm::hidden::hidden;
+use crate::sys::shm::hidden::measure_hidden;
 use anyhow::Context;
 use std::io::Write;
 
@@ -51,7 +51,7 @@ pub fn write(
     }
     text.push('\n');
     if args.names.is_empty() {
-        let hidden = hidden(directory).context(directory.label())?;
+        let hidden = measure_hidden(directory).context(directory.label())?;
         if let Some(hidden) = describe(hidden, args.all) {
             text += &format!("not listed: {hidden}\n");
         }

@@ -7,7 +7,7 @@ use crate::notation::condition::Test;
 use crate::sys::error::Error;
 use crate::sys::io::watch::Watch;
 use crate::sys::memory::access::Access;
-use crate::sys::memory::bus_error::Lost;
+use crate::sys::memory::bus_error::BusError;
 use crate::sys::memory::futex::Word;
 use crate::sys::memory::int::Int;
 use crate::sys::memory::mapping::Mapping;
@@ -100,24 +100,25 @@ impl Waiter<'_> {
                 let is_hole = object.is_hole(place.offset, place.width());
                 // A hole is neither loaded from nor slept on: both would allocate its page.
                 let loaded = match is_hole {
-                    true => Ok(Word::of_hole(first(place), int_type)),
+                    true => Ok(Word::for_hole(first(place), int_type)),
                     false => Word::load(&map, first(place), int_type),
                 };
                 match loaded {
                     // The mapping stays lost, even if the object grows again.
-                    Err(Lost) => self.sleep(Seen::Truncated, None)?,
+                    Err(BusError) => self.sleep(Seen::Truncated, None)?,
                     Ok((int, word)) => {
-                        if self.test.holds(int) && object.still_reaches(place.end(1)).is_ok() {
+                        if self.test.holds(int) && object.check_not_truncated(place.end(1)).is_ok()
+                        {
                             return Ok(Some(int));
                         }
                         // One that is reserved has its page already.
-                        let may_sleep = !is_hole || object.is_reserved()?;
+                        let may_sleep = !is_hole || object.is_fully_allocated()?;
                         self.sleep(Seen::Other(int), may_sleep.then_some((&map, word)))?;
                         mapping = Some(map);
                     }
                 }
             }
-            if !object.has_its_name()? {
+            if !object.is_still_linked()? {
                 return Ok(None);
             }
         }

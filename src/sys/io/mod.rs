@@ -1,4 +1,4 @@
-//! Bytes in and out: the standard streams, pipes, and changes in a directory.
+//! Input and output: standard streams, pipes, file status, and change notification for directories.
 
 pub mod pipe;
 pub(in crate::sys) mod status;

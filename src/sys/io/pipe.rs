@@ -1,9 +1,9 @@
-//! A pipe on standard output, filled without copying: `pipe(7)`, `vmsplice(2)`.
+//! Writing to a pipe without copying: `pipe(7)`, `vmsplice(2)`.
 //!
-//! What is spliced is not copied: the pages that the reader will see are those of the file, and whoever
-//! changes the file until then changes what is read. What is written is copied.
+//! `vmsplice` puts the pages of the file itself into the pipe. If another process changes the file before the reader
+//! reads them, the reader sees the change. `write(2)` copies the data and does not have this problem.
 
-use super::stream::{Output, when_ready};
+use super::stream::{Output, retry_until_ready};
 use crate::sys::memory::mapping::Mapping;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -11,29 +11,29 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, AsRawFd};
 
-/// How much a pipe is made to hold, in bytes: as much as anybody may ask for (`pipe-max-size`, `pipe(7)`).
+/// The pipe capacity to request, in bytes: the default limit for unprivileged users (`pipe-max-size`, `pipe(7)`).
 const CAPACITY: i32 = 1 << 20;
 
-/// How long to wait between two looks at a pipe that is being emptied, in milliseconds.
-const LOOK_AGAIN: u8 = 5;
+/// How often to check whether the reader has emptied the pipe, in milliseconds.
+const POLL_INTERVAL: u8 = 5;
 
-/// The writing end of a pipe.
+/// The write end of a pipe.
 #[derive(Debug)]
 pub struct Pipe(Output);
 
 impl Pipe {
-    /// The pipe that an output is, made to hold more where that is allowed; none if it is something else.
-    pub fn of(output: Output) -> Option<Pipe> {
-        // EBADF: it is no pipe.
+    /// Returns the output as a pipe, and enlarges the pipe if that is allowed. Returns `None` if it is not a pipe.
+    pub fn from_output(output: Output) -> Option<Pipe> {
+        // EBADF: the output is not a pipe.
         if fcntl(output, FcntlArg::F_GETPIPE_SZ).ok()? < CAPACITY {
-            // EPERM: this user has too many large pipes already. Then it stays as it is.
+            // EPERM: this user has too many large pipes already. The current capacity is good enough.
             let _ = fcntl(output, FcntlArg::F_SETPIPE_SZ(CAPACITY));
         }
         Some(Pipe(output))
     }
 
-    /// The bytes that the pipe holds at the most, which whoever has it open may change; `u64::MAX` where
-    /// the kernel does not say.
+    /// Returns the capacity in bytes, or `u64::MAX` if the kernel does not tell. Every process that has the pipe open
+    /// can change the capacity.
     pub fn capacity(&self) -> u64 {
         let capacity = fcntl(self.0, FcntlArg::F_GETPIPE_SZ).ok();
         capacity
@@ -41,13 +41,13 @@ impl Pipe {
             .unwrap_or(u64::MAX)
     }
 
-    /// Hands some of the `length` bytes that start `offset` bytes into the mapping to the pipe, without
-    /// copying them, and says how many.
+    /// Splices `length` bytes, starting `offset` bytes into the mapping, into the pipe without copying them. Returns
+    /// the number of bytes spliced, which may be smaller.
     ///
     /// # Errors
     ///
-    /// `EFAULT` when the bytes are gone or cannot be had; `EINVAL`, `ENOSYS` or `EPERM` where the kernel
-    /// or a sandbox has no such call; else those of `write(2)` to a pipe.
+    /// `EFAULT` if the memory is gone or cannot be read; `EINVAL`, `ENOSYS` or `EPERM` if the kernel or a sandbox does
+    /// not support `vmsplice(2)`; otherwise those of `write(2)` to a pipe.
     pub fn splice_from(
         &self,
         mapping: &Mapping,
@@ -58,15 +58,15 @@ impl Pipe {
             iov_base: mapping.address(offset, length).as_ptr(),
             iov_len: length,
         };
-        // nix takes slices, and of memory that others change there must be none: vmsplice(2) by hand.
-        // SAFETY: the range is mapped for as long as `mapping` is borrowed, only the kernel looks at it,
-        // and the pages that it takes stay its own when they are unmapped.
-        when_ready(self.0.as_fd(), PollFlags::POLLOUT, || unsafe {
+        // Not nix's vmsplice, which takes slices: there must be none over memory that other processes change. SAFETY:
+        // the range stays mapped as long as `mapping` is borrowed, and only the kernel accesses it. The pipe holds its
+        // own references to the pages, so unmapping them later is fine.
+        retry_until_ready(self.0.as_fd(), PollFlags::POLLOUT, || unsafe {
             libc::vmsplice(self.0.as_fd().as_raw_fd(), &iov, 1, 0)
         })
     }
 
-    /// Waits until everything in the pipe was read, or nobody is left to read it.
+    /// Waits until the pipe is empty, or until all readers have closed it.
     ///
     /// # Errors
     ///
@@ -74,16 +74,16 @@ impl Pipe {
     pub fn wait_until_empty(&self) -> nix::Result<()> {
         let mut queued: libc::c_int = 0;
         loop {
-            // SAFETY: FIONREAD stores an int, `ioctl_tty(2)`.
+            // SAFETY: FIONREAD stores an int (`FIONREAD(2const)`), and `queued` is one.
             Errno::result(unsafe {
                 libc::ioctl(self.0.as_fd().as_raw_fd(), libc::FIONREAD, &mut queued)
             })?;
             if queued == 0 {
                 return Ok(());
             }
-            // No event is asked for: what ends the wait early is the reader's end (POLLERR).
+            // No event is requested. poll still returns early with POLLERR when the last reader closes the pipe.
             let mut reader = [PollFd::new(self.0.as_fd(), PollFlags::empty())];
-            match poll(&mut reader, PollTimeout::from(LOOK_AGAIN)) {
+            match poll(&mut reader, PollTimeout::from(POLL_INTERVAL)) {
                 Ok(0) | Err(Errno::EINTR) => {}
                 Ok(_) => return Ok(()),
                 Err(errno) => return Err(errno),

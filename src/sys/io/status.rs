@@ -1,4 +1,4 @@
-//! The status of a file, without waiting for a server: `statx(2)`, which nix does not wrap.
+//! The status of a file, without waiting for a file server: `statx(2)`, which nix does not wrap.
 
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
@@ -8,32 +8,32 @@ use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// What is known of a file.
+/// The status of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sys) struct Status {
-    /// The file system.
+    /// The device number of the file system.
     pub device: u64,
-    /// Its number in the file system.
+    /// The inode number.
     pub inode: u64,
-    /// The type and the permissions.
+    /// The file type and permissions.
     pub mode: u32,
-    /// How many names it has.
+    /// The number of hard links.
     pub links: u64,
     /// The memory or disk space allocated for it, in bytes.
     pub allocated: u64,
-    /// Something is mounted there. With `mount --bind` the device does not tell.
+    /// Whether the file is a mount point. The device number does not reveal a bind mount.
     pub is_mount: bool,
 }
 
 impl Status {
-    /// Whether the file is of this type, such as `S_IFREG`.
+    /// Returns whether the file has this type, such as `S_IFREG`.
     pub fn is_type(&self, kind: libc::mode_t) -> bool {
         self.mode & libc::S_IFMT == kind
     }
 }
 
-/// Looks at a file in a directory, or with `AT_EMPTY_PATH` at the directory. A file server (FUSE, NFS) is not asked:
-/// its answer might never come.
+/// Returns the status of a file in a directory or, with `AT_EMPTY_PATH`, of the directory itself. For FUSE and NFS
+/// this returns cached values, because a request to the server might never be answered.
 ///
 /// # Errors
 ///
@@ -44,7 +44,7 @@ pub(in crate::sys) fn status(
     flags: i32,
 ) -> nix::Result<Status> {
     let mut status = MaybeUninit::<libc::statx>::zeroed();
-    // SAFETY: both pointers are to memory of our own that outlives the call.
+    // SAFETY: both pointers point to our own memory, which outlives the call.
     let result = unsafe {
         libc::statx(
             directory.as_raw_fd(),
@@ -55,14 +55,14 @@ pub(in crate::sys) fn status(
         )
     };
     match Errno::result(result) {
-        // Old sandboxes do not know the call: ENOSYS, or EPERM, or EINVAL from glibc, which replaces the call but not
-        // the flag. The older call may wait for a server, but here it is all there is.
+        // Old sandboxes do not support statx: they return ENOSYS or EPERM. glibc then emulates the call but not the
+        // flag, and returns EINVAL. fstatat may wait for a file server, but there is no alternative.
         Err(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL) => {
             return status_without_statx(directory, name, flags);
         }
         result => result?,
     };
-    // SAFETY: zeros are a valid `statx`, and so is what the kernel stored there.
+    // SAFETY: all zeros are a valid `statx`, and so is what the kernel stored.
     let status = unsafe { status.assume_init() };
     Ok(Status {
         device: makedev(status.stx_dev_major.into(), status.stx_dev_minor.into()),
@@ -76,7 +76,7 @@ pub(in crate::sys) fn status(
 
 fn status_without_statx(directory: BorrowedFd, name: &CStr, flags: i32) -> nix::Result<Status> {
     let status = fstatat(directory, name, AtFlags::from_bits_truncate(flags))?;
-    // The types are narrower than 64 bits on some machines.
+    // Some of these types are narrower than 64 bits on some architectures.
     #[allow(clippy::unnecessary_cast)]
     Ok(Status {
         device: status.st_dev as u64,

@@ -1,4 +1,4 @@
-//! The standard streams, and bytes between a descriptor and a mapping: `read(2)`, `write(2)`, `poll(2)`.
+//! The standard streams, and transfers between a descriptor and a mapping: `read(2)`, `write(2)`, `poll(2)`.
 
 use crate::sys::memory::mapping::Mapping;
 use nix::errno::Errno;
@@ -12,51 +12,53 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// One bit for each of descriptors 0, 1 and 2 that was closed when the process started.
+/// A bit mask of the standard streams (descriptors 0, 1 and 2) that are closed. A bit is set if the stream was closed
+/// when the process started, and for standard output also after [`close_stdout`].
 static CLOSED: AtomicU8 = AtomicU8::new(0);
 
-/// Notes which standard streams are closed, and puts something in their place that can be neither read nor
-/// written, so that no object is opened there: what is meant for a stream would go into it.
-pub(in crate::sys) fn occupy_closed() {
+/// Opens a placeholder for each standard stream that is closed, and remembers that the stream was closed. Otherwise an
+/// object could get descriptor 0, 1 or 2 when it is opened, and our output would go into it. The placeholder can be
+/// neither read nor written.
+pub(in crate::sys) fn reopen_closed_streams() {
     for fd in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
-        // SAFETY: F_GETFD takes no memory, and a descriptor that is not open is an error, `fcntl(2)`.
+        // SAFETY: F_GETFD accesses no memory, and fails if the descriptor is not open (`fcntl(2)`).
         if unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1 {
             CLOSED.fetch_or(1 << fd, Ordering::Relaxed);
-            // The lowest that is free, which is this one. It is meant to stay open, but for a command that is run.
+            // open returns the lowest free descriptor, which is this one. It stays open until the process ends or
+            // executes another program.
             let placeholder = open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
             let _ = placeholder.map(OwnedFd::into_raw_fd);
         }
     }
 }
 
-/// Standard input.
+/// Returns standard input.
 ///
 /// # Errors
 ///
-/// `EBADF` when it was closed (`<&-`).
+/// `EBADF` if it was closed when the process started (`<&-`).
 pub fn stdin() -> nix::Result<BorrowedFd<'static>> {
-    standard(libc::STDIN_FILENO)
+    standard_stream(libc::STDIN_FILENO)
 }
 
-/// Standard output, without a buffer.
+/// Returns standard output, unbuffered.
 ///
 /// # Errors
 ///
-/// `EBADF` when it was closed (`>&-`).
+/// `EBADF` if it was closed when the process started (`>&-`), or with [`close_stdout`].
 pub fn stdout() -> nix::Result<Output> {
-    standard(libc::STDOUT_FILENO).map(Output)
+    standard_stream(libc::STDOUT_FILENO).map(Output)
 }
 
-/// Closes standard output, `close(2)`. Only then do NFS, FUSE and quotas report that they cannot store what was
-/// written.
+/// Closes standard output with `close(2)`. NFS, FUSE and quotas may report write errors only then.
 ///
-/// It is the last thing that a program does with its output: an [`Output`] must not be used any more.
+/// Call this last: no [`Output`] may be used afterwards.
 ///
 /// # Errors
 ///
-/// Those of `close(2)`, except that there may be nothing to close.
+/// Those of `close(2)`. It is not an error if standard output is closed already.
 pub fn close_stdout() -> nix::Result<()> {
-    // What stands in for a stream that was closed at the start has nothing to report.
+    // If standard output was closed at the start, its placeholder stays.
     if CLOSED.fetch_or(1 << libc::STDOUT_FILENO, Ordering::Relaxed) & (1 << libc::STDOUT_FILENO)
         != 0
     {
@@ -68,34 +70,36 @@ pub fn close_stdout() -> nix::Result<()> {
     }
 }
 
-fn standard(fd: i32) -> nix::Result<BorrowedFd<'static>> {
+fn standard_stream(fd: i32) -> nix::Result<BorrowedFd<'static>> {
     if CLOSED.load(Ordering::Relaxed) & (1 << fd) != 0 {
         return Err(Errno::EBADF);
     }
-    // SAFETY: no standard stream is closed before the program has finished with it, see `close_stdout`.
+    // SAFETY: the descriptor is open. Only `close_stdout` closes one, and its callers use no `Output` afterwards.
     Ok(unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
-/// A descriptor to write to. One that does not block is waited for.
+/// A descriptor for output. If it is non-blocking, writes wait until it is ready.
 #[derive(Debug, Clone, Copy)]
 pub struct Output(BorrowedFd<'static>);
 
 impl Output {
-    /// Writes some of the `length` bytes that start `offset` bytes into the mapping, and says how many.
+    /// Writes `length` bytes, starting `offset` bytes into the mapping. Returns the number of bytes written, which may
+    /// be smaller.
     ///
-    /// The bytes may change or vanish meanwhile: only the kernel looks at them.
+    /// This is safe even if other processes change or truncate the mapped memory meanwhile, because only the kernel
+    /// accesses it.
     ///
     /// # Errors
     ///
-    /// `EFAULT` when the bytes are gone, or cannot be read; else those of `write(2)`.
+    /// `EFAULT` if the memory is gone or cannot be read; otherwise those of `write(2)`.
     pub fn write_from(self, mapping: &Mapping, offset: usize, length: usize) -> nix::Result<usize> {
         let address = mapping.address(offset, length).as_ptr();
-        // SAFETY: the range is mapped for as long as `mapping` is borrowed. If the file behind it is
-        // truncated, the kernel says EFAULT.
-        self.when_writable(|| unsafe { libc::write(self.0.as_raw_fd(), address, length) })
+        // SAFETY: the range stays mapped as long as `mapping` is borrowed. If the file behind it is truncated, the
+        // kernel returns EFAULT.
+        self.retry_until_writable(|| unsafe { libc::write(self.0.as_raw_fd(), address, length) })
     }
 
-    /// Whether this is a regular file, `fstat(2)`.
+    /// Returns whether this is a regular file (`fstat(2)`).
     ///
     /// # Errors
     ///
@@ -104,13 +108,13 @@ impl Output {
         Ok(fstat(self.0)?.st_mode & libc::S_IFMT == libc::S_IFREG)
     }
 
-    /// Whether this is `input` itself, and adds to it behind the place where it is read: it would never
-    /// come to its end.
+    /// Returns whether this is the same file as `input`, and output goes to a place that is yet to be read. Copying
+    /// `input` to this output would then never end.
     ///
     /// # Errors
     ///
     /// Those of `fstat(2)` and `fcntl(2)`.
-    pub fn is_ahead_in(self, input: &File) -> io::Result<bool> {
+    pub fn feeds_back_into(self, input: &File) -> io::Result<bool> {
         let (target, source) = (fstat(self.0)?, fstat(input)?);
         if (target.st_dev, target.st_ino) != (source.st_dev, source.st_ino) {
             return Ok(false);
@@ -118,7 +122,7 @@ impl Output {
         let append =
             OFlag::from_bits_retain(fcntl(self.0, FcntlArg::F_GETFL)?).contains(OFlag::O_APPEND);
         let position = |fd| lseek(fd, 0, Whence::SeekCur);
-        // What has no offset, such as a terminal, does not print what is written to it.
+        // A file without an offset, such as a terminal, does not return as input what is written to it.
         Ok(match (position(input.as_fd()), position(self.0)) {
             (Ok(read), Ok(_)) if append => read < target.st_size,
             (Ok(read), Ok(written)) => read < written,
@@ -126,8 +130,8 @@ impl Output {
         })
     }
 
-    fn when_writable(self, write: impl Fn() -> isize) -> nix::Result<usize> {
-        when_ready(self.0, PollFlags::POLLOUT, write)
+    fn retry_until_writable(self, write: impl Fn() -> isize) -> nix::Result<usize> {
+        retry_until_ready(self.0, PollFlags::POLLOUT, write)
     }
 }
 
@@ -139,10 +143,10 @@ impl AsFd for Output {
 
 impl io::Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // SAFETY: `bytes` is memory of our own.
+        // SAFETY: `bytes` is our own memory, and outlives the call.
         let write =
             || unsafe { libc::write(self.0.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
-        Ok(self.when_writable(write)?)
+        Ok(self.retry_until_writable(write)?)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -150,21 +154,27 @@ impl io::Write for Output {
     }
 }
 
-/// Reads what there is, up to `length` bytes, to the start of `buffer`, and says how many; 0 is the end.
+/// Reads up to `length` bytes into the start of `buffer`, waiting until there are any. Returns the number of bytes
+/// read; 0 means the end of the input.
 ///
 /// # Errors
 ///
 /// Those of `read(2)`.
 pub fn read_into(input: BorrowedFd, buffer: &mut Mapping, length: usize) -> nix::Result<usize> {
     let address = buffer.address(0, length).as_ptr();
-    // SAFETY: the range is mapped for as long as `buffer` is borrowed, and nobody has a reference to it.
-    when_ready(input, PollFlags::POLLIN, || unsafe {
+    // SAFETY: the range stays mapped as long as `buffer` is borrowed, and there are no references into it.
+    retry_until_ready(input, PollFlags::POLLIN, || unsafe {
         libc::read(input.as_raw_fd(), address, length)
     })
 }
 
-/// Makes the call until it is done: again when a signal came, and later when the descriptor is not ready.
-pub(in crate::sys) fn when_ready(
+/// Repeats a system call on `fd` while it fails with `EINTR` or `EAGAIN`. After `EAGAIN` it waits until `event`
+/// occurs.
+///
+/// # Errors
+///
+/// Those of the call, and of `poll(2)`.
+pub(in crate::sys) fn retry_until_ready(
     fd: BorrowedFd,
     event: PollFlags,
     call: impl Fn() -> isize,
@@ -176,7 +186,7 @@ pub(in crate::sys) fn when_ready(
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno),
             },
-            // Not negative: that would have been an error.
+            // The cast is safe: a negative count would have been an error.
             result => return result.map(|count| count as usize),
         }
     }

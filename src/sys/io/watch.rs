@@ -1,4 +1,4 @@
-//! Changes in a directory, `inotify(7)`.
+//! Waiting for changes in a directory: `inotify(7)`.
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -8,16 +8,18 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
-/// Sees files get a name, grow, and get memory, but not what is stored through mappings.
+/// Notices when files in a directory get a name, grow, are written, or get memory allocated, but not stores through
+/// mappings.
 #[derive(Debug)]
 pub struct Watch(Inotify);
 
 impl Watch {
-    /// Watches a directory from now on.
+    /// Starts to watch a directory. Earlier changes are not noticed.
     ///
     /// # Errors
     ///
-    /// `EMFILE` when the user watches too much already, `EACCES` when the directory may not be listed.
+    /// `EMFILE` if the user has too many inotify instances, `EACCES` if the directory may not be listed; otherwise
+    /// those of `inotify_init1(2)` and `inotify_add_watch(2)`.
     pub fn new(directory: &Path) -> nix::Result<Watch> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
         let events =
@@ -26,13 +28,14 @@ impl Watch {
         Ok(Watch(inotify))
     }
 
-    /// Sleeps until something has changed since the last time, but at most for `timeout`.
+    /// Sleeps until something changes, at most for `timeout`. Returns immediately if something has changed since the
+    /// last call.
     ///
     /// # Errors
     ///
     /// Those of `poll(2)` and `read(2)`.
     pub fn sleep(&self, timeout: Duration) -> nix::Result<()> {
-        // Not less than it says: a timeout of 0 would not sleep at all.
+        // Round up: poll with a timeout of 0 would not sleep at all.
         let milliseconds = timeout.as_micros().div_ceil(1000).try_into();
         let timeout = PollTimeout::from(milliseconds.unwrap_or(u16::MAX));
         match poll(
@@ -42,8 +45,8 @@ impl Watch {
             Ok(0) | Err(Errno::EINTR) => return Ok(()),
             result => result?,
         };
-        // What the events say does not matter: whoever waits looks for itself. Those left over end the
-        // next sleep.
+        // Discard the events, because the caller checks the directory itself. If they do not fit into the buffer, the
+        // rest ends the next sleep immediately.
         match read(self.0.as_fd(), &mut [0; 4096]) {
             Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => Ok(()),
             Err(errno) => Err(errno),

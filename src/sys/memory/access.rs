@@ -1,6 +1,6 @@
-//! What memory is opened and mapped for.
+//! Access modes for opening and mapping memory.
 
-/// What an open object is for.
+/// The access mode of an open object or a mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// `O_RDONLY`, `PROT_READ`.

@@ -1,19 +1,19 @@
-//! Integers in mapped memory that other processes use at the same time: the atomic operations of the
-//! machine, as `stdatomic.h(0p)` gives them to C.
+//! Atomic operations on integers in mapped memory that other processes use at the same time. They are compatible with
+//! `stdatomic.h(0p)` in C.
 //!
-//! Memory that another process has truncated away, and a hole that a full file system cannot fill, is
-//! [`Lost`].
+//! An operation fails with [`BusError`] if another process truncated the file, or if it hits a hole that a full file
+//! system cannot fill.
 
-use super::bus_error::Lost;
+use super::bus_error::BusError;
 use super::int::{Int, IntType};
 use super::mapping::Mapping;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 
-/// An integer at any address: the type makes the compiler use accesses that need no alignment.
+/// An integer at any address. `packed` makes the compiler generate accesses that need no alignment.
 #[repr(C, packed)]
 struct Unaligned<T>(T);
 
-/// Runs one of the macros below for the integer of a width, and widens what it gives to 64 bits.
+/// Runs one of the macros below for integers of this width in bytes, and widens the result to 64 bits.
 macro_rules! by_width {
     ($width:expr, $operation:ident!($($argument:expr),*)) => {
         match $width {
@@ -25,8 +25,8 @@ macro_rules! by_width {
     };
 }
 
-/// Whether an address is a multiple of the width of an integer type. `align_of` may be less (4 for a 64-bit
-/// integer on 32-bit x86), but atomic operations need the whole width.
+/// Returns whether an address is a multiple of the size of `T`. `align_of` may be smaller (4 for a 64-bit integer on
+/// 32-bit x86), but atomic operations need the full size.
 fn is_aligned<T>(pointer: *const T) -> bool {
     pointer.addr().is_multiple_of(size_of::<T>())
 }
@@ -35,8 +35,8 @@ macro_rules! load {
     ($atomic:ty, $plain:ty, $address:expr) => {{
         let pointer = $address.as_ptr().cast::<$plain>();
         if is_aligned(pointer) {
-            // The mapping may be read-only. `core::sync::atomic` promises that a relaxed load never writes,
-            // and says to add a fence for an acquire load.
+            // The mapping may be read-only. `core::sync::atomic` guarantees only for relaxed loads that they do not
+            // write, and recommends a fence to get acquire ordering.
             let value = <$atomic>::from_ptr(pointer).load(Ordering::Relaxed);
             fence(Ordering::Acquire);
             value
@@ -71,71 +71,72 @@ macro_rules! compare_exchange {
     }};
 }
 
-// SAFETY, of all three operations: the address is within the mapping, which lives as long as `self`, and
-// every bit pattern is an integer. Other processes may store at any time: the aligned accesses are atomic,
-// the others volatile, and no reference to the memory is made that promises it keeps still. If the file
-// was truncated, the access faults and ends in zeros that take the mapping's place, see `bus_error`. A store
-// into a read-only mapping faults, and ends the process. No access ever touches other memory.
+// SAFETY of all three operations: `Mapping::address` checks that the integer is within the mapping, which stays mapped
+// as long as `self` is borrowed. Every bit pattern is a valid integer. Other processes may store at any time, so
+// aligned accesses are atomic, unaligned ones are volatile, and no reference to the memory is created. If the file was
+// truncated, the access faults; the SIGBUS handler then replaces the mapping with zeros, and the access completes
+// there (see `bus_error`). A store into a read-only mapping raises SIGSEGV, which kills the process. No access ever
+// touches memory outside the mapping.
 impl Mapping {
-    /// Loads the integer `offset` bytes from the start. If its address is a multiple of its width, the load is
-    /// atomic, with acquire ordering.
+    /// Loads the integer at `offset` bytes from the start of the mapping. The load is atomic, with acquire ordering,
+    /// if the address is a multiple of the type's width.
     ///
     /// # Errors
     ///
-    /// The memory is gone.
+    /// [`BusError`] if the memory is gone.
     ///
     /// # Panics
     ///
-    /// The integer is not within the mapping.
-    pub fn load(&self, offset: usize, int_type: IntType) -> Result<Int, Lost> {
+    /// Panics if the integer is not within the mapping.
+    pub fn load(&self, offset: usize, int_type: IntType) -> Result<Int, BusError> {
         let address = self.address(offset, int_type.width());
-        // SAFETY: above.
+        // SAFETY: see the comment on this `impl` block.
         let load = || unsafe { by_width!(int_type.width(), load!(address)) };
         let bits = self.pages().access(load)?;
-        Ok(Int::from_bits(int_type, bits).expect("as many bits were loaded as the type has"))
+        Ok(Int::from_bits(int_type, bits).expect("the number of bits loaded is that of the type"))
     }
 
-    /// Stores an integer `offset` bytes from the start. If its address is a multiple of its width, the store is
-    /// atomic, and sequentially consistent.
+    /// Stores an integer at `offset` bytes from the start of the mapping. The store is atomic, with sequentially
+    /// consistent ordering, if the address is a multiple of the type's width.
     ///
     /// # Errors
     ///
-    /// The memory is gone.
+    /// [`BusError`] if the memory is gone.
     ///
     /// # Panics
     ///
-    /// The integer is not within the mapping.
-    pub fn store(&self, offset: usize, int: Int) -> Result<(), Lost> {
+    /// Panics if the integer is not within the mapping.
+    pub fn store(&self, offset: usize, int: Int) -> Result<(), BusError> {
         let width = int.int_type().width();
         let (address, bits) = (self.address(offset, width), int.to_bits());
-        // SAFETY: above.
+        // SAFETY: see the comment on this `impl` block.
         let store = || unsafe { by_width!(width, store!(address, bits)) };
         self.pages().access(store).map(drop)
     }
 
-    /// Stores `new` where the integer `offset` bytes from the start is `current`, in one atomic step, and
-    /// gives the integer that was found there: `current` if it was stored.
+    /// Atomically stores `new` at `offset` bytes from the start of the mapping if the integer there equals `current`.
+    /// Returns the previous integer; `new` was stored if that equals `current`.
     ///
     /// # Errors
     ///
-    /// The memory is gone.
+    /// [`BusError`] if the memory is gone.
     ///
     /// # Panics
     ///
-    /// The integer is not within the mapping, its address is not a multiple of its width, or `current` and
-    /// `new` have different types.
-    pub fn compare_exchange(&self, offset: usize, current: Int, new: Int) -> Result<Int, Lost> {
+    /// Panics if the integer is not within the mapping, if its address is not a multiple of the type's width, or if
+    /// `current` and `new` have different types.
+    pub fn compare_exchange(&self, offset: usize, current: Int, new: Int) -> Result<Int, BusError> {
         let (int_type, width) = (current.int_type(), current.int_type().width());
         assert_eq!(int_type, new.int_type());
         let address = self.address(offset, width);
         assert!(
             address.addr().get().is_multiple_of(width),
-            "nothing else is atomic"
+            "atomic operations need an aligned address"
         );
         let (current, new) = (current.to_bits(), new.to_bits());
-        // SAFETY: above.
+        // SAFETY: see the comment on this `impl` block.
         let exchange = || unsafe { by_width!(width, compare_exchange!(address, current, new)) };
         let found = self.pages().access(exchange)?;
-        Ok(Int::from_bits(int_type, found).expect("as many bits were found as the type has"))
+        Ok(Int::from_bits(int_type, found).expect("the number of bits loaded is that of the type"))
     }
 }

@@ -1,9 +1,9 @@
-//! Sleeping until a word of shared memory changes, `futex(2)`.
+//! Sleeping until a word of shared memory changes: `futex(2)`.
 //!
-//! The kernel knows the words of a file by the file and the place in it, so that all who map it meet,
-//! wherever they map it; that takes the shared kind (no `FUTEX_PRIVATE_FLAG`).
+//! These are shared futexes (no `FUTEX_PRIVATE_FLAG`). The kernel identifies them by the file and the offset in it, so
+//! that a wake-up reaches every process that maps the file, at whatever address.
 
-use super::bus_error::Lost;
+use super::bus_error::BusError;
 use super::int::{Int, IntType};
 use super::mapping::Mapping;
 use nix::errno::Errno;
@@ -12,34 +12,39 @@ use nix::sys::time::TimeSpec;
 use std::ptr;
 use std::time::Duration;
 
-/// The bytes of the word that is slept on. It is aligned to as many.
-pub const WORD: usize = 4;
+/// The size of a futex word in bytes. It must be aligned to its size.
+pub const WORD_SIZE: usize = 4;
 
-/// The word to sleep on for an integer, and the value it had when the integer was loaded.
+/// The futex word for an integer, with the value that the word had when the integer was loaded.
 #[derive(Debug, Clone, Copy)]
 pub struct Word {
-    /// In bytes from the start of the mapping.
+    /// Bytes from the start of the mapping.
     offset: usize,
     value: u32,
 }
 
 impl Word {
-    /// Loads an integer and the word that stands for it, in one atomic access.
+    /// Loads an integer and its futex word in one atomic access.
     ///
-    /// That is the word around a smaller integer. Of the two words of a 64-bit one it is the one with the
-    /// low bits, which next to every change changes. A store that changes the other alone just between
-    /// this load and the sleep is slept through, to the end of the timeout.
+    /// For an integer smaller than a word, that is the word that contains it. For a 64-bit integer it is the half with
+    /// the low bits, because almost every change affects them. If a store changes only the high bits, and does so
+    /// between this load and the sleep, [`sleep`](Self::sleep) does not notice and sleeps until its timeout.
     ///
     /// # Errors
     ///
-    /// The memory is gone.
+    /// [`BusError`] if the memory is gone.
     ///
     /// # Panics
     ///
-    /// The mapping does not start on a word, or the integer is not aligned to its type.
-    pub fn load(mapping: &Mapping, offset: usize, int_type: IntType) -> Result<(Int, Word), Lost> {
+    /// Panics if the integer and its word are not within the mapping. The mapping must start at a multiple of
+    /// [`WORD_SIZE`], and the integer must be aligned to its width.
+    pub fn load(
+        mapping: &Mapping,
+        offset: usize,
+        int_type: IntType,
+    ) -> Result<(Int, Word), BusError> {
         let (word, width) = (Self::offset(offset, int_type), int_type.width());
-        let (int, value) = match width >= WORD {
+        let (int, value) = match width >= WORD_SIZE {
             true => {
                 let int = mapping.load(offset, int_type)?;
                 (int, int.to_bits() as u32)
@@ -59,40 +64,41 @@ impl Word {
         ))
     }
 
-    /// The same for an integer that lies in a hole, of which nothing is loaded.
-    pub fn of_hole(offset: usize, int_type: IntType) -> (Int, Word) {
+    /// Returns zero and its futex word for an integer in a hole, without touching the memory: a load would allocate a
+    /// page.
+    pub fn for_hole(offset: usize, int_type: IntType) -> (Int, Word) {
         let offset = Self::offset(offset, int_type);
         (Int::zero(int_type), Word { offset, value: 0 })
     }
 
     fn offset(offset: usize, int_type: IntType) -> usize {
         match int_type.width() {
-            8 if cfg!(target_endian = "big") => offset + WORD,
-            _ => offset - offset % WORD,
+            8 if cfg!(target_endian = "big") => offset + WORD_SIZE,
+            _ => offset - offset % WORD_SIZE,
         }
     }
 
-    /// Sleeps until somebody [wakes](wake) the word, but at most for `timeout`; not at all if it has
-    /// another value by now.
+    /// Sleeps until the word is [woken](wake), at most for `timeout`. Returns immediately if the value of the word has
+    /// changed since it was loaded. May also return early, so the caller must check the integer again.
     ///
     /// # Errors
     ///
-    /// `EFAULT`: the file was truncated there, or there is no memory for a page of a hole.
+    /// `EFAULT` if the file was truncated before the word, or if there is no memory for the page of a hole.
     pub fn sleep(self, mapping: &Mapping, timeout: Duration) -> nix::Result<()> {
         let timeout = TimeSpec::from_duration(timeout);
         let timeout: *const libc::timespec = timeout.as_ref();
         match futex(mapping, self.offset, libc::FUTEX_WAIT, self.value, timeout) {
-            // Another value, a signal, the timeout: each a reason to look again.
+            // The value has changed, a signal arrived, or the time is up. The caller checks the integer in all cases.
             Err(Errno::EAGAIN | Errno::EINTR | Errno::ETIMEDOUT) => Ok(()),
             result => result,
         }
     }
 }
 
-/// Wakes all who sleep on a word that these bytes are in, whole or in part.
+/// Wakes everybody who sleeps on a word that overlaps the `length` bytes at `offset`.
 pub fn wake(mapping: &Mapping, offset: usize, length: usize) {
-    for word in (offset - offset % WORD..offset + length).step_by(WORD) {
-        // EFAULT: the file was truncated there, and who sleeps on it looks by itself, after its timeout.
+    for word in (offset - offset % WORD_SIZE..offset + length).step_by(WORD_SIZE) {
+        // EFAULT if the file was truncated before the word. Sleepers notice that when their timeout expires.
         let _ = futex(
             mapping,
             word,
@@ -103,7 +109,7 @@ pub fn wake(mapping: &Mapping, offset: usize, length: usize) {
     }
 }
 
-/// nix does not wrap `futex(2)`.
+/// Calls `futex(2)`, which nix does not wrap.
 fn futex(
     mapping: &Mapping,
     offset: usize,
@@ -111,9 +117,9 @@ fn futex(
     value: u32,
     timeout: *const libc::timespec,
 ) -> nix::Result<()> {
-    let word = mapping.address(offset, WORD).as_ptr();
-    // SAFETY: the word is mapped for as long as `mapping` is borrowed, and only the kernel looks at it:
-    // where the file was truncated it says EFAULT. `timeout` is null or lives as long as the caller.
+    let word = mapping.address(offset, WORD_SIZE).as_ptr();
+    // SAFETY: the word stays mapped as long as `mapping` is borrowed. Only the kernel accesses it, and returns EFAULT
+    // if the file was truncated. `timeout` is null, or points to a value that outlives this call.
     let result = unsafe { libc::syscall(libc::SYS_futex, word, operation, value, timeout) };
     Errno::result(result).map(drop)
 }

@@ -1,17 +1,16 @@
-//! Holes in files: ranges of zeros that take no memory, `SEEK_DATA` and `SEEK_HOLE` of `lseek(2)`.
+//! Holes in files, that is, ranges of zeros without allocated memory: `SEEK_DATA` and `SEEK_HOLE` of `lseek(2)`.
 //!
-//! A page of a hole that is only read through a mapping is allocated where the file is in memory (tmpfs),
-//! so holes are asked for, and not touched. Memory that is reserved and was never stored into counts as
-//! a hole there.
+//! On tmpfs, merely reading a page of a hole through a mapping allocates it. So find the holes first, and do not touch
+//! them. tmpfs also reports memory as a hole if it was reserved but never stored into.
 
 use nix::errno::Errno;
 use nix::unistd::{Whence, lseek};
 use std::os::fd::AsFd;
 
-/// Where the hole ends that the byte at `start` lies in; `start` itself when it lies in data.
+/// Returns the end of the hole that contains the byte at `start`, or `start` itself if that byte is data.
 ///
-/// Past the end of the file all is hole, up to `u64::MAX`. A kernel that cannot tell says data. The file's
-/// offset is moved.
+/// The range after the last data is a hole that ends at `u64::MAX`. If the file system cannot tell, everything counts
+/// as data. This moves the offset of the file.
 pub fn end(file: impl AsFd, start: u64) -> u64 {
     match seek(file, start, Whence::SeekData) {
         Ok(data) => data,
@@ -20,8 +19,8 @@ pub fn end(file: impl AsFd, start: u64) -> u64 {
     }
 }
 
-/// Where the data end that the byte at `start` lies in: at the next hole, or at the end of the file. A
-/// kernel that cannot tell says `u64::MAX`. The file's offset is moved.
+/// Returns the start of the next hole at or after `start`, which is at most the end of the file. If the file system
+/// cannot tell, or if `start` is past the end of the file, this is `u64::MAX`. This moves the offset of the file.
 pub fn next(file: impl AsFd, start: u64) -> u64 {
     seek(file, start, Whence::SeekHole).unwrap_or(u64::MAX)
 }

@@ -1,8 +1,8 @@
-//! Integers as C programs keep them in shared memory: a type, and a value that fits it.
+//! Integers as C programs store them in shared memory: a type, and a value in its range.
 
 use std::fmt::{self, Display, LowerHex};
 
-/// One of the eight integer types, in the machine's byte order (`int8_t` to `uint64_t`, `stdint.h(0p)`).
+/// An integer type of `stdint.h(0p)`, `int8_t` to `uint64_t`, in native byte order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IntType {
     /// `int8_t`.
@@ -24,7 +24,7 @@ pub enum IntType {
 }
 
 impl IntType {
-    /// All of them, in the order people are shown.
+    /// All types, in the order in which the help lists them.
     pub const ALL: [IntType; 8] = [
         Self::I8,
         Self::I16,
@@ -36,7 +36,7 @@ impl IntType {
         Self::U64,
     ];
 
-    /// `i32`, as the command line and Rust call it.
+    /// The name of the type in Rust and on the command line, such as `i32`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::I8 => "i8",
@@ -50,7 +50,7 @@ impl IntType {
         }
     }
 
-    /// The bytes that it takes: 1, 2, 4 or 8.
+    /// The width in bytes: 1, 2, 4 or 8.
     pub const fn width(self) -> usize {
         match self {
             Self::I8 | Self::U8 => 1,
@@ -88,7 +88,7 @@ impl IntType {
     }
 }
 
-/// An integer that fits its type.
+/// An integer of one of the [types](IntType). Its value is always in the range of the type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Int {
     int_type: IntType,
@@ -96,14 +96,15 @@ pub struct Int {
 }
 
 impl Int {
-    /// `value` as an `int_type`, or nothing when it is out of the type's range.
+    /// Creates an integer. Returns `None` if `value` is out of the range of the type.
     pub fn new(int_type: IntType, value: i128) -> Option<Int> {
         (int_type.min()..=int_type.max())
             .contains(&value)
             .then_some(Int { int_type, value })
     }
 
-    /// The integer whose two's complement is `bits`, or nothing when they are more than the type has.
+    /// Creates the integer whose two's complement is `bits`. Returns `None` if a bit beyond the width of the type is
+    /// set.
     pub fn from_bits(int_type: IntType, bits: u64) -> Option<Int> {
         let (bits, width) = (i128::from(bits), int_type.bits());
         if bits >> width != 0 {
@@ -117,11 +118,11 @@ impl Int {
         Some(Int { int_type, value })
     }
 
-    /// The integer that these bytes are in memory, as many as the type has.
+    /// Creates an integer from its bytes in memory, in native byte order.
     ///
     /// # Panics
     ///
-    /// They are more or less.
+    /// Panics if the number of bytes is not the width of the type.
     pub fn from_ne_bytes(int_type: IntType, bytes: &[u8]) -> Int {
         assert_eq!(bytes.len(), int_type.width());
         let mut all = [0; 8];
@@ -129,30 +130,30 @@ impl Int {
             true => all[..bytes.len()].copy_from_slice(bytes),
             false => all[8 - bytes.len()..].copy_from_slice(bytes),
         }
-        Int::from_bits(int_type, u64::from_ne_bytes(all)).expect("no more bits than the type has")
+        Int::from_bits(int_type, u64::from_ne_bytes(all)).expect("the number of bytes was checked")
     }
 
-    /// What a hole holds.
+    /// Returns the integer 0, which is also what a hole contains.
     pub fn zero(int_type: IntType) -> Int {
         Int { int_type, value: 0 }
     }
 
-    /// The sum, or nothing when it is out of the type's range.
+    /// Adds `amount`. Returns `None` if the sum is out of the range of the type.
     pub fn checked_add(self, amount: i128) -> Option<Int> {
         Int::new(self.int_type, self.value.checked_add(amount)?)
     }
 
-    /// Its two's complement, in the low bits.
+    /// Returns the two's complement of the value in the low bits. All other bits are 0.
     pub fn to_bits(self) -> u64 {
         self.value as u64 & (u64::MAX >> (64 - self.int_type.bits()))
     }
 
-    /// The number itself.
+    /// The value.
     pub fn value(self) -> i128 {
         self.value
     }
 
-    /// The type that it fits.
+    /// The type.
     pub fn int_type(self) -> IntType {
         self.int_type
     }
@@ -164,7 +165,8 @@ impl Display for Int {
     }
 }
 
-/// All the bits of its type, two hexadecimal digits a byte: with `{:#x}`, what a VALUE may be.
+/// Formats all bits of the type, two hexadecimal digits per byte. With `{:#x}` the result is a VALUE that the command
+/// line accepts.
 impl LowerHex for Int {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let prefix = if f.alternate() { "0x" } else { "" };
@@ -179,7 +181,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_limits_are_those_of_rust() {
+    fn limits_match_the_rust_types() {
         assert_eq!(
             (IntType::I8.min(), IntType::I8.max()),
             (i8::MIN.into(), i8::MAX.into())
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn one_past_a_limit_does_not_fit() {
+    fn values_beyond_a_limit_are_rejected() {
         for int_type in IntType::ALL {
             for limit in [int_type.min(), int_type.max()] {
                 assert!(Int::new(int_type, limit).is_some());
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_are_two_s_complement() {
+    fn bits_are_twos_complement() {
         assert_eq!(
             Int::from_bits(IntType::I32, 0xffff_ffff).map(|i| i.to_string()),
             Some("-1".into())
@@ -228,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn hexadecimal_shows_every_bit() {
+    fn hexadecimal_has_the_full_width() {
         let hex = |int_type, value| format!("{:#x}", Int::new(int_type, value).unwrap());
         assert_eq!(hex(IntType::I32, 42), "0x0000002a");
         assert_eq!(hex(IntType::I8, -1), "0xff");
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sum_out_of_range_is_none() {
+    fn checked_add_detects_overflow() {
         let sum = |value, amount| Int::new(IntType::I8, value).unwrap().checked_add(amount);
         assert_eq!(sum(127, 0), Int::new(IntType::I8, 127));
         assert_eq!(sum(-128, 255), Int::new(IntType::I8, 127));
@@ -249,7 +251,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bits_and_back(bits: u64, which in 0..IntType::ALL.len()) {
+        fn bits_and_bytes_round_trip(bits: u64, which in 0..IntType::ALL.len()) {
             let int_type = IntType::ALL[which];
             let bits = bits >> (64 - 8 * int_type.width());
             let int = Int::from_bits(int_type, bits).unwrap();

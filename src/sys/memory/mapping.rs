@@ -1,11 +1,11 @@
-//! A memory mapping, `mmap(2)`, that unmaps itself: the four kinds there are.
+//! Memory mappings (`mmap(2)`), unmapped when they are dropped. There are four kinds:
 //!
-//! | kind | made of | who sees a store |
+//! | kind | initial contents | a store is visible to |
 //! | --- | --- | --- |
-//! | [private file](Mapping::private_file) | a copy of the file's pages, made on the first store | this process |
-//! | [shared file](Mapping::shared_file) | the file's pages | everyone who maps or reads the file |
+//! | [private file](Mapping::private_file) | the file; a page is copied on the first store to it | this process |
+//! | [shared file](Mapping::shared_file) | the file | everybody who maps or reads the file |
 //! | [private anonymous](Mapping::private_anonymous) | zeros | this process |
-//! | [shared anonymous](Mapping::shared_anonymous) | zeros | this process and the children it forks |
+//! | [shared anonymous](Mapping::shared_anonymous) | zeros | this process and children that it forks afterwards |
 
 use super::bus_error::Pages;
 use crate::sys::memory::access::Access;
@@ -19,25 +19,27 @@ use std::num::NonZero;
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::NonNull;
 
-/// Mapped memory. It stays mapped until it is dropped, whatever happens to the file.
+/// A memory mapping. It stays mapped until it is dropped, whatever happens to the file.
 ///
-/// A file can be truncated while it is mapped. Loads and stores of what is gone then fail with
-/// [`Lost`](super::bus_error::Lost), and system calls that are given the address fail with `EFAULT`.
+/// A file can be truncated while it is mapped. Loads and stores beyond its new end then fail with
+/// [`BusError`](super::bus_error::BusError), and system calls that get such an address fail with `EFAULT`.
 #[derive(Debug)]
 pub struct Mapping {
     pages: Pages,
-    /// From the start of the first page to the first byte that was asked for.
-    lead: usize,
-    /// The bytes that were asked for.
+    /// Bytes from the start of the first page to the first byte that was requested.
+    page_offset: usize,
+    /// The number of bytes that were requested.
     length: usize,
 }
 
 impl Mapping {
-    /// Maps `length` bytes of a file from `offset` on, which need not be on a page. Stores go to a copy.
+    /// Maps `length` bytes of a file, starting at the byte `offset`, which need not be a multiple of the page size.
+    /// Stores go to a private copy.
     ///
     /// # Errors
     ///
-    /// Those of `mmap(2)`: `EACCES` or `ENODEV` for what cannot be mapped, `ENOMEM` without room.
+    /// Those of `mmap(2)`: `EACCES` or `ENODEV` if the file cannot be mapped, `ENOMEM` if there is no address space
+    /// left.
     pub fn private_file(
         file: impl AsFd,
         offset: u64,
@@ -52,11 +54,13 @@ impl Mapping {
         )
     }
 
-    /// Maps `length` bytes of a file from `offset` on, which need not be on a page. Stores go to the file.
+    /// Maps `length` bytes of a file, starting at the byte `offset`, which need not be a multiple of the page size.
+    /// Stores go to the file.
     ///
     /// # Errors
     ///
-    /// Those of `mmap(2)`: `EACCES` or `ENODEV` for what cannot be mapped, `ENOMEM` without room.
+    /// Those of `mmap(2)`: `EACCES` or `ENODEV` if the file cannot be mapped, `ENOMEM` if there is no address space
+    /// left.
     pub fn shared_file(
         file: impl AsFd,
         offset: u64,
@@ -66,11 +70,11 @@ impl Mapping {
         Self::file(file, offset, length, access, MapFlags::MAP_SHARED)
     }
 
-    /// Maps `length` zero bytes that no other process sees.
+    /// Maps `length` zero bytes that are private to this process.
     ///
     /// # Errors
     ///
-    /// `ENOMEM` without room.
+    /// `ENOMEM` if there is no memory or address space left.
     pub fn private_anonymous(length: NonZero<usize>) -> nix::Result<Mapping> {
         Self::anonymous(length, MapFlags::MAP_PRIVATE)
     }
@@ -79,7 +83,7 @@ impl Mapping {
     ///
     /// # Errors
     ///
-    /// `ENOMEM` without room.
+    /// `ENOMEM` if there is no memory or address space left.
     pub fn shared_anonymous(length: NonZero<usize>) -> nix::Result<Mapping> {
         Self::anonymous(length, MapFlags::MAP_SHARED)
     }
@@ -92,48 +96,48 @@ impl Mapping {
         sharing: MapFlags,
     ) -> nix::Result<Mapping> {
         let page = page_size() as u64;
-        let lead = (offset % page) as usize;
+        let page_offset = (offset % page) as usize;
         let start = (offset - offset % page)
             .try_into()
             .map_err(|_| Errno::EOVERFLOW)?;
-        let whole = length.checked_add(lead).ok_or(Errno::ENOMEM)?;
-        // SAFETY: the kernel chooses the address (no MAP_FIXED), so no memory that exists is touched.
+        let whole = length.checked_add(page_offset).ok_or(Errno::ENOMEM)?;
+        // SAFETY: the kernel chooses the address (no MAP_FIXED), so existing memory is not affected.
         let base = unsafe { mmap(None, whole, protection(access), sharing, file, start) }?;
         Ok(Mapping {
-            // SAFETY: they are unmapped when the mapping is dropped, and not before.
+            // SAFETY: the pages are unmapped when the mapping is dropped, and not before.
             pages: unsafe { Pages::new(base, whole) },
-            lead,
+            page_offset,
             length: length.get(),
         })
     }
 
     fn anonymous(length: NonZero<usize>, sharing: MapFlags) -> nix::Result<Mapping> {
-        // SAFETY: as for a file.
+        // SAFETY: as in `Mapping::file`.
         let base = unsafe { mmap_anonymous(None, length, protection(Access::ReadWrite), sharing) }?;
         Ok(Mapping {
-            // SAFETY: as for a file.
+            // SAFETY: as in `Mapping::file`.
             pages: unsafe { Pages::new(base, length) },
-            lead: 0,
+            page_offset: 0,
             length: length.get(),
         })
     }
 
-    /// The bytes that are mapped.
-    #[allow(clippy::len_without_is_empty, reason = "no mapping is empty")]
+    /// The length in bytes, as requested.
+    #[allow(clippy::len_without_is_empty, reason = "a mapping is never empty")]
     pub fn len(&self) -> usize {
         self.length
     }
 
-    /// The pages that the mapping lies in.
+    /// The pages that contain the mapping.
     pub(super) fn pages(&self) -> &Pages {
         &self.pages
     }
 
-    /// The address of the byte `offset` bytes from the start.
+    /// Returns the address of the `length` bytes that start `offset` bytes into the mapping.
     ///
     /// # Panics
     ///
-    /// `offset` and the `length` bytes after it are not within the mapping.
+    /// Panics if these bytes are not within the mapping.
     pub(in crate::sys) fn address(&self, offset: usize, length: usize) -> NonNull<c_void> {
         let end = offset.checked_add(length);
         assert!(
@@ -141,17 +145,19 @@ impl Mapping {
             "{offset}+{length} of {}",
             self.length
         );
-        // SAFETY: by the assertion the address is within the mapping, or one past its end.
-        unsafe { self.pages.base().byte_add(self.lead + offset) }
+        // SAFETY: the assertion has checked that the address is within the mapping or one past its end.
+        unsafe { self.pages.base().byte_add(self.page_offset + offset) }
     }
 
-    /// Writes some of `length` bytes from `offset` on to a place in a file, `pwrite(2)`, and says how many.
+    /// Writes `length` bytes, starting `offset` bytes into the mapping, to the byte `at` of a file, with `pwrite(2)`.
+    /// Returns the number of bytes written, which may be smaller.
     ///
-    /// The bytes may change or vanish meanwhile: only the kernel looks at them.
+    /// This is safe even if other processes change or truncate the mapped memory meanwhile, because only the kernel
+    /// accesses it.
     ///
     /// # Errors
     ///
-    /// `EFAULT` when the bytes are gone, or cannot be read; else those of `pwrite(2)`.
+    /// `EFAULT` if the memory is gone or cannot be read; otherwise those of `pwrite(2)`.
     pub(in crate::sys) fn write_to(
         &self,
         file: &File,
@@ -161,51 +167,51 @@ impl Mapping {
     ) -> nix::Result<usize> {
         let at = at.try_into().map_err(|_| Errno::EFBIG)?;
         let address = self.address(offset, length).as_ptr();
-        // SAFETY: the range is mapped for as long as `self` is borrowed. If the file behind it is truncated,
-        // the kernel says EFAULT. nix takes a slice, which must not be made over it.
+        // SAFETY: the range stays mapped as long as `self` is borrowed. If the file behind it is truncated, the kernel
+        // returns EFAULT. nix would take a slice, which must not exist over memory that other processes change.
         let count = unsafe { libc::pwrite(file.as_raw_fd(), address, length, at) };
-        // Not negative: that would have been an error.
+        // The cast is safe: a negative count would have been an error.
         Errno::result(count).map(|count| count as usize)
     }
 
-    /// Gets the pages of a range ready to be read, all at once: one call is cheaper than a fault for each.
+    /// Prefaults the pages of a range for reading. One call is cheaper than a page fault for each page.
     ///
-    /// It is a hint: Linux before 5.14 does not know it, and pages that cannot be had are told of when
-    /// they are used.
+    /// This is only a hint: Linux before 5.14 does not support it, and errors show when the pages are used.
     pub fn populate(&self, offset: usize, length: usize) {
         self.advise(offset, length, MmapAdvise::MADV_POPULATE_READ);
     }
 
-    /// Lets the pages of a range go, which are counted as this process's memory as long as they are
-    /// mapped. The file keeps them; a private mapping loses what was stored into it.
-    pub fn let_go(&self, offset: usize, length: usize) {
+    /// Drops the pages of a range from the address space, so that they no longer count as memory of this process. The
+    /// file keeps its contents, but stores into a private mapping are lost.
+    pub fn drop_pages(&self, offset: usize, length: usize) {
         self.advise(offset, length, MmapAdvise::MADV_DONTNEED);
     }
 
-    /// Advises on all pages that a range touches, `madvise(2)`. Whether it helped does not matter.
+    /// Calls `madvise(2)` for all pages that overlap a range, and ignores errors.
     fn advise(&self, offset: usize, length: usize, advice: MmapAdvise) {
         let address = self.address(offset, length);
-        let lead = address.as_ptr().addr() % page_size();
-        // SAFETY: the page's start is within the mapping, for that starts on a page. Reading ahead and
-        // letting go change no memory of a shared mapping, and references into mappings are never made.
-        let _ = unsafe { madvise(address.byte_sub(lead), length + lead, advice) };
+        let page_offset = address.as_ptr().addr() % page_size();
+        // SAFETY: the start of the page belongs to the mapping, because the mapping starts at a page. Neither
+        // prefaulting nor dropping pages changes the contents of a shared mapping, and there are no references into
+        // mappings.
+        let _ = unsafe { madvise(address.byte_sub(page_offset), length + page_offset, advice) };
     }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: exactly what `mmap` gave us, and no address of it is used after its `Mapping`. It can
-        // only fail for an address that is none (`munmap(2)`).
+        // SAFETY: this is exactly the range that `mmap` returned, and no address in it is used after the `Mapping`.
+        // munmap(2) fails only for invalid addresses.
         let unmapped = unsafe { munmap(self.pages.base(), self.pages.length().get()) };
         debug_assert_eq!(unmapped, Ok(()));
     }
 }
 
-/// The bytes of a page, `sysconf(3)`.
+/// Returns the size of a page in bytes (`sysconf(3)`).
 fn page_size() -> usize {
     let size = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
     size.and_then(|size| size.try_into().ok())
-        .expect("POSIX has every system know its page size")
+        .expect("POSIX requires sysconf to return the page size")
 }
 
 fn protection(access: Access) -> ProtFlags {

@@ -1,8 +1,9 @@
-//! Mapped memory, and the integers in it.
+//! Memory mappings, and the integers in them.
 
 pub mod access;
 mod atomic;
 pub mod bus_error;
+mod cgroup;
 pub mod futex;
 pub mod hole;
 pub mod int;

@@ -26,7 +26,7 @@ use super::raw_signal::{
 };
 use super::signal;
 use super::witness::Witness;
-use crate::sys::error::words;
+use crate::sys::error::describe_errno;
 use crate::sys::escape;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -354,6 +354,6 @@ fn become_command(wait: &OwnedFd, command: &[CString], prepared: nix::Result<()>
     };
     let name = escape::operand(OsStr::from_bytes(command[0].to_bytes()));
     // There is nobody else to tell. The statuses are those of `env(1)`.
-    let _ = writeln!(io::stderr(), "shmtool: {name}: {}", words(errno));
+    let _ = writeln!(io::stderr(), "shmtool: {name}: {}", describe_errno(errno));
     child::exit(if errno == Errno::ENOENT { 127 } else { 126 })
 }

@@ -42,7 +42,7 @@ pub unsafe fn start(
     args: *const *const c_char,
     main: fn(&mut dyn Iterator<Item = OsString>) -> u8,
 ) -> c_int {
-    stream::occupy_closed();
+    stream::reopen_closed_streams();
     let count = count.try_into().unwrap_or(0);
     // SAFETY: the caller's promise.
     let arg = |index: usize| unsafe { CStr::from_ptr(*args.add(index)) };

@@ -1,4 +1,4 @@
-//! File attributes that protect an object even from its owner and root: `chattr(1)`. Tmpfs has them since
+//! File attributes that protect an object even from its owner and from root: `chattr(1)`. tmpfs supports them since
 //! Linux 6.6.
 
 use super::directory::Directory;
@@ -11,33 +11,33 @@ use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// The error of a call that was to change an object or its name. `EPERM` says only that something
-/// forbids it.
-pub(in crate::sys) fn refusal(
+/// Returns the error for a failed call that should have changed an object or its name. If the call was refused because
+/// of a file attribute, the error names the attribute; the errno alone does not say why.
+pub(in crate::sys) fn explain_refusal(
     directory: &Directory,
     name: &ShmName,
     action: &'static str,
     errno: Errno,
 ) -> Error {
-    let protection = match errno {
-        // glibc's shm_unlink makes EACCES of it.
+    let protected = match errno {
+        // glibc's shm_unlink turns EPERM into EACCES.
         Errno::EPERM | Errno::EACCES => check_removable(directory, name).err(),
         _ => None,
     };
-    protection.unwrap_or_else(|| Error::os(name, action, errno))
+    protected.unwrap_or_else(|| Error::os(name, action, errno))
 }
 
-/// Makes sure that no attribute forbids removing the name, `unlink(2)`: one of the object, or one of its directory.
+/// Checks that no attribute of the object or of its directory forbids removing the name (`unlink(2)`).
 ///
 /// # Errors
 ///
-/// The attribute that forbids it.
+/// [`Error::Protected`] if the object has such an attribute, [`Error::Directory`] if the directory has one.
 pub fn check_removable(directory: &Directory, name: &ShmName) -> Result<()> {
-    if let Some(attribute) = protection(&directory.path_of(name)) {
+    if let Some(attribute) = protecting_attribute(&directory.path_of(name)) {
         let name = name.clone();
         return Err(Error::Protected { name, attribute });
     }
-    match protection(directory.path()) {
+    match protecting_attribute(directory.path()) {
         Some(problem) => Err(Error::Directory {
             problem,
             hint: None,
@@ -46,8 +46,9 @@ pub fn check_removable(directory: &Directory, name: &ShmName) -> Result<()> {
     }
 }
 
-/// What protects a file, in words. A file system or kernel that does not tell has nothing to tell.
-fn protection(path: &Path) -> Option<&'static str> {
+/// Describes the attribute that protects a file. Returns `None` if there is none, or if the file system or the kernel
+/// does not support attributes.
+fn protecting_attribute(path: &Path) -> Option<&'static str> {
     let path = CString::new(path.as_os_str().as_bytes()).ok()?;
     let attributes = attributes(&path).ok()?;
     let has = |attribute: libc::c_int| attributes & attribute as u64 != 0;
@@ -58,12 +59,12 @@ fn protection(path: &Path) -> Option<&'static str> {
     }
 }
 
-/// nix does not wrap `statx(2)`.
+/// Returns the attributes of a file with `statx(2)`, which nix does not wrap.
 fn attributes(path: &CStr) -> nix::Result<u64> {
     let mut stat = MaybeUninit::<libc::statx>::zeroed();
     let flags = libc::AT_SYMLINK_NOFOLLOW;
-    // SAFETY: the path ends with a NUL, and the kernel stores a `statx` into memory of our own, for which zeros are
-    // valid too. No memory of the object is touched.
+    // SAFETY: the path ends with a NUL. The kernel stores a `statx` into our own memory, and all zeros are a valid
+    // `statx` too. The memory of the object is not accessed.
     unsafe {
         let result = libc::statx(libc::AT_FDCWD, path.as_ptr(), flags, 0, stat.as_mut_ptr());
         Errno::result(result)?;

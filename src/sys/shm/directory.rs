@@ -1,6 +1,7 @@
-//! A directory that holds shared memory objects, and the file system under it (`shm_overview(7)`, `tmpfs(5)`).
+//! A directory of shared memory objects, and its file system (`shm_overview(7)`, `tmpfs(5)`).
 //!
-//! All calls that look names up are here, so that everything else works in any such directory.
+//! All system calls that look up names are in this module, so that the rest of the layer works with any such
+//! directory.
 
 use super::name::ShmName;
 use crate::sys::error::{Error, ExhaustedInodes, Result, errno};
@@ -17,68 +18,69 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirEntryExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// A directory of objects. Today there is one, [`Directory::own`].
+/// A directory of objects. Currently there is only one, [`Directory::own`].
 #[derive(Debug, Clone)]
 pub struct Directory {
     path: &'static str,
 }
 
-/// How much the file system of a directory holds.
+/// The size and usage of the file system of a directory.
 #[derive(Debug, Clone, Copy)]
 pub struct Space {
-    /// The total in bytes. 0 means that there is no limit but the memory of the machine.
+    /// The size in bytes. 0 means that only the memory of the machine limits it.
     pub size: u64,
-    /// The bytes that objects, names and directories take.
+    /// The number of bytes allocated, including those for names and directories.
     pub used: u64,
-    /// The bytes that are left.
+    /// The number of bytes free.
     pub free: u64,
-    /// How many inodes there are. 0 means that there is no limit.
+    /// The number of inodes. 0 means no limit.
     pub inodes: u64,
-    /// How many inodes are used: one for each object, directory and link.
+    /// The number of inodes in use. Each object, directory and link needs one.
     pub inodes_used: u64,
-    /// How many inodes are left.
+    /// The number of inodes free.
     pub inodes_free: u64,
 }
 
 impl Directory {
-    /// The directory in which the C library keeps this process's objects: `/dev/shm`.
+    /// Returns `/dev/shm` as this process sees it. This is where the C library creates objects.
     pub fn own() -> Directory {
         Directory { path: "/dev/shm" }
     }
 
-    /// Where it is.
+    /// The path of the directory.
     pub fn path(&self) -> &'static Path {
         Path::new(self.path)
     }
 
-    /// Its path as messages show it.
+    /// The path of the directory for messages.
     pub fn label(&self) -> &'static str {
         self.path
     }
 
-    /// Where an object is, as in `/dev/shm/counter`.
+    /// Returns the path of an object, such as `/dev/shm/counter`.
     pub fn path_of(&self, name: &ShmName) -> PathBuf {
         self.path().join(name.file_name())
     }
 
-    /// The device number of the file system, by which `/proc` names it too.
+    /// Returns the device number of the file system. `/proc` uses the same number.
     ///
     /// # Errors
     ///
-    /// The directory cannot be used.
+    /// [`Error::Directory`] or [`Error::DirectoryCall`] if the directory is unusable.
     pub fn device(&self) -> Result<u64> {
-        let metadata = std::fs::metadata(self.path).map_err(|error| self.unusable(&error))?;
+        let metadata =
+            std::fs::metadata(self.path).map_err(|error| self.directory_error(&error))?;
         Ok(metadata.dev())
     }
 
-    /// Asks for the space of the file system, `statvfs(3)`.
+    /// Returns the size and usage of the file system (`statvfs(3)`).
     ///
     /// # Errors
     ///
     /// Those of `statvfs(3)`.
     pub fn space(&self) -> io::Result<Space> {
         let stat = statvfs(self.path)?;
-        // The types are narrower than 64 bits on some machines.
+        // Some of these types are narrower than 64 bits on some architectures.
         #[allow(clippy::unnecessary_cast)]
         let bytes = |blocks| (blocks as u64).saturating_mul(stat.fragment_size() as u64);
         let (size, free) = (bytes(stat.blocks()), bytes(stat.blocks_free()));
@@ -94,7 +96,8 @@ impl Directory {
         })
     }
 
-    /// What takes up the inodes of the file system, if none is free. None too if that cannot be found out.
+    /// Returns what uses the inodes of the file system if none is free. Returns `None` if there are free inodes, or if
+    /// `statvfs(3)` fails.
     pub fn exhausted_inodes(&self) -> Option<ExhaustedInodes> {
         let space = self.space().ok()?;
         if space.inodes == 0 || space.inodes_free > 0 {
@@ -102,7 +105,7 @@ impl Directory {
         }
         let is_semaphore =
             |entry: &io::Result<Entry>| entry.as_ref().is_ok_and(|entry| entry.name.is_semaphore());
-        // If the directory cannot be read, the inodes are used up all the same.
+        // If the directory cannot be read, the number of semaphores is unknown, but the inodes are exhausted anyway.
         let semaphores = self
             .entries()
             .map_or(0, |entries| entries.filter(is_semaphore).count());
@@ -112,7 +115,7 @@ impl Directory {
         })
     }
 
-    /// Whether the file system is a tmpfs, `statfs(2)`.
+    /// Returns whether the file system is a tmpfs (`statfs(2)`).
     ///
     /// # Errors
     ///
@@ -121,7 +124,7 @@ impl Directory {
         Ok(statfs(self.path)?.filesystem_type() == TMPFS_MAGIC)
     }
 
-    /// Whether the objects are in memory, and not on a disk. False if the kernel does not say.
+    /// Returns whether the objects are stored in memory (tmpfs or ramfs). Returns false if `statfs(2)` fails.
     pub fn is_in_memory(&self) -> bool {
         // RAMFS_MAGIC of <linux/magic.h>, which nix lacks.
         const RAMFS_MAGIC: FsType = FsType(0x8584_58f6_u32 as _);
@@ -129,16 +132,18 @@ impl Directory {
             .is_ok_and(|stat| [TMPFS_MAGIC, RAMFS_MAGIC].contains(&stat.filesystem_type()))
     }
 
-    /// Lists the objects, semaphores included, in no order. Only the directory is read.
+    /// Lists the objects, including semaphores, in no particular order. This reads only the directory, not the
+    /// objects.
     ///
-    /// What `shm_open(3)` cannot open (directories, links, FIFOs, sockets, devices) is not an object.
+    /// Everything that is not a regular file (directories, symbolic links, FIFOs, sockets, devices) is skipped,
+    /// because it is not an object.
     ///
     /// # Errors
     ///
-    /// The directory cannot be read.
+    /// [`Error::Directory`] or [`Error::DirectoryCall`] if the directory cannot be read.
     pub fn entries(&self) -> Result<impl Iterator<Item = io::Result<Entry>> + use<>> {
         let directory = self.clone();
-        let entries = std::fs::read_dir(self.path).map_err(|error| self.unusable(&error))?;
+        let entries = std::fs::read_dir(self.path).map_err(|error| self.directory_error(&error))?;
         Ok(entries.filter_map(move |entry| {
             let object = || -> io::Result<_> {
                 let entry = entry?;
@@ -154,19 +159,21 @@ impl Directory {
         }))
     }
 
-    /// What `stat(2)` knows of an object. Nothing is opened, so that no permission is needed.
+    /// Returns the metadata of an object (`lstat(2)`). This does not open the object, so it needs no permission for
+    /// it.
     ///
     /// # Errors
     ///
-    /// There is no such object, or something else has its name.
+    /// [`Error::NotFound`] if there is no such object, [`Error::NotAnObject`] if the name belongs to something else,
+    /// [`Error::Directory`] if the directory is unusable.
     pub fn stat(&self, name: &ShmName) -> Result<Metadata> {
-        self.checked(name, std::fs::symlink_metadata(self.path_of(name)))
+        self.check_object(name, std::fs::symlink_metadata(self.path_of(name)))
     }
 
-    fn checked(&self, name: &ShmName, metadata: io::Result<Metadata>) -> Result<Metadata> {
+    fn check_object(&self, name: &ShmName, metadata: io::Result<Metadata>) -> Result<Metadata> {
         let metadata = metadata.map_err(|error| {
             let errno = errno(&error);
-            self.problem(errno).unwrap_or_else(|| match errno {
+            self.diagnose(errno).unwrap_or_else(|| match errno {
                 Errno::ENOENT => Error::NotFound(name.clone()),
                 _ => Error::os(name, "look at it", errno),
             })
@@ -175,8 +182,9 @@ impl Directory {
         Ok(metadata)
     }
 
-    /// Whether we may remove the name of an object with this owner: `unlink(2)` needs the right to write to the
-    /// directory, and in a sticky directory the owner of the object or of the directory.
+    /// Returns whether we may remove the name of an object that belongs to `owner`. `unlink(2)` needs write permission
+    /// for the directory. In a sticky directory, only root and the owners of the object and of the directory may do
+    /// it.
     pub fn may_unlink(&self, owner: u32) -> bool {
         let rights = AccessFlags::W_OK | AccessFlags::X_OK;
         let us = geteuid();
@@ -188,48 +196,50 @@ impl Directory {
             && std::fs::metadata(self.path).is_ok_and(is_ours)
     }
 
-    /// Opens an object, `shm_open(3)`; with `O_CREAT` its mode is 0600.
+    /// Opens an object with `shm_open(3)`. With `O_CREAT`, a new object gets mode 0600.
     pub(in crate::sys) fn open(&self, name: &ShmName, flags: OFlag) -> nix::Result<OwnedFd> {
         shm_open(name.as_c_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)
     }
 
-    /// Creates an object of mode 0600 that has no name yet, `O_TMPFILE` of `open(2)`.
+    /// Creates an unnamed object with mode 0600 (`O_TMPFILE`, `open(2)`).
     pub(in crate::sys) fn create_unnamed(&self) -> nix::Result<OwnedFd> {
         let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
         open(self.path, flags, Mode::S_IRUSR | Mode::S_IWUSR)
     }
 
-    /// Names an unnamed object.
+    /// Gives an unnamed object its name.
     pub(in crate::sys) fn link_unnamed(&self, file: BorrowedFd, name: &ShmName) -> nix::Result<()> {
         link_descriptor(file, &self.path_of(name))
     }
 
-    /// Whether an unnamed object can be named: not without `/proc`, before Linux 6.10, and without privilege.
+    /// Returns whether an unnamed object can get a name. It needs `/proc`, Linux 6.10, or privilege.
     pub(in crate::sys) fn can_link_unnamed(&self, file: BorrowedFd) -> bool {
-        // The new name exists, so that the call never succeeds; but it fails with ENOENT if it does not find the file.
+        // Try a name that always exists, so that the call cannot succeed. It fails with ENOENT only if the kernel does
+        // not let us refer to the file.
         link_descriptor(file, Path::new("/")) != Err(Errno::ENOENT)
     }
 
-    /// Gives an object a second name, `link(2)`.
+    /// Gives an object a second name (`link(2)`).
     pub(in crate::sys) fn link(&self, old: &ShmName, new: &ShmName) -> nix::Result<()> {
         let (old, new) = (self.path_of(old), self.path_of(new));
         linkat(AT_FDCWD, &old, AT_FDCWD, &new, AtFlags::empty())
     }
 
-    /// Renames an object, `rename(2)`. An object that has the new name loses it.
+    /// Renames an object (`rename(2)`). An existing object with the new name loses its name.
     pub(in crate::sys) fn rename(&self, old: &ShmName, new: &ShmName) -> nix::Result<()> {
         renameat(AT_FDCWD, &self.path_of(old), AT_FDCWD, &self.path_of(new))
     }
 
-    /// Removes a name, `shm_unlink(3)`. glibc's returns `EACCES` where `unlink(2)` returns `EPERM`.
+    /// Removes a name with `shm_unlink(3)`. In glibc this returns `EACCES` where `unlink(2)` returns `EPERM`.
     pub(in crate::sys) fn unlink(&self, name: &ShmName) -> nix::Result<()> {
         shm_unlink(name.as_c_str())
     }
 
-    /// Why a call on something in the directory failed, if the directory itself is the reason.
-    pub(in crate::sys) fn problem(&self, errno: Errno) -> Option<Error> {
+    /// Returns an error about the directory if the directory itself is the reason that a call on an entry failed with
+    /// `errno`; otherwise `None`.
+    pub(in crate::sys) fn diagnose(&self, errno: Errno) -> Option<Error> {
         let (problem, hint) = match errno {
-            // ENOENT may also mean that an object is missing.
+            // ENOENT usually means that only the object is missing.
             Errno::ENOENT if std::fs::exists(self.path).is_ok_and(|exists| !exists) => (
                 "no such directory",
                 "mkdir -p /dev/shm && mount -t tmpfs -o mode=1777 tmpfs /dev/shm",
@@ -248,40 +258,41 @@ impl Directory {
         Some(Error::Directory { problem, hint })
     }
 
-    /// The error of a call on the directory itself.
-    fn unusable(&self, error: &io::Error) -> Error {
+    /// Returns the error for a failed call on the directory itself.
+    fn directory_error(&self, error: &io::Error) -> Error {
         let errno = errno(error);
-        self.problem(errno).unwrap_or(Error::DirectoryCall(errno))
+        self.diagnose(errno).unwrap_or(Error::DirectoryCall(errno))
     }
 }
 
-/// An object as its directory entry shows it.
+/// A directory entry of an object.
 #[derive(Debug)]
 pub struct Entry {
-    /// Its name.
+    /// The name of the object.
     pub name: ShmName,
     directory: Directory,
     entry: DirEntry,
 }
 
 impl Entry {
-    /// Its inode number.
+    /// The inode number of the object.
     pub fn inode(&self) -> u64 {
         self.entry.ino()
     }
 
-    /// The same as [`Directory::stat`].
+    /// Returns the metadata of the object, like [`Directory::stat`].
     ///
     /// # Errors
     ///
-    /// It has vanished since the directory was read, or something else has its name.
+    /// Those of [`Directory::stat`], if the object was removed or replaced after the directory was read.
     pub fn stat(&self) -> Result<Metadata> {
-        self.directory.checked(&self.name, self.entry.metadata())
+        self.directory
+            .check_object(&self.name, self.entry.metadata())
     }
 }
 
-/// Names an unnamed file, `linkat(2)`: by its descriptor where the kernel allows it (with privilege, or since Linux
-/// 6.10), otherwise through `/proc`.
+/// Gives an unnamed file a name with `linkat(2)`. If the kernel does not allow linking a descriptor directly (that
+/// needs privilege or Linux 6.10), this falls back to `/proc/self/fd`.
 fn link_descriptor(file: BorrowedFd, path: &Path) -> nix::Result<()> {
     match linkat(file, "", AT_FDCWD, path, AtFlags::AT_EMPTY_PATH) {
         Err(Errno::ENOENT) => {
@@ -293,7 +304,11 @@ fn link_descriptor(file: BorrowedFd, path: &Path) -> nix::Result<()> {
     }
 }
 
-/// Only a regular file is an object.
+/// Checks that a file is an object, that is, a regular file.
+///
+/// # Errors
+///
+/// [`Error::NotAnObject`] if it is not.
 pub(in crate::sys) fn check_type(name: &ShmName, metadata: &Metadata) -> Result<()> {
     let what = match metadata.file_type() {
         file if file.is_file() => return Ok(()),

@@ -162,7 +162,7 @@ impl Draft {
         directory.rename(&from, &name).map_err(|errno| {
             // It failed already; there is nothing better to do about a second failure.
             let _ = directory.unlink(&from);
-            match attribute::refusal(&directory, &name, "replace it", errno) {
+            match attribute::explain_refusal(&directory, &name, "replace it", errno) {
                 // The directory is sticky, `rename(2)`.
                 Error::Os {
                     errno: Errno::EPERM | Errno::EACCES,
@@ -195,7 +195,7 @@ impl Draft {
         let others = [&beside, &self.spare_name].into_iter();
         let mut result = self.object.unlink_own_name();
         for name in others.chain(&self.other_name) {
-            let unlinked = match self.object.has_name(name) {
+            let unlinked = match self.object.is_linked_as(name) {
                 Ok(true) => Object::unlink(directory, name),
                 Ok(false) => Ok(()),
                 Err(error) => Err(error),
@@ -230,9 +230,9 @@ fn cannot_create(
         Errno::ENOSPC => directory.exhausted_inodes().map(no_inodes),
         // The directory may not be written to, which is not its usual mode, but may be meant.
         Errno::EACCES => None,
-        _ => directory.problem(errno),
+        _ => directory.diagnose(errno),
     }
-    .unwrap_or_else(|| attribute::refusal(directory, name, action, errno))
+    .unwrap_or_else(|| attribute::explain_refusal(directory, name, action, errno))
 }
 
 /// The same for all who replace this object, so that what one leaves another finds.
@@ -254,7 +254,7 @@ fn clear_away(directory: &Directory, beside: &ShmName, deadline: Instant) -> boo
         Ok(metadata) if is_ours(&metadata) => {}
         _ => return false,
     }
-    match Leases::new(directory).map(|leases| leases.ask(beside)) {
+    match Leases::new(directory).map(|leases| leases.acquire(beside)) {
         Ok(Ok(left_over)) => left_over.unlink().is_ok(),
         // Others replace the object too, and are done soon.
         Ok(Err(Refusal::InUse | Refusal::Changed)) if Instant::now() < deadline => {

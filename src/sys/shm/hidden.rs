@@ -1,4 +1,4 @@
-//! What else takes memory in a directory of objects: semaphores, and directories with everything in them.
+//! Memory in a directory of objects that a listing of the objects does not show: semaphores and subdirectories.
 
 use super::directory::Directory;
 use crate::sys::io::status::{Status, status};
@@ -12,41 +12,42 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// What takes memory in the directory and is not in a listing of objects without semaphores.
+/// The memory usage of semaphores and subdirectories.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Hidden {
+pub struct HiddenUsage {
     /// The named semaphores.
     pub semaphores: Usage,
-    /// The directories, with everything in them.
+    /// The subdirectories and everything in them.
     pub directories: Usage,
 }
 
-/// How many files there are, and what is allocated for them.
+/// The number and allocated memory of files.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Usage {
-    /// The files.
+    /// The number of semaphores or subdirectories. Files in subdirectories are not counted.
     pub count: usize,
-    /// The bytes allocated for them.
+    /// The number of bytes allocated, including those of files in subdirectories.
     pub bytes: u64,
-    /// There may be more, because not everything could be read.
+    /// Whether the numbers may be too low, because not everything could be read.
     pub is_partial: bool,
 }
 
-/// How many files [`hidden`] looks at, of each kind: some tenths of a second's worth.
-const MOST_FILES: usize = 100_000;
+/// The maximum number of files that [`measure_hidden`] examines for semaphores, and again for subdirectories. This
+/// takes some tenths of a second.
+const MAX_FILES: usize = 100_000;
 
-/// How deep it looks into directories. It has one descriptor open for each level.
-const MOST_LEVELS: usize = 64;
+/// The maximum depth of subdirectories. One descriptor is open for each level.
+const MAX_DEPTH: usize = 64;
 
-/// Adds up the semaphores, and the directories with everything in them.
+/// Measures the memory of the semaphores, and of the subdirectories with everything in them.
 ///
-/// Anybody can put anything there. So nothing but directories is opened, links are not followed, and neither other
-/// file systems nor endless trees are entered.
+/// Any user can put anything into the directory. So this opens only directories, does not follow symbolic links, does
+/// not enter other file systems, and limits the number of files and the depth.
 ///
 /// # Errors
 ///
-/// The directory cannot be read.
-pub fn hidden(directory: &Directory) -> io::Result<Hidden> {
+/// Those of `open(2)` and `getdents(2)` if the directory cannot be read.
+pub fn measure_hidden(directory: &Directory) -> io::Result<HiddenUsage> {
     let mut directory = Dir::open(directory.path(), OPEN_DIRECTORY, Mode::empty())?;
     let (mut semaphores, mut directories) = (Vec::new(), Vec::new());
     for entry in directory.iter() {
@@ -56,15 +57,17 @@ pub fn hidden(directory: &Directory) -> io::Result<Hidden> {
             Some(Type::File) | None if name.to_bytes().starts_with(b"sem.") => {
                 semaphores.push(name.to_owned());
             }
-            Some(Type::Directory) | None if !is_dots(name) => directories.push(name.to_owned()),
+            Some(Type::Directory) | None if !is_dot_or_dot_dot(name) => {
+                directories.push(name.to_owned())
+            }
             _ => {}
         }
     }
     let device = status(directory.as_fd(), c"", libc::AT_EMPTY_PATH)?.device;
-    let mut hidden = Hidden::default();
+    let mut hidden = HiddenUsage::default();
     let mut walk = Walk::new(device);
     for name in &semaphores {
-        if let Some(file) = walk.look(directory.as_fd(), name)
+        if let Some(file) = walk.inspect(directory.as_fd(), name)
             && file.is_type(libc::S_IFREG)
         {
             walk.usage.count += 1;
@@ -74,12 +77,12 @@ pub fn hidden(directory: &Directory) -> io::Result<Hidden> {
     hidden.semaphores = walk.usage;
     let mut walk = Walk::new(device);
     for name in &directories {
-        if let Some(file) = walk.look(directory.as_fd(), name)
+        if let Some(file) = walk.inspect(directory.as_fd(), name)
             && file.is_type(libc::S_IFDIR)
         {
             walk.usage.count += 1;
             walk.usage.bytes += file.allocated;
-            walk.enter(directory.as_fd(), name, file.inode, 1);
+            walk.add_directory(directory.as_fd(), name, file.inode, 1);
         }
     }
     hidden.directories = walk.usage;
@@ -91,13 +94,13 @@ const OPEN_DIRECTORY: OFlag = OFlag::O_DIRECTORY
     .union(OFlag::O_NONBLOCK)
     .union(OFlag::O_CLOEXEC);
 
-/// A walk through directories.
+/// A recursive walk through directories.
 struct Walk {
-    /// The only file system that it enters.
+    /// The device number of the file system. The walk does not leave it.
     device: u64,
     usage: Usage,
     files_left: usize,
-    /// The inodes of files with several names, which count once.
+    /// The inodes of the files with several hard links that were counted already. Each file counts once.
     linked: HashSet<u64>,
 }
 
@@ -106,13 +109,14 @@ impl Walk {
         Walk {
             device,
             usage: Usage::default(),
-            files_left: MOST_FILES,
+            files_left: MAX_FILES,
             linked: HashSet::new(),
         }
     }
 
-    /// Looks at a file, if it is still there and of this file system.
-    fn look(&mut self, directory: BorrowedFd, name: &CStr) -> Option<Status> {
+    /// Returns the status of a file. Returns `None` if it does not exist any more, if it belongs to another file
+    /// system, or if it cannot be examined.
+    fn inspect(&mut self, directory: BorrowedFd, name: &CStr) -> Option<Status> {
         if self.files_left == 0 {
             self.usage.is_partial = true;
             return None;
@@ -128,18 +132,18 @@ impl Walk {
         }
     }
 
-    /// Adds up what is in a directory.
-    fn enter(&mut self, parent: BorrowedFd, name: &CStr, inode: u64, level: usize) {
+    /// Adds the memory of everything in a directory to the usage.
+    fn add_directory(&mut self, parent: BorrowedFd, name: &CStr, inode: u64, depth: usize) {
         let opened = Dir::openat(parent, name, OPEN_DIRECTORY, Mode::empty());
         let mut directory = match opened {
-            Ok(directory) if level <= MOST_LEVELS => directory,
+            Ok(directory) if depth <= MAX_DEPTH => directory,
             Err(Errno::ENOENT) => return,
             _ => {
                 self.usage.is_partial = true;
                 return;
             }
         };
-        // Something may have been mounted on it since.
+        // The directory may have been replaced, or become a mount point, since it was examined.
         let is_same = |now: Status| (now.device, now.inode) == (self.device, inode);
         if !status(directory.as_fd(), c"", libc::AT_EMPTY_PATH).is_ok_and(is_same) {
             return;
@@ -147,7 +151,7 @@ impl Walk {
         let mut names: Vec<CString> = Vec::new();
         for entry in directory.iter() {
             match entry {
-                Ok(entry) if is_dots(entry.file_name()) => {}
+                Ok(entry) if is_dot_or_dot_dot(entry.file_name()) => {}
                 Ok(entry) if names.len() < self.files_left => {
                     names.push(entry.file_name().to_owned());
                 }
@@ -158,7 +162,7 @@ impl Walk {
             }
         }
         for name in &names {
-            let Some(file) = self.look(directory.as_fd(), name) else {
+            let Some(file) = self.inspect(directory.as_fd(), name) else {
                 continue;
             };
             let is_directory = file.is_type(libc::S_IFDIR);
@@ -166,12 +170,12 @@ impl Walk {
                 self.usage.bytes += file.allocated;
             }
             if is_directory {
-                self.enter(directory.as_fd(), name, file.inode, level + 1);
+                self.add_directory(directory.as_fd(), name, file.inode, depth + 1);
             }
         }
     }
 }
 
-fn is_dots(name: &CStr) -> bool {
+fn is_dot_or_dot_dot(name: &CStr) -> bool {
     name == c"." || name == c".."
 }

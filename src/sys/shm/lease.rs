@@ -1,19 +1,20 @@
-//! Whether anybody uses an object, from the kernel: write leases, `F_SETLEASE` of `fcntl(2)`.
+//! Asking the kernel whether an object is in use, with write leases: `F_SETLEASE`, `fcntl(2)`.
 //!
-//! A write lease is granted only while nobody else, in any process and any namespace, has the file open; a
-//! mapping keeps it open. That it is open as `O_PATH`, is mounted elsewhere (`mount --bind`), or has pages in a
-//! pipe, does not count.
+//! The kernel grants a write lease only if the file is not open anywhere else, in any process and any namespace. A
+//! mapping keeps the file open. The kernel does not consider descriptors opened with `O_PATH`, bind mounts of the
+//! file, or pages of the file in a pipe.
 //!
-//! That holds for tmpfs. Elsewhere it may not: on overlayfs a mapping keeps another file open, below it.
+//! This is reliable on tmpfs, but not on all file systems: on overlayfs, a mapping keeps a different file open, the
+//! one in the underlying layer.
 //!
-//! Whoever opens the file while the lease is held waits for us (or is told `EAGAIN`, if it will not wait).
-//! So a lease is held for microseconds, with all signals blocked: a process that is suspended in between
-//! would suspend the others.
+//! While we hold a lease, everybody who opens the file waits for us, or gets `EAGAIN` with `O_NONBLOCK`. So we hold a
+//! lease only for microseconds, with all signals blocked: if our process were stopped meanwhile, the others would wait
+//! too.
 
 use super::attribute;
 use super::directory::Directory;
 use super::name::ShmName;
-use super::object::offset;
+use super::object::to_off_t;
 use crate::sys::error::{Error, Result};
 use crate::sys::process::signal::{BlockedSignals, ignore_lease_breaks};
 use nix::errno::Errno;
@@ -25,17 +26,17 @@ use std::fs::{File, Metadata};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 
-/// What asks for leases.
+/// Acquires leases for the objects of a directory.
 #[derive(Debug)]
 pub struct Leases {
     directory: Directory,
-    /// The file system of the objects, if it is one where a lease tells the truth.
+    /// The device number of the directory, or `None` if leases are not reliable on its file system.
     device: Option<u64>,
 }
 
-/// An object that nobody else uses, and that nobody can start to use as long as this lives.
+/// A lease of an object. Nobody else uses the object, and nobody can start to use it until the lease is dropped.
 ///
-/// It blocks the signals of the thread that took it, and so cannot move to another thread:
+/// A lease blocks all signals of the thread that acquired it, so it cannot move to another thread:
 ///
 /// ```compile_fail,E0277
 /// fn move_to_another_thread<T: Send>() {}
@@ -46,30 +47,30 @@ pub struct Lease {
     directory: Directory,
     name: ShmName,
     metadata: Metadata,
-    /// Before the signals: it is closed, which gives the lease back, and then they are let in.
+    /// Closing the file releases the lease. This field is before the signals, so that they are unblocked afterwards.
     file: File,
     _signals: BlockedSignals,
 }
 
-/// Why there is no lease.
+/// Why a lease was not granted.
 #[derive(Debug)]
 pub enum Refusal {
-    /// Somebody has it open or mapped.
+    /// A process has the object open or mapped.
     InUse,
-    /// It has been removed, or replaced, or is being opened.
+    /// The object does not exist any more, or its name now leads to something that is not an object.
     Changed,
-    /// The kernel does not say whether it is used: `EACCES` where it is another user's, `EINVAL` where there
-    /// are no leases. It may be.
+    /// The kernel does not tell whether the object is in use: `EACCES` if it belongs to another user, `EINVAL` if the
+    /// file system does not support leases. The caller must assume that it is in use.
     Unclear(Errno),
 }
 
 impl Leases {
-    /// Gets ready. From here on SIGIO is ignored, which tells the holder of a lease that it is wanted back,
-    /// and would end the process.
+    /// Prepares for leases of objects in `directory`. From now on the process ignores SIGIO. The kernel sends it to
+    /// the holder of a lease when another process opens the file, and its default action kills the process.
     ///
     /// # Errors
     ///
-    /// Those of `sigaction(2)`, and of `statfs(2)` for `/dev/shm`.
+    /// Those of `sigaction(2)`, and of `stat(2)` and `statfs(2)` for the directory.
     pub fn new(directory: &Directory) -> nix::Result<Leases> {
         ignore_lease_breaks()?;
         let device = stat(directory.path())?.st_dev;
@@ -79,32 +80,33 @@ impl Leases {
         })
     }
 
-    /// Asks for the lease of an object.
+    /// Acquires a lease of an object.
     ///
     /// # Errors
     ///
-    /// Why there is none.
-    pub fn ask(&self, name: &ShmName) -> std::result::Result<Lease, Refusal> {
-        self.ask_for(name, OFlag::O_RDONLY)
+    /// The reason why the lease was not granted.
+    pub fn acquire(&self, name: &ShmName) -> std::result::Result<Lease, Refusal> {
+        self.acquire_as(name, OFlag::O_RDONLY)
     }
 
-    /// The same, for an object that is to be changed under the lease.
+    /// Like [`acquire`](Self::acquire), but opens the object for writing, so that it can be
+    /// [truncated](Lease::truncate).
     ///
     /// # Errors
     ///
-    /// Why there is none.
-    pub fn ask_to_change(&self, name: &ShmName) -> std::result::Result<Lease, Refusal> {
-        self.ask_for(name, OFlag::O_RDWR)
+    /// The reason why the lease was not granted.
+    pub fn acquire_for_writing(&self, name: &ShmName) -> std::result::Result<Lease, Refusal> {
+        self.acquire_as(name, OFlag::O_RDWR)
     }
 
-    fn ask_for(&self, name: &ShmName, access: OFlag) -> std::result::Result<Lease, Refusal> {
+    fn acquire_as(&self, name: &ShmName, access: OFlag) -> std::result::Result<Lease, Refusal> {
         let device = self.device.ok_or(Refusal::Unclear(Errno::EOPNOTSUPP))?;
         let signals = BlockedSignals::new().map_err(Refusal::Unclear)?;
         let file = match open(&self.directory, name, access) {
             Ok(file) => file,
-            // ETXTBSY: it runs as a program.
+            // EAGAIN: another process holds a lease. ETXTBSY: the object is being executed.
             Err(Errno::EAGAIN | Errno::ETXTBSY) => return Err(Refusal::InUse),
-            // ELOOP: a link has its name now. ENXIO: a socket.
+            // ELOOP: the name belongs to a symbolic link now. ENXIO: to a socket.
             Err(Errno::ENOENT | Errno::ELOOP | Errno::ENXIO) => return Err(Refusal::Changed),
             Err(errno) => return Err(Refusal::Unclear(errno)),
         };
@@ -114,18 +116,19 @@ impl Leases {
             _ => Refusal::Unclear(errno),
         };
         match set_lease(&file) {
-            // Only the owner may ask, or who has CAP_LEASE; a container's root has not, but may act as the owner.
+            // A lease needs ownership of the file or CAP_LEASE. Root of a container lacks that capability on the host,
+            // but may act as the owner.
             Err(Errno::EACCES) => file
                 .metadata()
                 .map_err(|_| Errno::EACCES)
-                .and_then(|metadata| as_owner(&metadata, || set_lease(&file)))
+                .and_then(|metadata| call_as_owner(&metadata, || set_lease(&file)))
                 .map_err(refused)?,
             result => result.map_err(refused)?,
         }
         let Ok(metadata) = file.metadata() else {
             return Err(Refusal::Unclear(Errno::last()));
         };
-        // What is mounted over the object is none.
+        // A file may be mounted over the object. That file is not an object.
         if !metadata.is_file() || metadata.dev() != device {
             return Err(Refusal::Changed);
         }
@@ -140,78 +143,81 @@ impl Leases {
 }
 
 impl Lease {
-    /// What `fstat(2)` knows of the object, since nobody else can use it.
+    /// The metadata of the object (`fstat(2)`), read when the lease was granted.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    /// Whether the object's name still leads to it, and nobody waits to open it.
-    pub fn still_holds(&self) -> bool {
+    /// Returns whether the name still leads to the object, and nobody is waiting to open it.
+    pub fn is_still_valid(&self) -> bool {
         let own = (self.metadata.dev(), self.metadata.ino());
         let is_own = |now: Metadata| (now.dev(), now.ino()) == own;
         self.directory.stat(&self.name).is_ok_and(is_own) && self.is_unbroken()
     }
 
-    /// Sets the size in bytes, `ftruncate(2)`, of an object that was leased to be changed.
+    /// Sets the size in bytes with `ftruncate(2)`. The lease must come from
+    /// [`acquire_for_writing`](Leases::acquire_for_writing).
     ///
     /// # Errors
     ///
     /// Those of `ftruncate(2)`.
     pub fn truncate(&self, size: u64) -> Result<()> {
-        offset(size)
+        to_off_t(size)
             .and_then(|size| ftruncate(&self.file, size))
             .map_err(|errno| Error::os(&self.name, "set its size", errno))
     }
 
-    /// Removes the name, `shm_unlink(3)`, if all [still holds](Self::still_holds). Linux has no call that
-    /// removes the name of a given file: what takes the name just between the two goes with it.
+    /// Removes the name with `shm_unlink(3)` if the lease [is still valid](Self::is_still_valid). Returns false if it
+    /// is not, or if the name does not exist any more.
     ///
-    /// False: it does not.
+    /// There is a race: Linux cannot remove a name only if it leads to a given file. If another object takes the name
+    /// between the check and the removal, the name of that object is removed.
     ///
     /// # Errors
     ///
     /// Those of `unlink(2)`.
     pub fn unlink(&self) -> Result<bool> {
-        if !self.still_holds() {
+        if !self.is_still_valid() {
             return Ok(false);
         }
         let unlink = || self.directory.unlink(&self.name);
         let result = match unlink() {
-            // Root of a user namespace is not the owner of an object whose group has no number there, and a sticky
-            // directory asks for the owner.
-            Err(Errno::EPERM) => as_owner(&self.metadata, unlink).map_err(|_| Errno::EPERM),
+            // A sticky directory requires the owner. Root of a user namespace does not count as the owner of an object
+            // whose group is not mapped into the namespace.
+            Err(Errno::EPERM) => call_as_owner(&self.metadata, unlink).map_err(|_| Errno::EPERM),
             result => result,
         };
         match result {
             Err(Errno::ENOENT) => Ok(false),
             result => result.map(|()| true).map_err(|errno| {
-                attribute::refusal(&self.directory, &self.name, "remove it", errno)
+                attribute::explain_refusal(&self.directory, &self.name, "remove it", errno)
             }),
         }
     }
 
-    /// `F_GETLEASE` says what the lease is to become as soon as somebody waits to open the file.
+    /// Returns whether nobody is waiting to open the file. If somebody is, `F_GETLEASE` returns the type to which the
+    /// kernel is downgrading the lease.
     fn is_unbroken(&self) -> bool {
-        // SAFETY: F_GETLEASE takes no memory, and `file` is open.
+        // SAFETY: F_GETLEASE accesses no memory, and `file` is open.
         let lease = unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_GETLEASE) };
         lease == libc::F_WRLCK
     }
 }
 
-/// nix does not wrap leases, `fcntl(2)`.
+/// Acquires a write lease (`F_SETLEASE`, `fcntl(2)`), which nix does not wrap.
 fn set_lease(file: &File) -> nix::Result<()> {
-    // SAFETY: F_SETLEASE takes no memory, and `file` is open.
+    // SAFETY: F_SETLEASE accesses no memory, and `file` is open.
     let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) };
     Errno::result(result).map(drop)
 }
 
-/// Opens an object that is to be leased.
+/// Opens an object for a lease.
 ///
-/// A write lease needs some descriptor, and either kind will do. So the owner of an object that may be written but not
-/// read opens it for writing. Root of a user namespace, whose privilege ends at files whose group has no number there,
-/// opens it as the owner. The owner of an object of mode 0000 has no way to open it that does not change it first.
+/// Any descriptor will do for a write lease, so an object that its owner may write but not read is opened for writing.
+/// Root of a user namespace has no privilege over files whose group is not mapped into the namespace, so it opens
+/// those as their owner. An object with mode 0000 cannot be opened even by its owner without a change of its mode.
 fn open(directory: &Directory, name: &ShmName, access: OFlag) -> nix::Result<File> {
-    // O_NONBLOCK: neither a FIFO that is planted right now nor another's lease makes us wait.
+    // O_NONBLOCK: do not wait for a FIFO that has just been planted, or for a lease of another process.
     let open = |access| {
         let fd = directory.open(name, access | OFlag::O_NONBLOCK)?;
         Ok(File::from(fd))
@@ -219,7 +225,7 @@ fn open(directory: &Directory, name: &ShmName, access: OFlag) -> nix::Result<Fil
     match open(access) {
         Err(Errno::EACCES) if access == OFlag::O_RDONLY => {
             let metadata = directory.stat(name).map_err(|_| Errno::EACCES)?;
-            as_owner(&metadata, || {
+            call_as_owner(&metadata, || {
                 open(OFlag::O_RDONLY).or_else(|_| open(OFlag::O_WRONLY))
             })
         }
@@ -227,16 +233,17 @@ fn open(directory: &Directory, name: &ShmName, access: OFlag) -> nix::Result<Fil
     }
 }
 
-/// Makes a call with the rights of a file's owner, `setfsuid(2)`: ours, or those of another user if we have the
-/// privilege to take them.
+/// Makes a call with the file system rights of the owner of a file (`setfsuid(2)`). That works if we are the owner, or
+/// have the privilege to act as another user.
 ///
 /// # Errors
 ///
-/// Those of the call; `EACCES`: we have no such privilege.
-fn as_owner<T>(file: &Metadata, call: impl FnOnce() -> nix::Result<T>) -> nix::Result<T> {
+/// Those of the call; `EACCES` if we may not act as the owner.
+fn call_as_owner<T>(file: &Metadata, call: impl FnOnce() -> nix::Result<T>) -> nix::Result<T> {
     let owner = Uid::from_raw(file.uid());
     let own = setfsuid(owner);
-    // It returns the user id that was set before, and does not say whether it succeeded.
+    // setfsuid returns the previous user ID and never reports an error. A second call shows whether the first
+    // succeeded.
     let result = match setfsuid(owner) == owner {
         true => call(),
         false => Err(Errno::EACCES),
@@ -253,7 +260,7 @@ mod tests {
     use std::ffi::OsStr;
 
     #[test]
-    fn two_leases_restore_the_signal_mask_whatever_the_order() {
+    fn overlapping_leases_restore_the_signal_mask_in_any_order() {
         let names = ["a", "b"].map(|letter| {
             let name = format!("/shmtool-test-{}-lease-{letter}", std::process::id());
             ShmName::new(OsStr::new(&name)).unwrap()
@@ -267,7 +274,7 @@ mod tests {
         }
         let before = SigSet::thread_get_mask().unwrap();
         let leases = Leases::new(&directory).unwrap();
-        let [first, second] = names.each_ref().map(|name| leases.ask(name));
+        let [first, second] = names.each_ref().map(|name| leases.acquire(name));
         let granted = first.is_ok() && second.is_ok();
         drop(first);
         drop(second);
@@ -276,7 +283,7 @@ mod tests {
             directory.unlink(name).unwrap();
         }
         assert_eq!(after, before);
-        // Only a tmpfs has leases to tell of.
+        // Leases are never granted if the directory is not a tmpfs.
         assert!(granted || leases.device.is_none());
     }
 }

@@ -1,4 +1,5 @@
-//! POSIX shared memory objects: their names, the directory they are in, and how they are made and removed.
+//! POSIX shared memory objects: their names, the directory that contains them, and how to create, lease and remove
+//! them.
 
 pub mod attribute;
 pub mod directory;

@@ -1,48 +1,49 @@
-//! The name of a shared memory object, `shm_open(3)`.
+//! Names of shared memory objects: `shm_open(3)`.
 
 use crate::sys::escape::Escaped;
 use std::ffi::{CStr, CString, OsStr};
 use std::fmt::{self, Display};
 use std::os::unix::ffi::OsStrExt;
 
-/// The most bytes that a name has after its slash (`NAME_MAX`, `limits.h(0p)`).
+/// The maximum length of a name in bytes, without its slash (`NAME_MAX`, `limits.h(0p)`).
 pub const NAME_MAX: usize = 255;
 
-/// What may stand before a name instead of its slash: the directory of the objects.
+/// The path prefix that is accepted in front of a name, in place of the slash.
 pub const PREFIX: &str = "/dev/shm/";
 
-/// A valid name: a slash, then 1 to 255 bytes, none of them a slash or NUL, and neither `.` nor `..`.
+/// A valid name: a slash, followed by 1 to 255 bytes. These may not contain a slash or NUL, and may not be `.` or
+/// `..`.
 ///
-/// It is bytes, not text. [`Display`] escapes what a terminal would act on.
+/// A name is bytes, not text. [`Display`] escapes control characters and invalid UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ShmName(CString);
 
-/// Why a NAME is none.
+/// Why a name is invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// No byte but the slash.
+    /// There is nothing after the slash.
     #[error("not an object name: nothing follows the slash")]
     Empty,
-    /// A slash that is not the first byte.
+    /// There is a slash that is not the first byte.
     #[error("not an object name: no \"/\" is allowed except at the start")]
     Slash,
-    /// `.` or `..`.
+    /// The name is `.` or `..`.
     #[error("not an object name: . and .. are directories")]
     Dots,
-    /// More than [`NAME_MAX`] bytes after the slash: how many.
+    /// There are more than [`NAME_MAX`] bytes after the slash. Contains their number.
     #[error("not an object name: {0} bytes after the slash, at most {NAME_MAX} are allowed")]
     TooLong(usize),
-    /// A NUL byte.
+    /// There is a NUL byte.
     #[error("not an object name: it contains a NUL byte")]
     Nul,
 }
 
 impl ShmName {
-    /// Reads `counter`, `/counter` or `/dev/shm/counter`, which are the same.
+    /// Parses a name. `counter`, `/counter` and `/dev/shm/counter` are the same name.
     ///
     /// # Errors
     ///
-    /// The rule that was broken, see [`NameError`].
+    /// The rule that the name breaks, see [`NameError`].
     pub fn new(name: &OsStr) -> Result<Self, NameError> {
         let bytes = name.as_bytes();
         let bare = bytes
@@ -55,7 +56,8 @@ impl ShmName {
             _ if bare.contains(&b'/') => Err(NameError::Slash),
             _ if bare.len() > NAME_MAX => Err(NameError::TooLong(bare.len())),
             _ => {
-                // With room for the NUL: where there are names, there are many.
+                // Reserve space for the slash and the NUL, so that CString need not reallocate. Lists can have many
+                // names.
                 let mut name = Vec::with_capacity(bare.len() + 2);
                 name.push(b'/');
                 name.extend_from_slice(bare);
@@ -64,22 +66,22 @@ impl ShmName {
         }
     }
 
-    /// `/counter` with a NUL after it, as `shm_open(3)` takes it.
+    /// Returns `/counter` with a NUL at the end, for `shm_open(3)`.
     pub fn as_c_str(&self) -> &CStr {
         &self.0
     }
 
-    /// The bytes of `/counter`.
+    /// Returns the bytes of `/counter`, without a NUL.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 
-    /// `counter`, the name of the file that the object is (`shm_overview(7)`).
+    /// Returns `counter`, the name of the file in the directory (`shm_overview(7)`).
     pub fn file_name(&self) -> &OsStr {
         OsStr::from_bytes(&self.as_bytes()[1..])
     }
 
-    /// Whether it is the memory of a named semaphore (`sem_overview(7)`), which lives in the same place.
+    /// Returns whether this is a named semaphore. Semaphores are in the same directory (`sem_overview(7)`).
     pub fn is_semaphore(&self) -> bool {
         self.as_bytes().starts_with(b"/sem.")
     }
@@ -102,14 +104,14 @@ mod tests {
     }
 
     #[test]
-    fn a_slash_or_the_directory_may_stand_before_it() {
+    fn slash_and_directory_prefixes_are_optional() {
         assert_eq!(name(b"counter"), name(b"/counter"));
         assert_eq!(name(b"/dev/shm/counter"), name(b"/counter"));
         assert_eq!(name(b"counter").unwrap().to_string(), "/counter");
     }
 
     #[test]
-    fn any_byte_but_slash_and_nul_is_valid() {
+    fn all_bytes_except_slash_and_nul_are_valid() {
         for bytes in [
             &b"\xff\xfe"[..],
             b"two\nlines",
@@ -126,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_name_says_which_rule_it_breaks() {
+    fn invalid_names_are_rejected_with_a_reason() {
         for (bytes, error) in [
             (&b""[..], NameError::Empty),
             (b"/", NameError::Empty),
@@ -150,7 +152,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_name_is_one_file_of_its_directory(bytes: Vec<u8>) {
+        fn names_never_leave_the_directory(bytes: Vec<u8>) {
             if let Ok(name) = name(&bytes) {
                 let path = Path::new("/directory").join(name.file_name());
                 prop_assert_eq!(path.parent(), Some(Path::new("/directory")));

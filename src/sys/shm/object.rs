@@ -1,7 +1,9 @@
-//! One shared memory object: `shm_open(3)`, `ftruncate(2)`, `fstat(2)`, `shm_unlink(3)`.
+//! Shared memory objects: `shm_open(3)`, `ftruncate(2)`, `fstat(2)`, `shm_unlink(3)`.
+
+mod allocation;
 
 use super::attribute;
-use super::directory::{self, Directory, Space};
+use super::directory::{self, Directory};
 use super::name::ShmName;
 use crate::sys::error::{Error, Result};
 use crate::sys::memory::access::Access;
@@ -9,21 +11,20 @@ use crate::sys::memory::hole;
 use crate::sys::memory::int::{Int, IntType};
 use crate::sys::memory::mapping::Mapping;
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, fallocate, fcntl};
+use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, fchmod, futimens};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Uid, ftruncate, geteuid};
 use std::fs::{File, Metadata};
 use std::io::ErrorKind;
-use std::num::NonZero;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long an open waits for somebody else's lease (`F_SETLEASE`, `fcntl(2)`): whoever holds one for
-/// a purpose of its own lets go within microseconds.
-const LEASE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long to retry opening an object on which another process holds a lease (`F_SETLEASE`, `fcntl(2)`). A process
+/// like ours releases its lease within microseconds.
+const LEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An open shared memory object.
 #[derive(Debug)]
@@ -34,22 +35,23 @@ pub struct Object {
 }
 
 impl Object {
-    /// Opens an object that exists, `shm_open(3)`.
+    /// Opens an existing object with `shm_open(3)`.
     ///
     /// # Errors
     ///
-    /// There is none, something else has its name, permission is missing, or it is under a lease that
-    /// its holder does not give up.
+    /// [`Error::NotFound`] if there is no such object, [`Error::NotAnObject`] if the name belongs to something else,
+    /// [`Error::Denied`] if permission is missing, [`Error::Leased`] if another process does not release its lease,
+    /// and others of `shm_open(3)`.
     pub fn open(directory: &Directory, name: &ShmName, access: Access) -> Result<Object> {
-        // Looked at first, because the other end of a FIFO or a device would notice that it is opened.
+        // Check the type first, because opening a FIFO or a device can have side effects.
         directory.stat(name)?;
-        // O_NONBLOCK: a FIFO that is planted right now must not make us wait for its other end.
+        // O_NONBLOCK: do not wait for the other end of a FIFO that was planted after the check.
         let flags = OFlag::O_NONBLOCK
             | match access {
                 Access::Read => OFlag::O_RDONLY,
                 Access::ReadWrite => OFlag::O_RDWR,
             };
-        let deadline = Instant::now() + LEASE_PATIENCE;
+        let deadline = Instant::now() + LEASE_TIMEOUT;
         loop {
             match directory.open(name, flags) {
                 Ok(fd) => {
@@ -57,14 +59,18 @@ impl Object {
                     directory::check_type(name, &object.metadata()?)?;
                     return Ok(object);
                 }
-                // O_NONBLOCK again (musl's shm_open always sets it): an object under a lease says
-                // EAGAIN instead of waiting until the lease is broken.
+                // Because of O_NONBLOCK, opening a leased object returns EAGAIN instead of waiting. musl's shm_open
+                // always sets O_NONBLOCK.
                 Err(Errno::EAGAIN) if Instant::now() < deadline => sleep(Duration::from_millis(1)),
                 Err(Errno::EAGAIN) => return Err(Error::Leased(name.clone())),
                 Err(Errno::EINTR) => {}
                 Err(Errno::ENOENT) => return Err(Error::NotFound(name.clone())),
                 Err(Errno::EACCES) => return Err(Error::Denied(name.clone())),
-                Err(errno) => return Err(attribute::refusal(directory, name, "open it", errno)),
+                Err(errno) => {
+                    return Err(attribute::explain_refusal(
+                        directory, name, "open it", errno,
+                    ));
+                }
             }
         }
     }
@@ -77,129 +83,24 @@ impl Object {
         }
     }
 
-    /// Sets the size in bytes, `ftruncate(2)`. New bytes are zeros, and have no memory yet.
+    /// Sets the size in bytes with `ftruncate(2)`. New bytes are zeros, without allocated memory.
     ///
     /// # Errors
     ///
-    /// The size is more than a file, or this process (`RLIMIT_FSIZE`), may have.
+    /// [`Error::Os`] with `EFBIG` if the size exceeds the limit of the file system or of this process
+    /// (`RLIMIT_FSIZE`), or with another error of `ftruncate(2)`.
     pub fn truncate(&self, size: u64) -> Result<()> {
-        retry(|| ftruncate(&self.file, offset(size)?))
+        retry_if_interrupted(|| ftruncate(&self.file, to_off_t(size)?))
             .map_err(|errno| Error::os(&self.name, "set its size", errno))
     }
 
-    /// Allocates the memory of `length` bytes from `start`, `fallocate(2)`, so that no store into them
-    /// can fail. The size stays: an object that somebody else truncates meanwhile is not grown again.
-    ///
-    /// Where the system cannot do that, nothing is allocated: zeros that were written instead could overwrite what
-    /// another process stores. A store for which there is no memory is then a bus error.
+    /// Writes `length` bytes, starting `offset` bytes into a mapping, to the byte `at` of the object with `pwrite(2)`.
+    /// Returns the number of bytes written, which may be smaller, or `None` if the mapped file was truncated and the
+    /// bytes are gone.
     ///
     /// # Errors
     ///
-    /// `/dev/shm` is full.
-    pub fn reserve(&self, start: u64, length: u64) -> Result<()> {
-        self.allocate(FallocateFlags::FALLOC_FL_KEEP_SIZE, start, length)
-            .map(drop)
-    }
-
-    /// Allocates the memory of the first `size` bytes, as many as the object has, while nobody else can use it and
-    /// nothing is stored in it: by writing zeros where the system cannot do otherwise, as `posix_fallocate(3)` does.
-    ///
-    /// # Errors
-    ///
-    /// `/dev/shm` is full, or this process may not have a file that large (`RLIMIT_FSIZE`).
-    pub(in crate::sys) fn reserve_unshared(&self, size: u64) -> Result<()> {
-        // gVisor has no FALLOC_FL_KEEP_SIZE; ramfs and NFS have no fallocate(2).
-        let flags = [FallocateFlags::FALLOC_FL_KEEP_SIZE, FallocateFlags::empty()];
-        for flags in flags {
-            if self.allocate(flags, 0, size)? {
-                return Ok(());
-            }
-        }
-        self.truncate(0)?;
-        self.append_zeros(size)
-    }
-
-    /// Makes the object at least `size` bytes, their memory allocated, `fallocate(2)`. It never gets
-    /// smaller, so that two who grow it at once cannot undo each other, as they could with `ftruncate(2)`.
-    ///
-    /// # Errors
-    ///
-    /// `/dev/shm` is full.
-    pub fn grow(&self, size: u64) -> Result<()> {
-        if self.allocate(FallocateFlags::empty(), 0, size)? {
-            return Ok(());
-        }
-        self.set_append(true)?;
-        let grown = self.append_zeros(size);
-        self.set_append(false).and(grown)
-    }
-
-    /// False: the system does not have this way to allocate memory, or a sandbox does not let us use it.
-    fn allocate(&self, flags: FallocateFlags, start: u64, length: u64) -> Result<bool> {
-        if length == 0 {
-            return Ok(true);
-        }
-        match retry(|| fallocate(&self.file, flags, offset(start)?, offset(length)?)) {
-            Ok(()) => Ok(true),
-            Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EPERM) => Ok(false),
-            Err(errno) => Err(self.no_memory(length, errno)),
-        }
-    }
-
-    /// Makes the object at least `size` bytes by appending zeros, which overwrite nothing, whoever else grows the object
-    /// or stores into it.
-    fn append_zeros(&self, size: u64) -> Result<()> {
-        const ZEROS: NonZero<usize> = NonZero::new(128 << 10).unwrap();
-        let zeros = Mapping::private_anonymous(ZEROS)
-            .map_err(|errno| Error::os(&self.name, "reserve its memory", errno))?;
-        loop {
-            let end = self.metadata()?.len();
-            if end >= size {
-                return Ok(());
-            }
-            let length = (size - end).min(zeros.len() as u64) as usize;
-            match zeros.write_to(&self.file, end, 0, length) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(self.no_memory(size, errno)),
-            }
-        }
-    }
-
-    /// Whether what is written goes to the end of the object, wherever that is by then: `O_APPEND` of `open(2)`.
-    fn set_append(&self, append: bool) -> Result<()> {
-        let flags = fcntl(&self.file, FcntlArg::F_GETFL).and_then(|flags| {
-            let mut flags = OFlag::from_bits_retain(flags);
-            flags.set(OFlag::O_APPEND, append);
-            fcntl(&self.file, FcntlArg::F_SETFL(flags))
-        });
-        flags
-            .map(drop)
-            .map_err(|errno| Error::os(&self.name, "grow it", errno))
-    }
-
-    fn no_memory(&self, asked: u64, errno: Errno) -> Error {
-        match (errno, self.directory.space()) {
-            (Errno::ENOSPC, Ok(Space { size, free, .. })) => Error::NoSpace {
-                name: self.name.clone(),
-                asked,
-                // What one without a name has got so far comes back when it is given up.
-                free: free
-                    + self.metadata().map_or(0, |now| match now.nlink() {
-                        0 => now.blocks() * 512,
-                        _ => 0,
-                    }),
-                limit: size,
-            },
-            _ => Error::os(&self.name, "reserve its memory", errno),
-        }
-    }
-
-    /// Writes some of `length` bytes that start `offset` bytes into a mapping, `pwrite(2)`, and says how
-    /// many. None: the bytes are gone from the mapping, for their file was truncated.
-    ///
-    /// # Errors
-    ///
-    /// `/dev/shm` is full, or this process may not have a file that large (`RLIMIT_FSIZE`).
+    /// [`Error::NoSpace`] if the file system is full; [`Error::Os`] if the size exceeds `RLIMIT_FSIZE`, among others.
     pub fn write_from(
         &self,
         at: u64,
@@ -212,12 +113,12 @@ impl Object {
                 Ok(count) => return Ok(Some(count)),
                 Err(Errno::EINTR) => {}
                 Err(Errno::EFAULT) => return Ok(None),
-                Err(errno) => return Err(self.no_memory(at + length as u64, errno)),
+                Err(errno) => return Err(self.allocation_error(at + length as u64, errno)),
             }
         }
     }
 
-    /// What `fstat(2)` knows: the size, the owner, the mode, the times.
+    /// Returns the metadata (`fstat(2)`): size, owner, mode, times.
     ///
     /// # Errors
     ///
@@ -228,28 +129,28 @@ impl Object {
             .map_err(|error| Error::io(&self.name, "look at it", &error))
     }
 
-    /// Whether all of these bytes lie in a [hole], and are zeros.
+    /// Returns whether the `length` bytes from `start` are all in a [hole], that is, zeros.
     pub fn is_hole(&self, start: u64, length: u64) -> bool {
         hole::end(&self.file, start) >= start + length
     }
 
-    /// Whether memory is set aside for all of its bytes, so that using a page that was never written takes
-    /// no more.
+    /// Returns whether memory is allocated for the whole object, so that touching a page that was never written
+    /// allocates nothing.
     ///
     /// # Errors
     ///
     /// Those of `fstat(2)`.
-    pub fn is_reserved(&self) -> Result<bool> {
-        // Blocks of `stat(3type)` have 512 bytes.
+    pub fn is_fully_allocated(&self) -> Result<bool> {
+        // The unit of `blocks` is 512 bytes (`stat(3type)`).
         self.metadata().map(|now| now.blocks() * 512 >= now.len())
     }
 
-    /// Copies an integer out of the object, `pread(2)`. That is not atomic, but allocates nothing in a
-    /// hole, where a load from a mapping does.
+    /// Reads the integer at the byte `start` with `pread(2)`. This is not atomic. In a hole it allocates nothing,
+    /// unlike a load from a mapping.
     ///
     /// # Errors
     ///
-    /// The object ends before the integer does.
+    /// [`Error::Truncated`] if the object ends before the end of the integer; otherwise those of `pread(2)`.
     pub fn read_int(&self, start: u64, int_type: IntType) -> Result<Int> {
         let mut bytes = [0; 8];
         let bytes = &mut bytes[..int_type.width()];
@@ -262,29 +163,35 @@ impl Object {
         Ok(Int::from_ne_bytes(int_type, bytes))
     }
 
-    /// Whether its name still leads to it, and not to another object, or none.
+    /// Returns whether the name that the object was opened by still leads to it. It may have been removed, or taken by
+    /// another object.
     ///
     /// # Errors
     ///
     /// Those of `fstat(2)`.
-    pub fn has_its_name(&self) -> Result<bool> {
-        self.has_name(&self.name)
+    pub fn is_still_linked(&self) -> Result<bool> {
+        self.is_linked_as(&self.name)
     }
 
-    /// Whether this name leads to it.
-    pub(in crate::sys) fn has_name(&self, name: &ShmName) -> Result<bool> {
+    /// Returns whether `name` leads to this object.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fstat(2)`.
+    pub(in crate::sys) fn is_linked_as(&self, name: &ShmName) -> Result<bool> {
         let own = self.metadata()?;
         let is_own = |other: Metadata| (other.dev(), other.ino()) == (own.dev(), own.ino());
         Ok(self.directory.stat(name).is_ok_and(is_own))
     }
 
-    /// Removes its name, if that still leads to it, and not to what has taken the name since.
+    /// Removes the name of the object if it still leads to the object. Does nothing if the name was removed, or taken
+    /// by another object.
     ///
     /// # Errors
     ///
     /// Those of [`unlink`](Self::unlink).
     pub fn unlink_own_name(&self) -> Result<()> {
-        if !self.has_its_name()? {
+        if !self.is_still_linked()? {
             return Ok(());
         }
         match Object::unlink(&self.directory, &self.name) {
@@ -293,39 +200,41 @@ impl Object {
         }
     }
 
-    /// Makes sure that the object was not truncated before `end` while its mapping was used: the rest of
-    /// its last page is zeros then, which nobody stored, and swallows what is stored.
+    /// Checks that the object still has at least `end` bytes. Call this after accessing a mapping of the object: if it
+    /// was truncated within a page, accesses to the rest of that page do not fault. Loads return zeros, and stores are
+    /// lost.
     ///
     /// # Errors
     ///
-    /// It was.
-    pub fn still_reaches(&self, end: u64) -> Result<()> {
+    /// [`Error::Truncated`] if the object is smaller; otherwise those of `fstat(2)`.
+    pub fn check_not_truncated(&self, end: u64) -> Result<()> {
         match self.metadata()?.len() >= end {
             true => Ok(()),
             false => Err(Error::Truncated(self.name.clone())),
         }
     }
 
-    /// Why memory of the object was [`Lost`](crate::sys::memory::bus_error::Lost) that lies before `end`.
-    pub fn lost(&self, end: u64) -> Error {
-        match self.still_reaches(end) {
-            Ok(()) => Error::Lost(self.name.clone()),
+    /// Returns the error for a [`BusError`](crate::sys::memory::bus_error::BusError) during an access to the first
+    /// `end` bytes of the object: either it was truncated, or its memory is gone for another reason.
+    pub fn bus_error(&self, end: u64) -> Error {
+        match self.check_not_truncated(end) {
+            Ok(()) => Error::BusError(self.name.clone()),
             Err(error) => error,
         }
     }
 
-    /// Sets the modification time to now, `futimens(3)`: a store through a mapping does so only sometimes.
+    /// Sets the modification time to now with `futimens(3)`. Stores through a mapping do not reliably update it.
     ///
     /// # Errors
     ///
     /// Those of `futimens(3)`.
     pub fn set_modified(&self) -> Result<()> {
-        // Both times: whoever is not the owner may set only both, and only to now.
+        // Set the access time too: a process that is not the owner may only set both times, and only to now.
         futimens(&self.file, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW)
             .map_err(|errno| Error::os(&self.name, "set its modification time", errno))
     }
 
-    /// Sets the permissions, whatever the umask, `fchmod(2)`.
+    /// Sets the permissions with `fchmod(2)`. The umask does not apply.
     ///
     /// # Errors
     ///
@@ -335,28 +244,30 @@ impl Object {
             .map_err(|errno| Error::os(&self.name, "set its mode", errno))
     }
 
-    /// The directory that it was opened or created in.
+    /// The directory in which the object was opened or created.
     pub fn directory(&self) -> &Directory {
         &self.directory
     }
 
-    /// The name that it was opened or created by.
+    /// The name by which the object was opened or created.
     pub fn name(&self) -> &ShmName {
         &self.name
     }
 
-    /// Removes a name, `shm_unlink(3)`. Whoever has the object open or mapped keeps it.
+    /// Removes a name with `shm_unlink(3)`. Processes that have the object open or mapped can still use it.
     ///
     /// # Errors
     ///
-    /// There is no such object, it is another user's, or something else has its name: that is left.
+    /// [`Error::NotFound`] if there is no such object, [`Error::NotOwner`] if it belongs to another user and the
+    /// directory is sticky, [`Error::NotAnObject`] if the name belongs to something else, [`Error::Protected`] if a
+    /// file attribute forbids it, and others of `shm_unlink(3)`.
     pub fn unlink(directory: &Directory, name: &ShmName) -> Result<()> {
         let owner = Uid::from_raw(directory.stat(name)?.uid());
         let is_ours = || [owner, Uid::from_raw(0)].contains(&geteuid());
         directory.unlink(name).map_err(|errno| match errno {
             Errno::ENOENT => Error::NotFound(name.clone()),
-            _ => match attribute::refusal(directory, name, "remove it", errno) {
-                // The directory is sticky, `unlink(2)`.
+            _ => match attribute::explain_refusal(directory, name, "remove it", errno) {
+                // The directory is sticky (`unlink(2)`).
                 Error::Os {
                     errno: Errno::EACCES | Errno::EPERM,
                     ..
@@ -379,8 +290,9 @@ impl From<Object> for OwnedFd {
     }
 }
 
-/// A signal that stops and continues us ends some calls with EINTR, though no handler ran (`signal(7)`).
-fn retry(mut call: impl FnMut() -> nix::Result<()>) -> nix::Result<()> {
+/// Repeats a call while it fails with EINTR. Some calls do that after SIGSTOP and SIGCONT even if there is no handler
+/// (`signal(7)`).
+fn retry_if_interrupted(mut call: impl FnMut() -> nix::Result<()>) -> nix::Result<()> {
     loop {
         match call() {
             Err(Errno::EINTR) => {}
@@ -389,7 +301,11 @@ fn retry(mut call: impl FnMut() -> nix::Result<()>) -> nix::Result<()> {
     }
 }
 
-/// A size as the system calls take it. No file is larger.
-pub(in crate::sys) fn offset(size: u64) -> nix::Result<nix::libc::off_t> {
+/// Converts a size or an offset for a system call.
+///
+/// # Errors
+///
+/// `EFBIG` if it does not fit; no file is that large.
+pub(in crate::sys) fn to_off_t(size: u64) -> nix::Result<nix::libc::off_t> {
     size.try_into().map_err(|_| Errno::EFBIG)
 }

@@ -1,0 +1,123 @@
+//! Allocating the memory of an object before it is used: `fallocate(2)`.
+
+use super::{Object, retry_if_interrupted, to_off_t};
+use crate::sys::error::{Error, Result};
+use crate::sys::memory::mapping::Mapping;
+use crate::sys::shm::directory::Space;
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, fallocate, fcntl};
+use std::num::NonZero;
+use std::os::unix::fs::MetadataExt;
+
+impl Object {
+    /// Allocates memory for `length` bytes from the byte `start` with `fallocate(2)`, so that stores into them cannot
+    /// fail. The size does not change, so an object that another process truncates meanwhile is not grown again.
+    ///
+    /// If the system does not support this, nothing is allocated, and a store may raise SIGBUS if there is no memory.
+    /// Writing zeros instead could overwrite what another process stores.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSpace`] if the file system is full; otherwise those of `fallocate(2)`.
+    pub fn reserve(&self, start: u64, length: u64) -> Result<()> {
+        self.allocate(FallocateFlags::FALLOC_FL_KEEP_SIZE, start, length)
+            .map(drop)
+    }
+
+    /// Allocates the memory of an object of `size` bytes that contains no data yet and that no other process can use.
+    /// If the system does not support `fallocate(2)`, this writes zeros, as `posix_fallocate(3)` does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSpace`] if the file system is full; [`Error::Os`] if the size exceeds `RLIMIT_FSIZE`, among others.
+    pub(in crate::sys) fn reserve_unshared(&self, size: u64) -> Result<()> {
+        // gVisor does not support FALLOC_FL_KEEP_SIZE; ramfs and NFS do not support fallocate(2) at all.
+        let flags = [FallocateFlags::FALLOC_FL_KEEP_SIZE, FallocateFlags::empty()];
+        for flags in flags {
+            if self.allocate(flags, 0, size)? {
+                return Ok(());
+            }
+        }
+        self.truncate(0)?;
+        self.append_zeros(size)
+    }
+
+    /// Grows the object to at least `size` bytes, with allocated memory, by `fallocate(2)`. The object never shrinks,
+    /// so two processes can grow it at the same time. With `ftruncate(2)`, one could undo what the other did.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSpace`] if the file system is full; otherwise those of `fallocate(2)`.
+    pub fn grow(&self, size: u64) -> Result<()> {
+        if self.allocate(FallocateFlags::empty(), 0, size)? {
+            return Ok(());
+        }
+        self.set_append(true)?;
+        let grown = self.append_zeros(size);
+        self.set_append(false).and(grown)
+    }
+
+    /// Calls `fallocate(2)`. Returns false if the file system does not support it with these flags, or if a sandbox
+    /// forbids it.
+    fn allocate(&self, flags: FallocateFlags, start: u64, length: u64) -> Result<bool> {
+        if length == 0 {
+            return Ok(true);
+        }
+        match retry_if_interrupted(|| {
+            fallocate(&self.file, flags, to_off_t(start)?, to_off_t(length)?)
+        }) {
+            Ok(()) => Ok(true),
+            Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EPERM) => Ok(false),
+            Err(errno) => Err(self.allocation_error(length, errno)),
+        }
+    }
+
+    /// Grows the object to at least `size` bytes by writing zeros at its end. With `O_APPEND` this never overwrites
+    /// data, even if other processes grow the object or store into it meanwhile.
+    fn append_zeros(&self, size: u64) -> Result<()> {
+        const ZEROS: NonZero<usize> = NonZero::new(128 << 10).unwrap();
+        let zeros = Mapping::private_anonymous(ZEROS)
+            .map_err(|errno| Error::os(&self.name, "reserve its memory", errno))?;
+        loop {
+            let end = self.metadata()?.len();
+            if end >= size {
+                return Ok(());
+            }
+            let length = (size - end).min(zeros.len() as u64) as usize;
+            match zeros.write_to(&self.file, end, 0, length) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(self.allocation_error(size, errno)),
+            }
+        }
+    }
+
+    /// Sets or clears `O_APPEND` (`open(2)`). With it, each write goes to the current end of the object.
+    fn set_append(&self, append: bool) -> Result<()> {
+        let flags = fcntl(&self.file, FcntlArg::F_GETFL).and_then(|flags| {
+            let mut flags = OFlag::from_bits_retain(flags);
+            flags.set(OFlag::O_APPEND, append);
+            fcntl(&self.file, FcntlArg::F_SETFL(flags))
+        });
+        flags
+            .map(drop)
+            .map_err(|errno| Error::os(&self.name, "grow it", errno))
+    }
+
+    /// Returns the error for a failed allocation of `requested` bytes.
+    pub(super) fn allocation_error(&self, requested: u64, errno: Errno) -> Error {
+        match (errno, self.directory.space()) {
+            (Errno::ENOSPC, Ok(Space { size, free, .. })) => Error::NoSpace {
+                name: self.name.clone(),
+                requested,
+                // An unnamed object is dropped after this error. Its memory becomes free again, so it counts as free.
+                free: free
+                    + self.metadata().map_or(0, |now| match now.nlink() {
+                        0 => now.blocks() * 512,
+                        _ => 0,
+                    }),
+                limit: size,
+            },
+            _ => Error::os(&self.name, "reserve its memory", errno),
+        }
+    }
+}
