@@ -288,7 +288,7 @@ impl Remover<'_> {
             }
             Mismatch::Age => {
                 let age = filter.min_age.as_ref().map(|min| min.age);
-                let age = duration::show(age.unwrap_or_default());
+                let age = duration::format(age.unwrap_or_default());
                 format!("modified less than {age} ago")
             }
         }

@@ -59,7 +59,7 @@ impl Display for Cell<'_> {
             Value::Word(word) => f.write_str(word),
             Value::Truth(truth) => f.write_str(if *truth { "yes" } else { "no" }),
             Value::Bytes(number) | Value::Number(number) => number.fmt(f),
-            Value::Mode(mode) => f.write_str(&mode::show(*mode)),
+            Value::Mode(mode) => f.write_str(&mode::format(*mode)),
             Value::Id(Some(name), _) if !style.numeric => Escaped(name.as_bytes()).fmt(f),
             Value::Id(_, id) => id.fmt(f),
             Value::Time(seconds, _) => f.write_str(rfc3339(*seconds, 0).as_deref().unwrap_or("?")),
