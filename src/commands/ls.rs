@@ -6,7 +6,7 @@ use super::{STDOUT, write_name};
 use crate::cli::{LsArgs, SortKey};
 use crate::exit::{Failure, Report, Status};
 use crate::objects::columns::{Column, Context, Subject};
-use crate::objects::filter::changed;
+use crate::objects::filter::last_change;
 use crate::objects::item::Item;
 use crate::objects::value::Style;
 use crate::sys::error::Error;
@@ -139,8 +139,8 @@ fn linked(
                 continue;
             }
             match take(name, &|| match only_names {
-                true => Ok(Item::named(name, entry.inode())),
-                false => Ok(Item::known(name, entry.stat()?)),
+                true => Ok(Item::without_metadata(name, entry.inode())),
+                false => Ok(Item::with_metadata(name, entry.stat()?)),
             }) {
                 // It has vanished since the directory was read, or something else has its name.
                 Ok(_) | Err(Error::NotFound(_) | Error::NotAnObject { .. }) => {}
@@ -149,7 +149,9 @@ fn linked(
         }
     } else {
         for name in &args.names {
-            match take(name, &|| Ok(Item::known(name, directory.stat(name)?))) {
+            match take(name, &|| {
+                Ok(Item::with_metadata(name, directory.stat(name)?))
+            }) {
                 Ok(passes) => all_pass &= passes,
                 Err(error) => report.note(Err(error.into())),
             }
@@ -204,7 +206,7 @@ fn unlinked(args: &LsArgs, directory: &Directory) -> anyhow::Result<Vec<Item>> {
             .strip_prefix(directory.label().as_bytes())
             .unwrap_or(name)
             .to_owned();
-        let item = Item::held(&name, inode, held);
+        let item = Item::unlinked(&name, inode, held);
         let passes = match item.metadata() {
             Some(metadata) => filter.passes_metadata(metadata),
             // Of what cannot be known nothing can be said.
@@ -223,12 +225,12 @@ fn sort(items: &mut [Item], args: &LsArgs, context: &mut Context) {
         SortKey::Name => {}
         SortKey::Size => items.sort_by_key(|item| Reverse(item.size())),
         SortKey::Allocated => items.sort_by_key(|item| Reverse(item.allocated())),
-        SortKey::Age => items.sort_by_key(|item| item.metadata().map_or(i128::MAX, changed)),
+        SortKey::Age => items.sort_by_key(|item| item.metadata().map_or(i128::MAX, last_change)),
         SortKey::Owner => items.sort_by_cached_key(|item| {
             let uid = item.metadata().map(|metadata| metadata.uid());
             let name = uid
                 .filter(|_| !args.numeric)
-                .and_then(|uid| context.user(uid));
+                .and_then(|uid| context.user_name(uid));
             // Those without a name come after the others, and what is not known comes last.
             (uid.is_none(), name.is_none(), name, uid)
         }),

@@ -74,7 +74,7 @@ impl Table {
     pub fn add_rows(&mut self, rows: &[Row], context: &mut Context, style: Style) {
         for row in rows {
             for column in &self.columns {
-                column.write(&mut self.text, *row, context, style);
+                column.write_cell(&mut self.text, *row, context, style);
                 self.ends.push(self.text.len());
             }
         }

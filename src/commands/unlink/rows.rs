@@ -46,11 +46,11 @@ impl Rows {
     pub fn print(&mut self, name: &ShmName, metadata: Metadata) -> anyhow::Result<()> {
         let mut row = shown(name);
         row.extend(padding(self.name_width, &row));
-        let item = Item::known(name, metadata);
+        let item = Item::with_metadata(name, metadata);
         for (key, width) in CELLS {
-            let column = Column::of(key).expect("it is a column of ls");
+            let column = Column::lookup(key).expect("it is a column of ls");
             let mut cell = String::new();
-            column.write(&mut cell, &item, &mut self.context, Style::default());
+            column.write_cell(&mut cell, &item, &mut self.context, Style::default());
             let padding = padding(width, &cell);
             row.push_str("  ");
             match column.is_number {
