@@ -13,7 +13,7 @@ use std::fmt::{self, Write};
 mod wait;
 
 /// The number of bytes that are read together. They are in one page, so either all of them are in a hole or none.
-const PAGE: u64 = 4096;
+const CHUNK: u64 = 4096;
 
 /// Prints the integers.
 ///
@@ -97,9 +97,9 @@ fn print_integers(
     let mut place = args.place;
     let mut text = String::new();
     while place.offset < end {
-        let page_end = end.min((place.offset / PAGE + 1) * PAGE);
-        // Rounded up: an unaligned integer that starts in this page may end in the next one.
-        let count = (page_end - place.offset).div_ceil(place.width());
+        let chunk_end = end.min((place.offset / CHUNK + 1) * CHUNK);
+        // Rounded up: an unaligned integer that starts in this chunk may end in the next one.
+        let count = (chunk_end - place.offset).div_ceil(place.width());
         let line = |int: Int| {
             let int = awaited.take().unwrap_or(int);
             write_line(&mut text, int, args.hex)
