@@ -17,7 +17,7 @@ end
 function __shmtool_columns
     # Keep what is already typed, up to the last comma or the plus sign.
     set -l before (string match -r '^(?:.*,|\+)' -- (commandline -ct | string replace -r '^--output=' ''))
-    for column in 'name	the NAME' 'type	memory or semaphore' 'size	the size in bytes' 'allocated	the memory allocated for it, in bytes' 'mode	who may read and write it' 'owner	the user who owns it' 'uid	the owners number' 'group	its group' 'gid	the groups number' 'inode	its number in the file system' 'links	how many names it has' 'modified	when it was last written to' 'changed	when its mode, owner or names last changed' 'age	the time since the later of the two, in seconds' 'in-use	whether any process anywhere uses it' 'pid	the id of a process that uses it' 'user	the user of the process' 'access	how the process uses it' 'command	the command line of the process' 'all	all of them'
+    for column in 'name	the name of the object' 'type	memory or semaphore' 'size	the size in bytes' 'allocated	the allocated memory in bytes' 'mode	the permissions' 'owner	the user who owns the object' 'uid	the user ID of the owner' 'group	the group' 'gid	the group ID' 'inode	the inode number' 'links	the number of hard links' 'modified	when the object was last written to' 'changed	when the mode, owner or names last changed' 'age	seconds since modified or changed, whichever is later' 'in-use	whether any process uses the object, even in another container' 'pid	the process ID' 'user	the effective user of the process' 'access	how the process uses the object' 'command	the command line of the process' 'all	all of them'
         printf '%s%s\n' "$before" $column
     end
 end

@@ -1,11 +1,11 @@
-//! The exit statuses, which error has which, and how errors are printed.
+//! Exit statuses, the status of each error, and how errors are printed.
 
 use crate::sys::error::{Error, describe_errno};
 use nix::errno::Errno;
 use std::fmt::Display;
 use std::io::{self, Write};
 
-/// How the program ends.
+/// The exit status of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Status {
@@ -21,13 +21,13 @@ pub enum Status {
     Exists = 4,
     /// A condition was not met, and nothing was changed.
     ConditionNotMet = 5,
-    /// Timed out, as `timeout(1)` ends.
+    /// Timed out, the same status as that of `timeout(1)`.
     TimedOut = 124,
-    /// shmtool failed before it could run COMMAND, as `env(1)` ends.
+    /// shmtool failed before it could run COMMAND, the same status as that of `env(1)`.
     CommandNotRun = 125,
 }
 
-/// An error that carries its exit status, and perhaps the next step that the user can take.
+/// An error with its exit status and, optionally, a hint at the next step.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
@@ -37,7 +37,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure with this status and message.
+    /// Creates a failure with this status and message.
     pub fn new(status: Status, message: impl Into<String>) -> Failure {
         Failure {
             status,
@@ -46,29 +46,31 @@ impl Failure {
         }
     }
 
-    /// A usage error.
+    /// Creates a usage error.
     pub fn usage(message: impl Into<String>) -> Failure {
         Failure::new(Status::Usage, message)
     }
 
-    /// A failure that is no news: a script asked a question, and the status is the answer.
+    /// Creates a failure without a message, for scripts that test a condition: the exit status is the result.
     pub fn silent(status: Status) -> Failure {
         Failure::new(status, "")
     }
 
-    /// Adds the next step that the user can take.
+    /// Adds a hint at the next step that the user can take.
     pub fn hint(mut self, hint: impl Into<String>) -> Failure {
         self.hint = Some(hint.into());
         self
     }
 }
 
-/// Adds the next step that the user can take to any error.
+/// Adds a hint at the next step to any error. The status of the error stays the same.
 pub fn with_hint(error: &anyhow::Error, hint: impl Into<String>) -> anyhow::Error {
-    Failure::new(status(error), text(error)).hint(hint).into()
+    Failure::new(status(error), message(error))
+        .hint(hint)
+        .into()
 }
 
-/// Prints each error as it happens, and keeps the status of the first.
+/// Prints each error when it occurs, and keeps the status of the first one.
 #[derive(Debug, Default)]
 pub struct Report {
     first: Option<u8>,
@@ -83,26 +85,26 @@ impl Report {
         }
     }
 
-    /// Records that a command could not be run because shmtool failed.
+    /// Prints an error of shmtool because of which COMMAND does not run, and records the status for that.
     pub fn fail_before_command(&mut self, error: &anyhow::Error) {
         print_error(error);
         self.first.get_or_insert(Status::CommandNotRun as u8);
     }
 
-    /// Records how a command ended.
+    /// Records the exit status of COMMAND.
     pub fn end_with(&mut self, status: u8) {
         self.first.get_or_insert(status);
     }
 
-    /// The status of the first error.
+    /// Returns the status of the first error, or 0.
     pub fn status(&self) -> u8 {
         self.first.unwrap_or(Status::Success as u8)
     }
 }
 
-/// Prints an error on standard error, with its hint on a second line.
+/// Prints an error to standard error, with its hint on a second line.
 pub fn print_error(error: &anyhow::Error) {
-    let text = text(error);
+    let text = message(error);
     if text.is_empty() {
         return;
     }
@@ -112,21 +114,21 @@ pub fn print_error(error: &anyhow::Error) {
     }
 }
 
-/// Prints a message on standard error, after the program's name.
+/// Prints a message to standard error, with the name of the program in front.
 pub fn print_line(message: &dyn Display) {
-    // In one write, so that the lines of two processes do not mix. If it fails there is nobody to tell; the status
-    // still says it.
+    // One write(2), so that lines of several processes do not mix. A failure cannot be reported anywhere, but the exit
+    // status still shows that there was a problem.
     let _ = io::stderr().write_all(format!("shmtool: {message}\n").as_bytes());
 }
 
-/// What went wrong, in one line, without the program's name.
-fn text(error: &anyhow::Error) -> String {
+/// Returns the message of an error and its causes in one line, without the name of the program.
+fn message(error: &anyhow::Error) -> String {
     let causes = error.chain().map(|cause| {
-        let of_system = cause
+        let system_error = cause
             .downcast_ref::<io::Error>()
             .and_then(io::Error::raw_os_error)
             .map(Errno::from_raw);
-        match of_system.or(cause.downcast_ref::<Errno>().copied()) {
+        match system_error.or(cause.downcast_ref::<Errno>().copied()) {
             Some(errno) => describe_errno(errno),
             None => cause.to_string(),
         }
@@ -134,7 +136,7 @@ fn text(error: &anyhow::Error) -> String {
     causes.collect::<Vec<_>>().join(": ")
 }
 
-/// The next step that the user can take.
+/// Returns the hint of an error, if any.
 fn hint(error: &anyhow::Error) -> Option<String> {
     error
         .chain()
@@ -144,7 +146,7 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         })
 }
 
-/// The status that an error ends the program with.
+/// Returns the exit status of an error.
 fn status(error: &anyhow::Error) -> Status {
     match (
         error.downcast_ref::<Failure>(),

@@ -1,4 +1,4 @@
-//! `shmtool`: reads the command line, runs one verb, and ends with its status.
+//! `shmtool`: parses the command line, runs one verb, and exits with its status.
 
 #![no_main]
 
@@ -24,7 +24,8 @@ fn run(args: &mut dyn Iterator<Item = OsString>, report: &mut Report) -> anyhow:
     let done = match parse(args)? {
         Request::Show(text) => commands::print(&text),
         Request::ShowAsError(text) => return commands::print_as_usage_error(&text),
-        // The output is COMMAND's, which has closed it already, and whose status tells how that went.
+        // COMMAND wrote and closed standard output itself, so there is nothing to close here. Its exit status says
+        // whether that worked.
         Request::Run(Command::Create(args)) if !args.command.is_empty() => {
             return create::run(&args, report);
         }
@@ -40,7 +41,7 @@ fn run(args: &mut dyn Iterator<Item = OsString>, report: &mut Report) -> anyhow:
     let output_failed = done.as_ref().is_err_and(commands::is_output_failure);
     report.note(done);
     match output_failed {
-        // Closing it would report the same problem once more.
+        // Closing standard output would report the same problem again.
         true => Ok(()),
         false => commands::close_output(),
     }

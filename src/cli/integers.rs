@@ -184,7 +184,7 @@ impl ReadIntArgs {
         self.place.require_alignment("--until")?;
         Ok(Some(
             condition
-                .of_type(self.place.int_type)
+                .for_type(self.place.int_type)
                 .map_err(usage_error)?,
         ))
     }

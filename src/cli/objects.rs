@@ -172,7 +172,7 @@ impl FilterArgs {
             min_age: self.older_than.map(MinAge::new),
             larger_than: self.larger_than,
             process: match self.pid {
-                Some(pid) => Some(ProcessFiles::of(pid, directory)?),
+                Some(pid) => Some(ProcessFiles::inspect(pid, directory)?),
                 None => None,
             },
         })

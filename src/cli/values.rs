@@ -63,7 +63,7 @@ pub(super) fn conditions() -> impl TypedValueParser<Value = Condition> {
         let text = without_prefix(&text).to_string_lossy();
         text.parse().map_err(|error| {
             let failure = operand_error(text.as_ref().as_ref(), &error);
-            match condition::suggestion(&text) {
+            match condition::suggest(&text) {
                 Some(suggestion) => failure.hint(format!("write {suggestion}")),
                 None => failure,
             }

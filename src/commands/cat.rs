@@ -1,4 +1,4 @@
-//! `cat`: print files through one memory mapping each.
+//! `cat`: prints files, each through one memory mapping.
 
 use super::source::{self, Failure, Part, Reader};
 use super::{STDOUT, is_output_failure};
@@ -22,15 +22,15 @@ use std::os::fd::OwnedFd;
 
 mod sink;
 
-/// The zeros that are handed over at once: few enough that the reader can take some meanwhile, for the pipe
-/// is locked during each call.
+/// The number of zeros that are spliced with one call. The pipe is locked during each call, so a larger number would
+/// keep the reader waiting.
 const ZEROS: NonZero<usize> = NonZero::new(128 << 10).unwrap();
 
-/// Prints each operand, or says why not.
+/// Prints each operand.
 ///
 /// # Errors
 ///
-/// Standard output is closed or fails; those of the operands go to the report.
+/// Fails if standard output is closed or cannot be written to. Errors of single operands go to the report.
 pub fn run(args: &CatArgs, report: &mut Report) -> anyhow::Result<()> {
     let inputs = args.inputs()?;
     let part = Part {
@@ -44,7 +44,7 @@ pub fn run(args: &CatArgs, report: &mut Report) -> anyhow::Result<()> {
     let mut reader = Reader::new().context("cannot get memory for a buffer")?;
     for input in &inputs {
         match print(input, part, args.progress, &mut reader, &mut printer) {
-            // No other operand can be printed either.
+            // The other operands could not be printed either.
             Err(error) if is_output_failure(&error) => return Err(error),
             result => report.note(result),
         }
@@ -85,8 +85,8 @@ fn print(
     }
     let printed = reader.copy(&mut file, part, printer);
     printer.sink.progress = None;
-    let settled = printer.sink.settle().map_err(Stop::Output);
-    let printed = printed.and(settled.map_err(Failure::Output));
+    let drained = printer.sink.drain().map_err(Stop::Output);
+    let printed = printed.and(drained.map_err(Failure::Output));
     printed.map_err(|failure| match failure {
         Failure::Input(error) => anyhow::Error::from(error).context(label),
         Failure::Output(Stop::Truncated) => {
@@ -96,18 +96,18 @@ fn print(
     })
 }
 
-/// Why printing one input ended early, if it could be read.
+/// Why printing an input stopped early although it can be read.
 enum Stop {
     Truncated,
     Output(Errno),
 }
 
-/// Standard output as what files are read into.
+/// Standard output as a sink of [`source::Reader`].
 struct Printer {
     sink: Sink,
-    /// What holes are printed from, once there is one. Nothing is ever stored here. It is shared, though
-    /// with nobody: that has pages of its own, where private memory that was never stored into is one page
-    /// that the kernel is slow to splice.
+    /// The zeros that are printed for holes, mapped when the first hole is printed. The mapping is shared although no
+    /// other process uses it: a shared mapping has pages of its own, while all pages of a private mapping that was
+    /// never written to are the same zero page, and the kernel is slow to splice that.
     zeros: OnceCell<Option<Mapping>>,
 }
 
@@ -125,21 +125,21 @@ impl source::Sink for Printer {
         length: usize,
         left: u64,
     ) -> Result<usize, Stop> {
-        match self.sink.hand_over(mapping, offset, length, left) {
+        match self.sink.splice_or_copy(mapping, offset, length, left) {
             Err(Errno::EFAULT) => Ok(0),
             result => result.map_err(Stop::Output),
         }
     }
 
-    /// There may be no memory for the zeros. Then the hole is read.
+    /// Returns 0 if there is no memory for the zeros. The hole is read from the file then.
     fn put_zeros(&mut self, length: u64) -> Result<u64, Stop> {
         match self
             .zeros
             .get_or_init(|| Mapping::shared_anonymous(ZEROS).ok())
         {
             Some(zeros) if length > 0 => {
-                let step = length.min(zeros.len() as u64) as usize;
-                Ok(self.sink.put_zeros(zeros, step).map_err(Stop::Output)? as u64)
+                let count = length.min(zeros.len() as u64) as usize;
+                Ok(self.sink.put_zeros(zeros, count).map_err(Stop::Output)? as u64)
             }
             _ => Ok(0),
         }

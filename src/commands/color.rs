@@ -1,24 +1,24 @@
-//! Colors for people at a terminal.
+//! Colors on a terminal.
 
 use crate::cli::Color;
 use anstyle::{AnsiColor, Style};
 
-/// How text is set off. Without colors all styles are plain, and print as nothing.
+/// The styles of highlighted text. Without colors all styles are plain, and print nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Palette {
     /// The header of a table.
     pub header: Style,
-    /// What somebody should do something about.
+    /// A problem that needs attention.
     pub alarm: Style,
 }
 
 impl Palette {
-    /// The colors for an output that is or is not a terminal.
+    /// Chooses the styles. `on_terminal` says whether the output is a terminal.
     pub fn new(when: Color, on_terminal: bool) -> Palette {
         let is_colored = match when {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => on_terminal && !has_no_color() && !is_dumb(),
+            Color::Auto => on_terminal && !no_color_is_set() && !terminal_is_dumb(),
         };
         match is_colored {
             true => Palette {
@@ -30,12 +30,12 @@ impl Palette {
     }
 }
 
-/// <https://no-color.org>: any value but an empty one.
-fn has_no_color() -> bool {
+/// Returns whether `NO_COLOR` has any value except an empty one, see <https://no-color.org>.
+fn no_color_is_set() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
-/// A terminal that shows escape sequences instead of acting on them.
-fn is_dumb() -> bool {
+/// Returns whether the terminal would print escape sequences instead of interpreting them.
+fn terminal_is_dumb() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term == "dumb")
 }

@@ -1,4 +1,4 @@
-//! `create`: make objects, whole or not at all.
+//! `create`: creates objects. Other processes see a complete object or none.
 
 use crate::cli::CreateArgs;
 use crate::exit::{Failure, Report};
@@ -13,11 +13,11 @@ mod creation;
 mod fill;
 mod scoped;
 
-/// Makes each object, or says why not.
+/// Creates each object.
 ///
 /// # Errors
 ///
-/// Standard input for several NAMEs; those of the objects go to the report.
+/// Fails if FILE can be read only once and there are several NAMEs. Errors of single objects go to the report.
 pub fn run(args: &CreateArgs, report: &mut Report) -> anyhow::Result<()> {
     if let Some(from) = &args.from
         && args.names.len() > 1
@@ -38,7 +38,7 @@ pub fn run(args: &CreateArgs, report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a pipe held is gone when it was read; so is what is left of standard input.
+/// Returns whether FILE can be read only once: standard input, and a FIFO.
 fn is_read_once(from: &OsStr) -> bool {
     from == "-" || fs::metadata(from).is_ok_and(|metadata| metadata.file_type().is_fifo())
 }

@@ -1,9 +1,10 @@
-//! What takes memory in `/dev/shm` besides the objects that are listed or swept.
+//! Describes what else uses memory in `/dev/shm` besides the objects that are listed or swept.
 
 use crate::notation::size::humanized_size;
 use crate::sys::shm::hidden::{HiddenUsage, Usage};
 
-/// Describes it, as in `2 semaphores with 8KiB (see -a), 1 directory with 1MiB`. None if there is nothing.
+/// Returns a text such as `2 semaphores with 8KiB (see -a), 1 directory with 1MiB`, or None if there is nothing.
+/// `has_semaphores` says whether the semaphores are listed or swept.
 pub fn describe(hidden: HiddenUsage, has_semaphores: bool) -> Option<String> {
     let part = |usage: Usage, one, many| {
         let kind = if usage.count == 1 { one } else { many };

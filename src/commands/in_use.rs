@@ -1,4 +1,4 @@
-//! Who uses objects, as the kernel sees it, and where it does not say.
+//! Asks the kernel whether objects are in use.
 
 use crate::exit::print_line;
 use crate::sys::error::describe_errno;
@@ -8,26 +8,26 @@ use crate::sys::shm::name::ShmName;
 use nix::errno::Errno;
 use std::collections::BTreeMap;
 
-/// Asks, and counts the objects of which there is no answer.
-pub struct Judge {
+/// Asks the kernel, and counts the objects for which there is no clear answer.
+pub struct UseChecker {
     directory: Directory,
-    /// Once something is asked.
+    /// Created when the first object is checked.
     leases: Option<Leases>,
     unclear: BTreeMap<i32, usize>,
 }
 
-impl Judge {
-    /// Judges the objects of a directory.
-    pub fn new(directory: &Directory) -> Judge {
-        Judge {
+impl UseChecker {
+    /// Creates a checker for the objects of a directory.
+    pub fn new(directory: &Directory) -> UseChecker {
+        UseChecker {
             directory: directory.clone(),
             leases: None,
             unclear: BTreeMap::new(),
         }
     }
 
-    /// The lease of an object that nobody uses.
-    pub fn ask(&mut self, name: &ShmName) -> Result<Lease, Refusal> {
+    /// Takes a lease on an object. That is possible only if the object is not in use.
+    pub fn lease(&mut self, name: &ShmName) -> Result<Lease, Refusal> {
         let leases = match self.leases.take() {
             Some(leases) => leases,
             None => Leases::new(&self.directory).map_err(Refusal::Unclear)?,
@@ -35,25 +35,25 @@ impl Judge {
         self.leases.insert(leases).acquire(name)
     }
 
-    /// Counts an object that may be used, for all that is known.
-    pub fn note_unclear(&mut self, errno: Errno) {
+    /// Counts an object that may be in use, because the kernel gave no clear answer.
+    pub fn count_unclear(&mut self, errno: Errno) {
         *self.unclear.entry(errno as i32).or_default() += 1;
     }
 
-    /// Prints how many objects could not be judged, why, and what became of them: they were "kept", for example.
-    pub fn tell_unclear(&self, fate: &str) {
+    /// Prints how many objects the kernel gave no clear answer for, why, and what was done with them, such as "kept".
+    pub fn print_unclear(&self, outcome: &str) {
         for (&errno, &count) in &self.unclear {
             let why = reason(Errno::from_raw(errno));
             let they_are = if count == 1 { "it is" } else { "they are" };
-            let objects = objects(count);
+            let objects = count_objects(count);
             print_line(&format!(
-                "{objects} {fate}: cannot tell whether {they_are} in use ({why})"
+                "{objects} {outcome}: cannot tell whether {they_are} in use ({why})"
             ));
         }
     }
 }
 
-/// The system's words for an error, for the middle of a sentence.
+/// Returns the system's message for an error, in lower case for the middle of a sentence.
 pub fn reason(errno: Errno) -> String {
     let mut text = describe_errno(errno);
     if let Some(first) = text.get_mut(..1) {
@@ -62,8 +62,8 @@ pub fn reason(errno: Errno) -> String {
     text
 }
 
-/// A number of objects, in words.
-pub fn objects(count: usize) -> String {
+/// Returns `1 object`, `2 objects`, and so on.
+pub fn count_objects(count: usize) -> String {
     match count {
         1 => "1 object".to_owned(),
         _ => format!("{count} objects"),

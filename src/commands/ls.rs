@@ -1,12 +1,12 @@
-//! `ls`: what is in shared memory, and who uses it.
+//! `ls`: lists shared memory objects and the processes that use them.
 
 use super::color::Palette;
-use super::in_use::Judge;
+use super::in_use::UseChecker;
 use super::{STDOUT, write_name};
 use crate::cli::{LsArgs, SortKey};
 use crate::exit::{Failure, Report, Status};
 use crate::objects::columns::{Column, Context, Subject};
-use crate::objects::filter::changed;
+use crate::objects::filter::last_change;
 use crate::objects::item::Item;
 use crate::objects::value::Style;
 use crate::sys::error::Error;
@@ -23,7 +23,7 @@ use std::io::{BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use table::Table;
-use users::Question;
+use users::Query;
 
 mod json;
 mod table;
@@ -34,7 +34,7 @@ mod users;
 ///
 /// # Errors
 ///
-/// `/dev/shm` or `/proc` cannot be read, standard output fails; those of single NAMEs go to the report.
+/// Fails if `/dev/shm` or `/proc` cannot be read, or if standard output fails. Errors of single NAMEs go to the report.
 pub fn run(args: &LsArgs, report: &mut Report) -> anyhow::Result<()> {
     if args.sort == SortKey::Pid && !args.asks_for_processes() {
         return Err(Failure::usage("--sort pid: no processes are listed")
@@ -42,14 +42,14 @@ pub fn run(args: &LsArgs, report: &mut Report) -> anyhow::Result<()> {
             .into());
     }
     let columns = args.columns();
-    let question = Question {
+    let query = Query {
         processes: !args.only_names && (shows_processes(&columns) || args.sort == SortKey::Pid),
         in_use: !args.only_names && columns.iter().any(|column| column.key == "in-use"),
     };
     let directory = &Directory::own();
     let mut items = match args.unlinked {
-        true => unlinked(args, directory)?,
-        false => linked(args, directory, question, report)?,
+        true => unlinked_objects(args, directory)?,
+        false => linked_objects(args, directory, query, report)?,
     };
     let mut context = Context::default();
     sort(&mut items, args, &mut context);
@@ -104,24 +104,24 @@ fn shows_processes(columns: &[&Column]) -> bool {
     subjects.any(|subject| subject == Subject::Process)
 }
 
-/// The objects that have names.
-fn linked(
+/// Returns the objects that have names.
+fn linked_objects(
     args: &LsArgs,
     directory: &Directory,
-    question: Question,
+    query: Query,
     report: &mut Report,
 ) -> anyhow::Result<Vec<Item>> {
     let filter = args.filters.filter(directory)?;
-    // Then the directory is all there is to read.
+    // In this case it is enough to read the directory.
     let only_names = args.only_names && !filter.needs_metadata() && args.sort == SortKey::Name;
     let mut items = Vec::new();
-    // Whether it passes, but for the use.
-    let mut take =
-        |name: &ShmName, look: &dyn Fn() -> Result<Item, Error>| -> Result<bool, Error> {
+    // Adds an object that passes the filters, and returns whether it does. Whether it is in use is checked later.
+    let mut add_if_passes =
+        |name: &ShmName, create_item: &dyn Fn() -> Result<Item, Error>| -> Result<bool, Error> {
             if !filter.passes_name(name) {
                 return Ok(false);
             }
-            let item = look()?;
+            let item = create_item()?;
             let passes = item
                 .metadata()
                 .is_none_or(|metadata| filter.passes_metadata(metadata));
@@ -138,76 +138,79 @@ fn linked(
             if name.is_semaphore() && !args.all {
                 continue;
             }
-            match take(name, &|| match only_names {
-                true => Ok(Item::named(name, entry.inode())),
-                false => Ok(Item::known(name, entry.stat()?)),
+            match add_if_passes(name, &|| match only_names {
+                true => Ok(Item::without_metadata(name, entry.inode())),
+                false => Ok(Item::with_metadata(name, entry.stat()?)),
             }) {
-                // It has vanished since the directory was read, or something else has its name.
+                // The object was removed or replaced since the directory was read.
                 Ok(_) | Err(Error::NotFound(_) | Error::NotAnObject { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
     } else {
         for name in &args.names {
-            match take(name, &|| Ok(Item::known(name, directory.stat(name)?))) {
+            match add_if_passes(name, &|| {
+                Ok(Item::with_metadata(name, directory.stat(name)?))
+            }) {
                 Ok(passes) => all_pass &= passes,
                 Err(error) => report.note(Err(error.into())),
             }
         }
     }
     if args.filters.unused || args.in_use {
-        let asked = items.len();
+        let candidates = items.len();
         filter_by_use(&mut items, directory, args.in_use);
-        all_pass &= items.len() == asked;
+        all_pass &= items.len() == candidates;
     }
     if !args.names.is_empty() && !all_pass {
         report.note(Err(Failure::silent(Status::ConditionNotMet).into()));
     }
-    users::look_up(&mut items, directory, question)?;
+    users::look_up(&mut items, directory, query)?;
     Ok(items)
 }
 
-/// Keeps the objects that nobody uses, or all others. The kernel is asked last, about what passes everything else.
+/// Keeps the objects that are in use, or those that are not. This comes after all other filters, because it asks the
+/// kernel about each object.
 fn filter_by_use(items: &mut Vec<Item>, directory: &Directory, in_use: bool) {
-    let mut judge = Judge::new(directory);
-    items.retain(|item| match judge.ask(&item.shm_name()) {
+    let mut checker = UseChecker::new(directory);
+    items.retain(|item| match checker.lease(&item.shm_name()) {
         Ok(_) => !in_use,
         Err(Refusal::InUse) => in_use,
         Err(Refusal::Changed) => false,
         Err(Refusal::Unclear(errno)) => {
-            judge.note_unclear(errno);
+            checker.count_unclear(errno);
             in_use
         }
     });
-    judge.tell_unclear(if in_use { "listed" } else { "not listed" });
+    checker.print_unclear(if in_use { "listed" } else { "not listed" });
 }
 
-/// The objects whose names are gone, but not their memory.
-fn unlinked(args: &LsArgs, directory: &Directory) -> anyhow::Result<Vec<Item>> {
+/// Returns the objects whose names are gone but whose memory is still in use.
+fn unlinked_objects(args: &LsArgs, directory: &Directory) -> anyhow::Result<Vec<Item>> {
     let filter = args.filters.filter(directory)?;
     let mut linked = HashSet::new();
     for entry in directory.entries()? {
         linked.insert(entry.context(directory.label())?.inode());
     }
     let holders = users::holders(directory)?;
-    // Any of them may hold an object that is not listed.
+    // Each of these processes may use an object that is not listed.
     users::print_denied(&holders);
     let items = holders.held.into_iter().filter_map(|(inode, held)| {
-        // What `stat(2)` says comes first: a file in a directory is no entry of ours, but has its name.
+        // The link count is needed too, because a file in a subdirectory is not in `linked` but still has its name.
         let has_name = |metadata: &Metadata| metadata.nlink() > 0;
         if linked.contains(&inode) || held.metadata.as_ref().is_some_and(has_name) {
             return None;
         }
-        // A path without the kernel's remark is that of a file which is still there.
+        // If the kernel did not add this suffix to the path, the file still exists.
         let name = held.path.strip_suffix(DELETED)?;
         let name = name
             .strip_prefix(directory.label().as_bytes())
             .unwrap_or(name)
             .to_owned();
-        let item = Item::held(&name, inode, held);
+        let item = Item::unlinked(&name, inode, held);
         let passes = match item.metadata() {
             Some(metadata) => filter.passes_metadata(metadata),
-            // Of what cannot be known nothing can be said.
+            // The object does not pass a filter for metadata that is not known.
             None => filter.passes_inode(inode),
         };
         let is_wanted = args.all || !name.starts_with(b"/sem.");
@@ -216,20 +219,20 @@ fn unlinked(args: &LsArgs, directory: &Directory) -> anyhow::Result<Vec<Item>> {
     Ok(items.collect())
 }
 
-/// Sorts by name, then by the key; the largest and the oldest come first.
+/// Sorts by the key, and objects with the same key by name. The largest and the oldest objects come first.
 fn sort(items: &mut [Item], args: &LsArgs, context: &mut Context) {
     items.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     match args.sort {
         SortKey::Name => {}
         SortKey::Size => items.sort_by_key(|item| Reverse(item.size())),
         SortKey::Allocated => items.sort_by_key(|item| Reverse(item.allocated())),
-        SortKey::Age => items.sort_by_key(|item| item.metadata().map_or(i128::MAX, changed)),
+        SortKey::Age => items.sort_by_key(|item| item.metadata().map_or(i128::MAX, last_change)),
         SortKey::Owner => items.sort_by_cached_key(|item| {
             let uid = item.metadata().map(|metadata| metadata.uid());
             let name = uid
                 .filter(|_| !args.numeric)
-                .and_then(|uid| context.user(uid));
-            // Those without a name come after the others, and what is not known comes last.
+                .and_then(|uid| context.user_name(uid));
+            // Owners without a name come after those with one, and unknown owners come last.
             (uid.is_none(), name.is_none(), name, uid)
         }),
         SortKey::Pid => items.sort_by_key(users::first_pid),

@@ -1,4 +1,4 @@
-//! One module a verb: what to do, and what to print.
+//! The verbs, one module each: what they do and what they print.
 
 use crate::cli::Place;
 use crate::exit::{Failure, Status};
@@ -27,33 +27,33 @@ mod source;
 pub mod unlink;
 pub mod write_int;
 
-/// The context of an error on standard output.
+/// The context of an error that writing to standard output caused.
 #[derive(Debug, thiserror::Error)]
 #[error("standard output")]
 struct StandardOutput;
 
 const STDOUT: StandardOutput = StandardOutput;
 
-/// Whether an error is that standard output failed, and no more of it can be written.
+/// Returns whether standard output failed, so that nothing more can be written to it.
 pub fn is_output_failure(error: &anyhow::Error) -> bool {
     error.is::<StandardOutput>()
 }
 
-/// Closes standard output, once nothing is left to print. Standard error is left to the kernel: if closing it
-/// failed, there would be no place to say so, and the status tells of every failure anyway.
+/// Closes standard output after everything is printed. The kernel closes standard error when the process exits: a
+/// failure there could not be reported anywhere, and the exit status shows every problem anyway.
 ///
 /// # Errors
 ///
-/// What was printed could not be stored.
+/// Fails if the output could not be stored. Some file systems report that only when the file is closed.
 pub fn close_output() -> anyhow::Result<()> {
     stream::close_stdout().context(STDOUT)
 }
 
-/// Prints a text to standard output, in one write.
+/// Prints a text to standard output, without a buffer.
 ///
 /// # Errors
 ///
-/// Standard output is closed or full.
+/// Fails if standard output is closed or full.
 pub fn print(text: &str) -> anyhow::Result<()> {
     stream::stdout()
         .context(STDOUT)?
@@ -61,19 +61,19 @@ pub fn print(text: &str) -> anyhow::Result<()> {
         .context(STDOUT)
 }
 
-/// Prints the help to standard error, for there was nothing to do.
+/// Prints the help to standard error because no verb was given.
 ///
 /// # Errors
 ///
-/// Always: it is a usage error.
+/// Always returns a usage error.
 pub fn print_as_usage_error(help: &str) -> anyhow::Result<()> {
-    // If that fails, the status still says it.
+    // A failure cannot be reported anywhere, but the exit status still shows the usage error.
     let _ = io::stderr().write_all(help.as_bytes());
     Err(Failure::silent(Status::Usage).into())
 }
 
-/// Writes the name of an object on a line of its own, or with a NUL after it: as it is, but escaped where a
-/// person reads it.
+/// Writes the name of an object, followed by a newline or a NUL byte. The name is escaped on a terminal, and unchanged
+/// elsewhere.
 fn write_name(out: &mut impl Write, name: &[u8], nul: bool, on_terminal: bool) -> io::Result<()> {
     match on_terminal {
         true => write!(out, "{}", Escaped(name))?,
@@ -82,11 +82,12 @@ fn write_name(out: &mut impl Write, name: &[u8], nul: bool, on_terminal: bool) -
     out.write_all(if nul { b"\0" } else { b"\n" })
 }
 
-/// The words that one or more integers of a [`Place`] lie in, mapped.
+/// Maps the words that contain `count` integers at a [`Place`].
 ///
-/// A mapping has its first integer at [`first`], for it starts on a word: that is what `futex(2)` works on.
+/// The mapping starts and ends on a word boundary, because `futex(2)` works on whole words. The first integer is at
+/// [`offset_in_mapping`].
 fn map_integers(object: &Object, place: &Place, count: u64, access: Access) -> Result<Mapping> {
-    let start = place.offset - first(place) as u64;
+    let start = place.offset - offset_in_mapping(place) as u64;
     let length = (place.end(count) - start).next_multiple_of(futex::WORD_SIZE as u64);
     usize::try_from(length)
         .ok()
@@ -100,12 +101,12 @@ fn map_integers(object: &Object, place: &Place, count: u64, access: Access) -> R
         })
 }
 
-/// Where the first integer is in what [`map_integers`] gives.
-fn first(place: &Place) -> usize {
+/// Returns the offset of the first integer in the mapping that [`map_integers`] creates.
+fn offset_in_mapping(place: &Place) -> usize {
     place.offset as usize % futex::WORD_SIZE
 }
 
-/// The error of an object that does not reach to the end of its integers.
+/// Returns the error for an object that ends before the last of its integers does.
 fn too_small(name: &ShmName, place: &Place, count: u64, size: u64) -> anyhow::Error {
     let (type_name, offset, end) = (place.int_type.name(), place.offset, place.end(count));
     let need = match count {

@@ -1,19 +1,18 @@
-//! A bar for whoever waits at a terminal while many bytes are on their way.
+//! Progress bars on a terminal.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, IsTerminal};
 
-/// A bar on standard error, for a `total` of bytes if that is known, with the rate and the time left.
-///
-/// There is none unless standard error is a terminal. It goes when it is dropped.
+/// A progress bar on standard error, with the speed and, if the total is known, the time left. Dropping it removes the
+/// bar.
 #[derive(Debug)]
 pub struct Progress(ProgressBar);
 
 impl Progress {
-    /// Shows a bar, where one can be seen; not where `results` go to the terminal meanwhile, for they would
-    /// be written over each other.
-    pub fn show(label: &str, total: Option<u64>, results: bool) -> Option<Progress> {
-        if !io::stderr().is_terminal() || results {
+    /// Shows a bar. Returns None if standard error is not a terminal, or if the results are printed to a terminal,
+    /// because they and the bar would overwrite each other.
+    pub fn show(label: &str, total: Option<u64>, results_on_terminal: bool) -> Option<Progress> {
+        if !io::stderr().is_terminal() || results_on_terminal {
             return None;
         }
         let (bar, template) = match total {
@@ -26,14 +25,14 @@ impl Progress {
                 "{prefix} {binary_bytes} {spinner} {binary_bytes_per_sec} {elapsed}",
             ),
         };
-        let style = ProgressStyle::with_template(template).expect("both templates are well formed");
+        let style = ProgressStyle::with_template(template).expect("both templates are valid");
         Some(Progress(
             bar.with_style(style.progress_chars("=> "))
                 .with_prefix(label.to_owned()),
         ))
     }
 
-    /// Moves on by so many bytes.
+    /// Advances the bar by this number of bytes.
     pub fn advance(&self, bytes: usize) {
         self.0.inc(bytes as u64);
     }

@@ -1,6 +1,6 @@
-//! `read-int`: print integers that some program stored, or wait for one.
+//! `read-int`: prints integers, or waits for one.
 
-use super::{first, map_integers, print, too_small};
+use super::{map_integers, offset_in_mapping, print, too_small};
 use crate::cli::{Count, Place, ReadIntArgs};
 use crate::exit::print_line;
 use crate::sys::memory::access::Access;
@@ -12,15 +12,15 @@ use std::fmt::{self, Write};
 
 mod wait;
 
-/// How many bytes of an object are looked at together. They lie in one page: all in a hole, or none.
-const STEP: u64 = 4096;
+/// The number of bytes that are read together. They are in one page, so either all of them are in a hole or none.
+const CHUNK: u64 = 4096;
 
 /// Prints the integers.
 ///
 /// # Errors
 ///
-/// Wrong usage, no such object, no permission to read it, one that is too small, a wait that timed out,
-/// standard output that fails.
+/// Fails for a usage error, if the object does not exist, may not be read or is too small, if waiting timed out, or if
+/// standard output fails.
 pub fn run(args: &ReadIntArgs) -> anyhow::Result<()> {
     let (name, place) = (&args.name, &args.place);
     let directory = &Directory::own();
@@ -28,7 +28,7 @@ pub fn run(args: &ReadIntArgs) -> anyhow::Result<()> {
         Some(test) => {
             let (object, int) = wait::until(directory, name, place, &test, args.timeout)?;
             if args.count == Count::Some(1) {
-                // Nothing is looked at again: the object may be gone by now, but the wait is over.
+                // The object is not read again. It may have been removed since, but the condition was true.
                 let mut text = String::new();
                 write_line(&mut text, int, args.hex)?;
                 return print(&text);
@@ -44,19 +44,19 @@ pub fn run(args: &ReadIntArgs) -> anyhow::Result<()> {
         Count::Some(count) => return Err(too_small(name, place, count, size)),
         Count::All => rest / place.width(),
     };
-    print_all(args, &object, count, awaited)?;
-    let left_over = rest % place.width();
-    if args.count == Count::All && left_over > 0 {
+    print_integers(args, &object, count, awaited)?;
+    let remainder = rest % place.width();
+    if args.count == Count::All && remainder > 0 {
         let (type_name, width) = (place.int_type.name(), place.width());
         print_line(&format!(
-            "{name}: bytes left over at the end: {left_over} ({type_name} takes {width})"
+            "{name}: bytes left over at the end: {remainder} ({type_name} takes {width})"
         ));
     }
     Ok(())
 }
 
-/// Hands on `count` integers of one page, each as it was stored where it is aligned.
-fn load(
+/// Calls `each` for `count` integers that are in one page. Aligned integers are loaded atomically.
+fn for_each_integer(
     object: &Object,
     place: &Place,
     count: u64,
@@ -64,27 +64,30 @@ fn load(
 ) -> anyhow::Result<()> {
     let (int_type, width) = (place.int_type, place.width());
     if !place.is_aligned() {
-        // Not atomic anyway, and it may be a hole in part.
+        // An unaligned load is not atomic anyway, and part of the integer may be in a hole.
         for index in 0..count {
             each(object.read_int(place.offset + index * width, int_type)?)?;
         }
     } else if object.is_hole(place.offset, count * width) {
-        // A load would allocate a page, and fail where there is no memory left.
+        // A load from a hole would allocate a page, and fail if no memory is left.
         for _ in 0..count {
             each(Int::zero(int_type))?;
         }
     } else {
         let mapping = map_integers(object, place, count, Access::Read)?;
         for index in 0..count as usize {
-            let int = mapping.load(first(place) + index * int_type.width(), int_type);
+            let int = mapping.load(
+                offset_in_mapping(place) + index * int_type.width(),
+                int_type,
+            );
             each(int.map_err(|BusError| object.bus_error(place.end(count)))?)?;
         }
     }
     Ok(())
 }
 
-/// Prints `count` integers. The first is `awaited`, if there was a wait for it: it may have changed since.
-fn print_all(
+/// Prints `count` integers. If `awaited` is given, it is printed as the first one, which may have changed since.
+fn print_integers(
     args: &ReadIntArgs,
     object: &Object,
     count: u64,
@@ -94,14 +97,14 @@ fn print_all(
     let mut place = args.place;
     let mut text = String::new();
     while place.offset < end {
-        let stop = end.min((place.offset / STEP + 1) * STEP);
-        // At least the one that begins there, which may reach beyond the page if it is not aligned.
-        let count = (stop - place.offset).div_ceil(place.width());
+        let chunk_end = end.min((place.offset / CHUNK + 1) * CHUNK);
+        // Rounded up: an unaligned integer that starts in this chunk may end in the next one.
+        let count = (chunk_end - place.offset).div_ceil(place.width());
         let line = |int: Int| {
             let int = awaited.take().unwrap_or(int);
             write_line(&mut text, int, args.hex)
         };
-        load(object, &place, count, line)?;
+        for_each_integer(object, &place, count, line)?;
         place.offset += count * place.width();
         object.check_not_truncated(place.offset)?;
         print(&text)?;

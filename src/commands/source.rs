@@ -1,4 +1,4 @@
-//! Reading a FILE, as `cat` and `create --from` do it: mapped where that is possible, read where not.
+//! Reads a FILE for `cat` and `create --from`: through a mapping if possible, otherwise with `read(2)`.
 
 use crate::sys::io::stream;
 use crate::sys::memory::access::Access;
@@ -11,16 +11,16 @@ use std::num::NonZero;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
-/// The bytes of a mapping that are handled at once. No more than these are resident.
+/// The number of bytes of a mapping that are passed on together. No more than these are resident at a time.
 const STEP: u64 = 1 << 20;
 
-/// The bytes that are read at once from what cannot be mapped, as many as GNU `cat` reads.
-const BUFFER: NonZero<usize> = NonZero::new(128 << 10).unwrap();
+/// The size of the buffer for files that cannot be mapped, the same as that of GNU `cat`.
+const BUFFER_SIZE: NonZero<usize> = NonZero::new(128 << 10).unwrap();
 
 /// The largest offset at which a whole buffer can be read.
-const LAST_READ: u64 = i64::MAX as u64 - BUFFER.get() as u64;
+const LAST_READ: u64 = i64::MAX as u64 - BUFFER_SIZE.get() as u64;
 
-/// Which bytes of a file are meant. The offset counts from where the file is now.
+/// A part of a file. The offset is relative to the current position of the file.
 #[derive(Debug, Clone, Copy)]
 pub struct Part {
     pub offset: u64,
@@ -28,13 +28,13 @@ pub struct Part {
 }
 
 impl Part {
-    /// From where the file is to its end.
+    /// From the current position to the end of the file.
     pub const ALL: Part = Part {
         offset: 0,
         length: u64::MAX,
     };
 
-    /// How many bytes of a file that is, if the file says.
+    /// Returns the number of bytes of the part in this file, if the size of the file is known.
     pub fn length_in(self, file: &mut File) -> Option<u64> {
         let metadata = file.metadata().ok().filter(Metadata::is_file)?;
         let start = file.stream_position().ok()?.saturating_add(self.offset);
@@ -43,16 +43,16 @@ impl Part {
     }
 }
 
-/// Where the bytes go.
+/// The destination of the bytes.
 pub trait Sink {
-    /// Why they cannot go there.
+    /// Why bytes cannot be written to the sink.
     type Error;
 
-    /// Is told how many bytes come from a mapping, before the first of them.
+    /// Called before the first byte of a mapping, with the number of bytes that will follow from it.
     fn start(&mut self, length: u64) -> Result<(), Self::Error>;
 
-    /// Takes some of `length` bytes of a file that is mapped, the first of `left`, and returns how many. Returns 0
-    /// if they cannot be had through the mapping.
+    /// Takes at least one of `length` bytes of a mapped file, and returns how many. Returns 0 if the bytes cannot be
+    /// read through the mapping. `left` is the number of bytes up to the end of the part.
     fn put_mapped(
         &mut self,
         mapping: &Mapping,
@@ -61,18 +61,19 @@ pub trait Sink {
         left: u64,
     ) -> Result<usize, Self::Error>;
 
-    /// Takes some of the `length` zeros of a hole, and returns how many. Returns 0 if it has to get them otherwise.
+    /// Takes at least one of the `length` zeros of a hole, and returns how many. Returns 0 if the hole must be read
+    /// like data instead.
     fn put_zeros(&mut self, length: u64) -> Result<u64, Self::Error>;
 
-    /// Takes all bytes of a buffer up to `length`.
+    /// Takes the first `length` bytes of a buffer.
     fn put_buffer(&mut self, buffer: &Mapping, length: usize) -> Result<(), Self::Error>;
 
-    /// Decides whether to go on with a file that ended at `end` and has `size` bytes now that it was printed or copied
-    /// that far.
+    /// Called after the mapped part, which ends at `end`, with the current size of the file. An error stops the
+    /// copying.
     fn check_size(&mut self, end: u64, size: u64) -> Result<(), Self::Error>;
 }
 
-/// Why a file was not read to its end.
+/// Why a file was not copied completely.
 #[derive(Debug)]
 pub enum Failure<E> {
     Input(io::Error),
@@ -92,20 +93,21 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Gets a buffer for what cannot be mapped.
+    /// Creates a reader with a buffer for files that cannot be mapped.
     ///
     /// # Errors
     ///
-    /// There is no memory for it.
+    /// Fails if there is no memory for the buffer.
     pub fn new() -> nix::Result<Reader> {
-        Mapping::private_anonymous(BUFFER).map(|buffer| Reader { buffer })
+        Mapping::private_anonymous(BUFFER_SIZE).map(|buffer| Reader { buffer })
     }
 
-    /// Puts a part of a file into the sink, byte for byte what `cat` prints, and leaves the file's offset behind it.
+    /// Copies a part of a file to the sink, and moves the position of the file to the end of the part. The bytes are
+    /// the same as those that `cat` prints.
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or the sink failed.
+    /// Fails if the file cannot be read, or if the sink fails.
     pub fn copy<S: Sink>(
         &mut self,
         file: &mut File,
@@ -120,7 +122,7 @@ impl Reader {
         if let Some((mapping, start, end)) = map_whole(file, &metadata, part) {
             sink.start(end - start).map_err(Failure::Output)?;
             let position = copy_mapped(file, &mapping, start, end, sink)?;
-            // The rest of a page that the file ends in now is zeros, which nobody wrote.
+            // If the file was truncated, the rest of its last page read as zeros that are not in the file.
             let size = file.metadata()?.len();
             sink.check_size(end, size).map_err(Failure::Output)?;
             file.seek(SeekFrom::Start(position))?;
@@ -128,18 +130,19 @@ impl Reader {
         } else if !self.skip(file, part.offset)? {
             return Ok(());
         }
-        // All of what cannot be mapped. Of a file that was mapped: what it has grown by, what it has beyond the size
-        // that it claims, and what could not be had through the mapping; if that was an I/O error, read(2) says so.
-        self.copy_read(file, left, sink)
+        // This reads all bytes of a file that cannot be mapped. Of a mapped file, it reads bytes that were added since,
+        // bytes after the reported size, and bytes that could not be read through the mapping. If there was an I/O
+        // error, read(2) reports it.
+        self.copy_unmapped(file, left, sink)
     }
 
-    /// Moves on by `length` bytes. Returns false if the file ends before.
+    /// Skips `length` bytes. Returns false if the file has fewer.
     fn skip(&mut self, file: &mut File, mut length: u64) -> io::Result<bool> {
         if length == 0 {
             return Ok(true);
         }
-        if let Some(is_there) = seek_forward(file, length) {
-            return Ok(is_there);
+        if let Some(has_bytes) = seek_forward(file, length) {
+            return Ok(has_bytes);
         }
         while length > 0 {
             let count = self.read(file, length)?;
@@ -151,7 +154,7 @@ impl Reader {
         Ok(true)
     }
 
-    fn copy_read<S: Sink>(
+    fn copy_unmapped<S: Sink>(
         &mut self,
         file: &File,
         mut length: u64,
@@ -169,47 +172,49 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads at most `length` bytes into the buffer: no more than will be used, for what is read from a pipe is gone
-    /// for whoever reads on after us.
+    /// Reads at most `length` bytes into the buffer. It never reads more bytes than are used, because the next program
+    /// that reads from the same pipe would miss them.
     fn read(&mut self, file: &File, length: u64) -> io::Result<usize> {
         let length = length.min(self.buffer.len() as u64) as usize;
         Ok(stream::read_into(file.as_fd(), &mut self.buffer, length)?)
     }
 }
 
-/// Standard input. A duplicate shares its offset: what is read counts as read for whoever reads on after us.
+/// Returns a duplicate of standard input. It shares the file offset, so the next program that reads from standard input
+/// continues where we stopped.
 ///
 /// # Errors
 ///
-/// It is closed.
+/// Fails if standard input is closed.
 pub fn stdin() -> io::Result<File> {
     Ok(stream::stdin()?.try_clone_to_owned()?.into())
 }
 
-/// Moves the offset, and returns whether the file can have bytes there. Returns `None` if the bytes before have to be
-/// read instead, as from a pipe, and from a device that takes the call and does not move (`/dev/zero`).
+/// Moves the file offset forward, and returns whether there can be bytes at the new offset. Returns None if the bytes
+/// in between must be read instead: from a pipe, and from a device on which `lseek(2)` succeeds without effect
+/// (`/dev/zero`).
 fn seek_forward(file: &mut File, length: u64) -> Option<bool> {
     let start = file.stream_position().ok()?;
     let target = start.saturating_add(length);
     match file.seek(SeekFrom::Start(target)) {
-        // Near the largest offset there is nothing, and read(2) fails rather than say so.
+        // No file has bytes near the largest offset, but read(2) fails there instead of returning 0.
         Ok(position) if position == target => return Some(target <= LAST_READ),
         Ok(_) => return None,
         Err(_) => {}
     }
-    // A disk refuses an offset past its end, and a file system one that no file can have.
+    // A disk rejects an offset past its end, and a file system rejects one past its maximum file size.
     match file.seek(SeekFrom::End(0)) {
         Ok(end) if end <= target => Some(false),
         _ => {
-            // If the offset cannot be set back, reading goes on from where it is, which can only fail.
+            // If the offset cannot be restored, reading continues at the wrong place, and will fail too.
             let _ = file.seek(SeekFrom::Start(start));
             None
         }
     }
 }
 
-/// Maps a regular file, and returns the range that is wanted of it, if the kernel makes such a mapping: not for a
-/// device, nor for some FUSE files, nor where the address space is full.
+/// Maps a regular file, and returns the mapping with the start and end of the part. Returns None if the kernel refuses,
+/// as for some FUSE files, or if the address space is full.
 fn map_whole(file: &mut File, metadata: &Metadata, part: Part) -> Option<(Mapping, u64, u64)> {
     let size = metadata.len();
     if !metadata.is_file() || !has_size(file, size) {
@@ -220,19 +225,19 @@ fn map_whole(file: &mut File, metadata: &Metadata, part: Part) -> Option<(Mappin
     if start >= end {
         return None;
     }
-    // The whole file even for a part of it: hugetlbfs makes no mapping that starts in the middle of a page of its own.
+    // Map the whole file even for a part of it: a mapping on hugetlbfs must start at a huge page.
     let length = NonZero::new(usize::try_from(size).ok()?)?;
     let mapping = Mapping::shared_file(file, 0, length, Access::Read).ok()?;
     Some((mapping, start, end))
 }
 
-/// Whether there really is a last byte where a file's size says so: some file systems make sizes up.
+/// Returns whether the last byte according to the size can be read. Some file systems report a wrong size.
 fn has_size(file: &File, size: u64) -> bool {
     size > 0 && file.read_at(&mut [0], size - 1).is_ok_and(|read| read == 1)
 }
 
-/// Puts a range of a mapped file into the sink, and returns the offset that it got to: less than `end` if bytes are
-/// gone, or cannot be had.
+/// Copies a range of a mapped file to the sink, and returns the offset after the last byte that was copied. It is less
+/// than `end` if the file was truncated or cannot be read through the mapping.
 fn copy_mapped<S: Sink>(
     file: &File,
     mapping: &Mapping,
@@ -245,7 +250,7 @@ fn copy_mapped<S: Sink>(
         if position == data_end {
             let hole_end = hole::end(file, position).min(end);
             if hole_end > position {
-                // Behind the end of a file that was truncated there is no hole either.
+                // The file may have been truncated: there is no hole after its end.
                 let zeros = hole_end
                     .min(file.metadata()?.len())
                     .saturating_sub(position);
@@ -260,7 +265,7 @@ fn copy_mapped<S: Sink>(
             data_end = hole::next(file, position).clamp(position, end);
         }
         let step = (data_end - position).min(STEP);
-        // Both fit: they are within the mapping.
+        // These fit into usize because they are within the mapping.
         let (first, length) = (position as usize, step as usize);
         let mut done = 0;
         while done < length {

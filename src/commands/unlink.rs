@@ -1,6 +1,6 @@
-//! `unlink`: remove names, or sweep away what nobody uses.
+//! `unlink`: removes objects by name, or sweeps objects that match filters and are not in use.
 
-use super::in_use::{Judge, reason};
+use super::in_use::{UseChecker, reason};
 use crate::cli::UnlinkArgs;
 use crate::commands::color::Palette;
 use crate::commands::hidden::describe;
@@ -16,28 +16,28 @@ use crate::sys::shm::lease::Refusal;
 use crate::sys::shm::name::ShmName;
 use crate::sys::shm::object::Object;
 use anyhow::Context;
-use fate::Fate;
 use nix::errno::Errno;
 use nix::unistd::geteuid;
+use outcome::Outcome;
 use rows::Rows;
 use std::fs::Metadata;
 use std::io::{self, IsTerminal};
 use std::os::unix::fs::MetadataExt;
 use summary::Summary;
 
-mod fate;
+mod outcome;
 mod rows;
 mod summary;
 
-/// Removes each NAME; without NAMEs, every object that passes the FILTERs and that nobody uses.
+/// Removes each NAME. Without NAMEs, removes every object that matches the FILTERs and is not in use.
 ///
 /// # Errors
 ///
-/// Neither NAMEs nor FILTERs, a process that cannot be inspected, `/dev/shm` that cannot be read, standard output
-/// that fails; those of the objects go to the report.
+/// Fails if there are neither NAMEs nor FILTERs, if the process given with --pid cannot be inspected, if `/dev/shm`
+/// cannot be read, or if standard output fails. Errors of single objects go to the report.
 pub fn run(args: &UnlinkArgs, report: &mut Report) -> anyhow::Result<()> {
     if args.names.is_empty() && args.filters.is_empty() {
-        // As rm: -f with nothing to remove is no error.
+        // As in rm, -f without operands is not an error.
         return match args.force {
             true => Ok(()),
             false => Err(Failure::usage("say what to remove: a NAME or a filter")
@@ -58,7 +58,7 @@ pub fn run(args: &UnlinkArgs, report: &mut Report) -> anyhow::Result<()> {
         args,
         rows: prints.then(Rows::new).transpose()?,
         filter: args.filters.filter(&directory)?,
-        judge: Judge::new(&directory),
+        checker: UseChecker::new(&directory),
         directory,
     };
     if args.names.is_empty() {
@@ -77,31 +77,32 @@ struct Remover<'a> {
     args: &'a UnlinkArgs,
     directory: Directory,
     filter: Filter,
-    judge: Judge,
-    /// If each removed object is printed.
+    checker: UseChecker,
+    /// Prints each removed object. None without --verbose and --dry-run.
     rows: Option<Rows>,
 }
 
 impl Remover<'_> {
-    /// Removes a NAME, if it passes.
+    /// Removes an object given by NAME if it matches the filters.
     fn remove_named(&mut self, name: &ShmName) -> anyhow::Result<()> {
-        let fate = match self.fate_of_named(name) {
-            Err(Error::NotFound(_)) => Fate::Gone,
+        let outcome = match self.try_remove_named(name) {
+            Err(Error::NotFound(_)) => Outcome::Gone,
             result => result?,
         };
-        let why = match fate {
-            Fate::Removed { metadata, .. } => return self.print(name, metadata),
-            Fate::Gone if self.args.force => return Ok(()),
-            Fate::Gone => return Err(not_found(name)),
-            // As without filters: it was to be removed, whoever uses it, and could not be.
-            Fate::NotOurs if self.args.include_in_use => {
+        let why = match outcome {
+            Outcome::Removed { metadata, .. } => return self.print(name, metadata),
+            Outcome::Gone if self.args.force => return Ok(()),
+            Outcome::Gone => return Err(not_found(name)),
+            // With --include-in-use, the object was to be removed in any case. So this is the same error as without
+            // filters.
+            Outcome::NotOurs if self.args.include_in_use => {
                 return Err(Error::NotOwner(name.clone()).into());
             }
-            Fate::NotOurs => "owned by another user".to_owned(),
-            Fate::Filtered(mismatch) => self.explain(mismatch),
-            Fate::InUse => "in use".to_owned(),
-            Fate::Changed => "changed meanwhile".to_owned(),
-            Fate::Unclear(errno) => {
+            Outcome::NotOurs => "owned by another user".to_owned(),
+            Outcome::Filtered(mismatch) => self.explain(mismatch),
+            Outcome::InUse => "in use".to_owned(),
+            Outcome::Changed => "changed meanwhile".to_owned(),
+            Outcome::Unclear(errno) => {
                 format!("cannot tell whether it is in use ({})", reason(errno))
             }
         };
@@ -109,30 +110,30 @@ impl Remover<'_> {
         Err(Failure::new(Status::ConditionNotMet, message).into())
     }
 
-    fn fate_of_named(&mut self, name: &ShmName) -> Result<Fate, Error> {
+    fn try_remove_named(&mut self, name: &ShmName) -> Result<Outcome, Error> {
         let metadata = self.directory.stat(name)?;
         if !self.args.filters.is_empty() {
             return match self.filter.mismatch(name, &metadata) {
-                Some(mismatch) => Ok(Fate::Filtered(mismatch)),
+                Some(mismatch) => Ok(Outcome::Filtered(mismatch)),
                 None => self.remove(name),
             };
         }
         match self.args.dry_run {
-            true if !self.could_remove(name, &metadata)? => {
+            true if !self.may_remove(name, &metadata)? => {
                 return Err(Error::NotOwner(name.clone()));
             }
             true => {}
             false => Object::unlink(&self.directory, name)?,
         }
-        // It was not asked, and for a NAME there is no summary.
+        // Not checked: only the summary needs it, and there is none for NAMEs.
         let in_use = false;
-        Ok(Fate::Removed { metadata, in_use })
+        Ok(Outcome::Removed { metadata, in_use })
     }
 
-    /// Removes every object that passes.
+    /// Removes every object that matches the filters.
     fn sweep(&mut self, report: &mut Report) -> anyhow::Result<()> {
         let mut summary = Summary::default();
-        // The directory is read before anything is removed from it, so that no entry is skipped.
+        // Read the whole directory first: removing entries while reading could skip others.
         let mut names = Vec::new();
         let directory = self.directory.clone();
         for entry in directory.entries()? {
@@ -146,12 +147,12 @@ impl Remover<'_> {
             rows.align(&names);
         }
         for name in &names {
-            match self.fate_of_swept(name) {
-                Ok(fate) => {
-                    summary.count(&fate);
-                    match fate {
-                        Fate::Removed { metadata, .. } => self.print(name, metadata)?,
-                        Fate::Unclear(errno) => self.judge.note_unclear(errno),
+            match self.try_remove_swept(name) {
+                Ok(outcome) => {
+                    summary.count(&outcome);
+                    match outcome {
+                        Outcome::Removed { metadata, .. } => self.print(name, metadata)?,
+                        Outcome::Unclear(errno) => self.checker.count_unclear(errno),
                         _ => {}
                     }
                 }
@@ -177,81 +178,81 @@ impl Remover<'_> {
                 print_line(&format!("{alarm}{inodes}{alarm:#}"));
             }
         }
-        self.judge.tell_unclear("kept");
+        self.checker.print_unclear("kept");
         Ok(())
     }
 
-    fn fate_of_swept(&mut self, name: &ShmName) -> Result<Fate, Error> {
+    fn try_remove_swept(&mut self, name: &ShmName) -> Result<Outcome, Error> {
         if self.filter.needs_metadata() {
             match self.directory.stat(name) {
                 Ok(metadata) => {
                     if let Some(mismatch) = self.filter.metadata_mismatch(&metadata) {
-                        return Ok(Fate::Filtered(mismatch));
+                        return Ok(Outcome::Filtered(mismatch));
                     }
                 }
-                Err(Error::NotFound(_)) => return Ok(Fate::Gone),
-                Err(Error::NotAnObject { .. }) => return Ok(Fate::Changed),
+                Err(Error::NotFound(_)) => return Ok(Outcome::Gone),
+                Err(Error::NotAnObject { .. }) => return Ok(Outcome::Changed),
                 Err(error) => return Err(error),
             }
         }
         self.remove(name)
     }
 
-    /// Removes an object that passes, unless somebody uses it.
-    fn remove(&mut self, name: &ShmName) -> Result<Fate, Error> {
+    /// Removes an object that matches the filters. If it is in use, it is removed only with --include-in-use.
+    fn remove(&mut self, name: &ShmName) -> Result<Outcome, Error> {
         match self.remove_unused(name)? {
-            fate @ (Fate::Removed { .. } | Fate::Gone) => Ok(fate),
-            // What cannot be judged counts as in use.
+            outcome @ (Outcome::Removed { .. } | Outcome::Gone) => Ok(outcome),
+            // Without a clear answer, the object counts as in use.
             _ if self.args.include_in_use => self.remove_in_use(name),
-            fate => Ok(fate),
+            outcome => Ok(outcome),
         }
     }
 
-    fn remove_unused(&mut self, name: &ShmName) -> Result<Fate, Error> {
-        let lease = match self.judge.ask(name) {
+    fn remove_unused(&mut self, name: &ShmName) -> Result<Outcome, Error> {
+        let lease = match self.checker.lease(name) {
             Ok(lease) => lease,
-            Err(Refusal::InUse) => return Ok(Fate::InUse),
-            Err(Refusal::Changed) => return Ok(self.changed(name)),
-            Err(Refusal::Unclear(errno)) => return Ok(self.unclear(name, errno)),
+            Err(Refusal::InUse) => return Ok(Outcome::InUse),
+            Err(Refusal::Changed) => return Ok(self.gone_or_changed(name)),
+            Err(Refusal::Unclear(errno)) => return Ok(self.not_ours_or_unclear(name, errno)),
         };
         let metadata = lease.metadata();
-        // Under the lease, for it may have been modified since, or be another object.
+        // Check again under the lease: the object may have been modified or replaced in the meantime.
         if !self.filter.passes_metadata(metadata) {
-            return Ok(Fate::Changed);
+            return Ok(Outcome::Changed);
         }
-        let done = match self.args.dry_run {
-            true if !self.could_remove(name, metadata)? => return Ok(Fate::NotOurs),
+        let removed = match self.args.dry_run {
+            true if !self.may_remove(name, metadata)? => return Ok(Outcome::NotOurs),
             true => lease.is_still_valid(),
             false => lease.unlink()?,
         };
-        Ok(match done {
-            true => Fate::Removed {
+        Ok(match removed {
+            true => Outcome::Removed {
                 metadata: metadata.clone(),
                 in_use: false,
             },
-            false => self.changed(name),
+            false => self.gone_or_changed(name),
         })
     }
 
-    fn remove_in_use(&mut self, name: &ShmName) -> Result<Fate, Error> {
+    fn remove_in_use(&mut self, name: &ShmName) -> Result<Outcome, Error> {
         let remove = || {
             let metadata = self.directory.stat(name)?;
-            // By now it may have been modified, or be another object.
+            // Check again: the object may have been modified or replaced in the meantime.
             if !self.filter.passes_metadata(&metadata) {
-                return Ok(Fate::Changed);
+                return Ok(Outcome::Changed);
             }
             match self.args.dry_run {
-                true if !self.could_remove(name, &metadata)? => return Ok(Fate::NotOurs),
+                true if !self.may_remove(name, &metadata)? => return Ok(Outcome::NotOurs),
                 true => {}
                 false => Object::unlink(&self.directory, name)?,
             }
             let in_use = true;
-            Ok(Fate::Removed { metadata, in_use })
+            Ok(Outcome::Removed { metadata, in_use })
         };
         match remove() {
-            Err(Error::NotFound(_)) => Ok(Fate::Gone),
-            Err(Error::NotAnObject { .. }) => Ok(Fate::Changed),
-            Err(Error::NotOwner(_)) => Ok(Fate::NotOurs),
+            Err(Error::NotFound(_)) => Ok(Outcome::Gone),
+            Err(Error::NotAnObject { .. }) => Ok(Outcome::Changed),
+            Err(Error::NotOwner(_)) => Ok(Outcome::NotOurs),
             result => result,
         }
     }
@@ -263,7 +264,7 @@ impl Remover<'_> {
         rows.print(name, metadata)?;
         match self.args.dry_run {
             true => Ok(()),
-            // A signal may end us before the next object, and this one is gone.
+            // Print the row now: a signal may kill shmtool before the next object, and this one is already removed.
             false => rows.flush(),
         }
     }
@@ -272,7 +273,7 @@ impl Remover<'_> {
         self.rows.as_mut().map_or(Ok(()), Rows::flush)
     }
 
-    /// Says why an object does not pass.
+    /// Returns the reason why an object does not match the filters.
     fn explain(&self, mismatch: Mismatch) -> String {
         let filter = &self.filter;
         match mismatch {
@@ -288,38 +289,40 @@ impl Remover<'_> {
             }
             Mismatch::Age => {
                 let age = filter.min_age.as_ref().map(|min| min.age);
-                let age = duration::show(age.unwrap_or_default());
+                let age = duration::format(age.unwrap_or_default());
                 format!("modified less than {age} ago")
             }
         }
     }
 
-    /// Whether we are allowed to remove a name, for a dry run.
-    fn could_remove(&self, name: &ShmName, metadata: &Metadata) -> Result<bool, Error> {
+    /// Returns whether we have permission to remove an object, for a dry run.
+    fn may_remove(&self, name: &ShmName, metadata: &Metadata) -> Result<bool, Error> {
         attribute::check_removable(&self.directory, name)?;
         Ok(self.directory.may_unlink(metadata.uid()))
     }
 
-    /// What became of an object that is not the one that was chosen. If somebody else removed it, it is not kept.
-    fn changed(&self, name: &ShmName) -> Fate {
+    /// Returns the outcome for an object that was removed, replaced or opened after it was selected.
+    fn gone_or_changed(&self, name: &ShmName) -> Outcome {
         match self.directory.stat(name) {
-            Err(Error::NotFound(_)) => Fate::Gone,
-            _ => Fate::Changed,
+            Err(Error::NotFound(_)) => Outcome::Gone,
+            _ => Outcome::Changed,
         }
     }
 
-    /// Only the owner of an object may ask whether it is in use. That is no news for an object of another user.
-    fn unclear(&self, name: &ShmName, errno: Errno) -> Fate {
-        let is_others = |metadata: Metadata| metadata.uid() != geteuid().as_raw();
+    /// Returns the outcome for an object about which the kernel gave no clear answer. It is no surprise if another user
+    /// owns the object, because the kernel answers only its owner.
+    fn not_ours_or_unclear(&self, name: &ShmName, errno: Errno) -> Outcome {
+        let is_foreign = |metadata: Metadata| metadata.uid() != geteuid().as_raw();
         let refused = matches!(errno, Errno::EACCES | Errno::EPERM) && !geteuid().is_root();
-        match refused && self.directory.stat(name).is_ok_and(is_others) {
-            true => Fate::NotOurs,
-            false => Fate::Unclear(errno),
+        match refused && self.directory.stat(name).is_ok_and(is_foreign) {
+            true => Outcome::NotOurs,
+            false => Outcome::Unclear(errno),
         }
     }
 }
 
-/// The error of a NAME that does not exist. Shells leave a pattern as it is if no file matches.
+/// Returns the error for a NAME that does not exist. A pattern gets a hint, because shells pass it on unchanged if no
+/// file matches.
 fn not_found(name: &ShmName) -> anyhow::Error {
     let error = anyhow::Error::new(Error::NotFound(name.clone()));
     match name.as_bytes().iter().any(|byte| b"*?[".contains(byte)) {

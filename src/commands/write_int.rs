@@ -1,6 +1,6 @@
-//! `write-int`: store an integer where a C program finds an `int`, or change it in one step.
+//! `write-int`: stores integers, or changes an integer atomically.
 
-use super::{first, map_integers, print, too_small};
+use super::{map_integers, offset_in_mapping, print, too_small};
 use crate::cli::{Change, Place, Update, WriteIntArgs};
 use crate::exit::{Failure, Status};
 use crate::sys::error::Error;
@@ -15,16 +15,16 @@ use crate::sys::shm::name::ShmName;
 use crate::sys::shm::object::Object;
 use anyhow::anyhow;
 
-/// The mode of an object that is made here.
+/// The mode of objects that `write-int` creates.
 const MODE: u32 = 0o600;
 
-/// Changes the integers, in an object that is made or grown first where it has to be, and prints what the
-/// change is asked for.
+/// Changes the integers and prints the result that the option asks for. A missing object is created, and an empty one
+/// is grown.
 ///
 /// # Errors
 ///
-/// Wrong usage, an object that is too small, no permission, a full `/dev/shm`, a sum that does not fit, an
-/// integer that is not as expected.
+/// Fails for a usage error, if the object is too small or may not be accessed, if `/dev/shm` is full, if a sum does not
+/// fit the type, or if the condition given with `--if` is not met.
 pub fn run(args: &WriteIntArgs) -> anyhow::Result<()> {
     match args.change()? {
         Change::Store(ints) => store(args, &ints),
@@ -44,11 +44,14 @@ fn store(args: &WriteIntArgs, ints: &[Int]) -> anyhow::Result<()> {
     let store_all = |mapping: &Mapping| {
         let mut ints = ints.iter().enumerate();
         ints.try_for_each(|(index, &int)| {
-            mapping.store(first(place) + index * place.int_type.width(), int)
+            mapping.store(
+                offset_in_mapping(place) + index * place.int_type.width(),
+                int,
+            )
         })
     };
     let count = ints.len() as u64;
-    match open_or_make(args, count, || Ok(store_all))? {
+    match open_or_create(args, count, || Ok(store_all))? {
         None => Ok(()),
         Some(object) => {
             let target = Target::new(&object, place, count)?;
@@ -59,60 +62,62 @@ fn store(args: &WriteIntArgs, ints: &[Int]) -> anyhow::Result<()> {
     }
 }
 
-/// Gives the integer that was there before, and the one that is there now.
+/// Updates one integer, and returns its old and new value.
 fn update_one(args: &WriteIntArgs, update: Update) -> anyhow::Result<(Int, Int)> {
     let place = &args.place;
     let zero = Int::zero(place.int_type);
     let apply = |old: Int| match update {
         Update::Add(amount) => old
             .checked_add(amount)
-            .ok_or_else(|| does_not_fit(&args.name, old, amount)),
+            .ok_or_else(|| sum_out_of_range(&args.name, old, amount)),
         Update::Swap(new) => Ok(new),
         Update::If { old: expected, new } if old == expected => Ok(new),
         Update::If { .. } => Err(Failure::silent(Status::ConditionNotMet).into()),
     };
-    let make = || {
+    let init = || {
         let new = apply(zero)?;
-        Ok(move |mapping: &Mapping| mapping.store(first(place), new))
+        Ok(move |mapping: &Mapping| mapping.store(offset_in_mapping(place), new))
     };
-    let Some(object) = open_or_make(args, 1, make)? else {
+    let Some(object) = open_or_create(args, 1, init)? else {
         return Ok((zero, apply(zero)?));
     };
     let target = Target::new(&object, place, 1)?;
-    // Looked at before anything is changed: what is refused leaves no trace, not even a new time.
-    let mut old = target.look()?;
+    // Check before anything is changed: if the update fails, even the modification time must stay the same.
+    let mut old = target.load()?;
     let mut new = apply(old)?;
     target.prepare()?;
     loop {
-        let found = target.mapping.compare_exchange(first(place), old, new);
-        let found = found.map_err(|BusError| target.lost())?;
-        if found == old {
+        let current = target
+            .mapping
+            .compare_exchange(offset_in_mapping(place), old, new);
+        let current = current.map_err(|BusError| target.lost())?;
+        if current == old {
             break;
         }
-        old = found;
+        old = current;
         new = apply(old)?;
     }
     target.finish()?;
     Ok((old, new))
 }
 
-fn does_not_fit(name: &ShmName, old: Int, amount: i128) -> anyhow::Error {
+fn sum_out_of_range(name: &ShmName, old: Int, amount: i128) -> anyhow::Error {
     let int_type = old.int_type();
     let (type_name, min, max) = (int_type.name(), int_type.min(), int_type.max());
     anyhow!("{name}: {old} plus {amount} is out of range: {type_name} is {min} to {max}")
 }
 
-/// Opens the object; or, if there is none, makes it with the integers that `fill` stores.
-fn open_or_make<F: FnOnce(&Mapping) -> Result<(), BusError>>(
+/// Opens the object. If it does not exist, creates it with the integers that `fill` stores, and returns None.
+fn open_or_create<F: FnOnce(&Mapping) -> Result<(), BusError>>(
     args: &WriteIntArgs,
     count: u64,
     fill: impl Fn() -> anyhow::Result<F>,
 ) -> anyhow::Result<Option<Object>> {
     let (name, place) = (&args.name, &args.place);
     let directory = &Directory::own();
-    // Opening comes first: in a sticky directory the kernel refuses O_CREAT on another user's object even
-    // to root (`fs.protected_regular`, proc_sys_fs(5)). Each turn means that somebody else made or
-    // removed the object meanwhile.
+    // Open without O_CREAT first: in a sticky directory the kernel refuses O_CREAT for another user's object even to
+    // root (`fs.protected_regular`, proc_sys_fs(5)). Each further iteration means that another process created the
+    // object in the meantime.
     loop {
         match Object::open(directory, name, Access::ReadWrite) {
             Err(Error::NotFound(_)) if !args.no_create => {}
@@ -132,12 +137,12 @@ fn open_or_make<F: FnOnce(&Mapping) -> Result<(), BusError>>(
     }
 }
 
-/// Integers of an object that others may use too.
+/// The integers to change in an existing object, which other processes may use too.
 struct Target<'a> {
     object: &'a Object,
     place: &'a Place,
     count: u64,
-    /// The object's size when it was looked at.
+    /// The size of the object when it was opened.
     size: u64,
     mapping: Mapping,
 }
@@ -158,37 +163,37 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// The first integer. Nothing is allocated for it.
-    fn look(&self) -> Result<Int, Error> {
+    /// Loads the first integer without allocating memory.
+    fn load(&self) -> Result<Int, Error> {
         let (place, object) = (self.place, self.object);
         if self.size == 0 || object.is_hole(place.offset, place.width()) {
             return Ok(Int::zero(place.int_type));
         }
-        let int = self.mapping.load(first(place), place.int_type);
+        let int = self.mapping.load(offset_in_mapping(place), place.int_type);
         int.map_err(|BusError| self.lost())
     }
 
-    /// Why an access to the mapping was lost.
+    /// Returns the error for a lost access to the mapping.
     fn lost(&self) -> Error {
         self.object.bus_error(self.place.end(self.count))
     }
 
-    /// Does all that can fail, so that the stores after it cannot.
+    /// Does everything that can fail, so that the stores that follow cannot.
     fn prepare(&self) -> Result<(), Error> {
         let (object, place) = (self.object, self.place);
         object.set_modified()?;
         match self.size {
             0 => object.grow(place.end(self.count)),
-            // A store into a hole takes memory, and where there is none it is a bus error.
+            // A store into a hole allocates memory, and is a bus error if none is left.
             _ => object.reserve(place.offset, place.end(self.count) - place.offset),
         }
     }
 
-    /// Wakes whoever waits for the integers, and makes sure that they are really there.
+    /// Wakes the processes that wait for the integers, and checks that the object was not truncated in the meantime.
     fn finish(&self) -> anyhow::Result<()> {
         let place = self.place;
         let length = place.end(self.count) - place.offset;
-        futex::wake(&self.mapping, first(place), length as usize);
+        futex::wake(&self.mapping, offset_in_mapping(place), length as usize);
         Ok(self.object.check_not_truncated(place.end(self.count))?)
     }
 }

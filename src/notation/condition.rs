@@ -1,4 +1,4 @@
-//! `[OP:]VALUE`: what an integer is compared with.
+//! CONDITION, `[OP:]VALUE`: a comparison with an integer.
 
 use crate::notation::value::{self, OutOfRange, Value};
 use crate::sys::memory::int::{Int, IntType};
@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
-/// How to compare.
+/// A comparison operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Op {
     Eq,
@@ -18,7 +18,7 @@ enum Op {
 }
 
 impl Op {
-    /// The names are those of `test(1)`.
+    /// The operators with their names, which are those of `test(1)`.
     const ALL: [(Op, &str); 6] = [
         (Op::Eq, "eq"),
         (Op::Ne, "ne"),
@@ -40,7 +40,7 @@ impl Op {
     }
 }
 
-/// A condition as it was written, before the type of its VALUE is known.
+/// A condition as the user wrote it, before the type of the integer is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
     text: String,
@@ -48,7 +48,7 @@ pub struct Condition {
     value: Value,
 }
 
-/// The text is no condition.
+/// The text is not a valid condition.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     #[error("not a condition: the operator is one of eq, ne, lt, le, gt, ge")]
@@ -57,8 +57,8 @@ pub enum Malformed {
     Value(#[from] value::Malformed),
 }
 
-/// How a condition is written here that somebody wrote as `>=4` or `!=0`.
-pub fn suggestion(text: &str) -> Option<String> {
+/// Translates a condition in the notation of C, such as `>=4`, to `ge:4`. Returns None if the text is not one.
+pub fn suggest(text: &str) -> Option<String> {
     let operators = [
         ("==", "eq"),
         ("!=", "ne"),
@@ -98,32 +98,32 @@ impl FromStr for Condition {
 }
 
 impl Condition {
-    /// The test that this condition is for integers of this type.
+    /// Converts the condition to a test for integers of this type.
     ///
     /// # Errors
     ///
-    /// The VALUE is out of the type's range.
-    pub fn of_type(&self, int_type: IntType) -> Result<Test, OutOfRange> {
+    /// Fails if VALUE is out of the type's range.
+    pub fn for_type(&self, int_type: IntType) -> Result<Test, OutOfRange> {
         Ok(Test {
             text: self.text.clone(),
             op: self.op,
-            with: self.value.as_int(int_type)?,
+            operand: self.value.as_int(int_type)?,
         })
     }
 }
 
-/// A condition for integers of one type. Displayed as it was written.
+/// A condition for integers of one type. `Display` prints it as the user wrote it.
 #[derive(Debug)]
 pub struct Test {
     text: String,
     op: Op,
-    with: Int,
+    operand: Int,
 }
 
 impl Test {
-    /// Whether it holds for this integer.
+    /// Returns whether the condition holds for this integer.
     pub fn holds(&self, int: Int) -> bool {
-        self.op.holds(int.value().cmp(&self.with.value()))
+        self.op.holds(int.value().cmp(&self.operand.value()))
     }
 }
 
@@ -138,12 +138,12 @@ mod tests {
     use super::*;
 
     fn holds(text: &str, value: i128) -> bool {
-        let test = text.parse::<Condition>().unwrap().of_type(IntType::I32);
+        let test = text.parse::<Condition>().unwrap().for_type(IntType::I32);
         test.unwrap().holds(Int::new(IntType::I32, value).unwrap())
     }
 
     #[test]
-    fn each_operation_compares_as_its_name_says() {
+    fn each_operator_compares_with_value() {
         for (op, less, equal, greater) in [
             ("eq", false, true, false),
             ("ne", true, false, true),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_condition_says_why() {
+    fn invalid_conditions_are_rejected_with_a_reason() {
         for (text, error) in [
             ("ge:", Malformed::Value(value::Malformed)),
             ("four", Malformed::Value(value::Malformed)),

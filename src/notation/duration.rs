@@ -1,26 +1,26 @@
-//! DURATION: a span of time as people write it.
+//! DURATION: a span of time, such as `1h30m`.
 
 use jiff::fmt::friendly::{Spacing, SpanParser, SpanPrinter};
 use jiff::{SignedDuration, Span, SpanRelativeTo, SpanRound, Unit};
 use std::time::Duration;
 
-/// The text is no DURATION.
+/// The text is not a valid DURATION.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not a duration, or too long: use 250ms, 30s, 10m, 4h, 2d, 1h30m, or a number of seconds such as 0.5"
 )]
 pub struct Malformed;
 
-/// Reads a DURATION: `250ms`, `30s`, `10m`, `4h`, `2d`, these joined (`1h30m`), or a bare number of
-/// seconds with or without a fraction, as `sleep(1)` takes it. A day has 24 hours.
+/// Parses a DURATION: `250ms`, `30s`, `10m`, `4h`, `2d`, a combination (`1h30m`), or a number of seconds with or
+/// without a fraction, as for `sleep(1)`. A day has 24 hours.
 ///
 /// # Errors
 ///
-/// No such text, a negative one, or more than some 20,000 years.
+/// Fails if the text is not a duration, is negative, or is longer than about 20,000 years.
 pub fn parse(text: &str) -> Result<Duration, Malformed> {
     static PARSER: SpanParser = SpanParser::new();
-    let is_bare = |c: char| c.is_ascii_digit() || c == '.';
-    if text.chars().all(is_bare) {
+    let is_number_char = |c: char| c.is_ascii_digit() || c == '.';
+    if text.chars().all(is_number_char) {
         let seconds = text.parse().map_err(|_| Malformed)?;
         return Duration::try_from_secs_f64(seconds).map_err(|_| Malformed);
     }
@@ -32,8 +32,8 @@ pub fn parse(text: &str) -> Result<Duration, Malformed> {
         .ok_or(Malformed)
 }
 
-/// Shows a duration in the largest units that it fills: `4h`, `1h30m`, `2d`.
-pub fn show(duration: Duration) -> String {
+/// Formats a duration in the largest units that fit: `4h`, `1h30m`, `2d`.
+pub fn format(duration: Duration) -> String {
     static PRINTER: SpanPrinter = SpanPrinter::new().spacing(Spacing::None);
     let units = SpanRound::new()
         .largest(Unit::Day)
@@ -41,7 +41,7 @@ pub fn show(duration: Duration) -> String {
         .smallest(Unit::Nanosecond);
     match Span::try_from(duration).and_then(|span| span.round(units)) {
         Ok(span) => PRINTER.span_to_string(&span),
-        // Longer than parse() accepts.
+        // Longer than `parse` accepts.
         Err(_) => format!("{}s", duration.as_secs()),
     }
 }
@@ -52,7 +52,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn units_alone_joined_and_none() {
+    fn single_units_combined_units_and_plain_seconds_are_parsed() {
         for (text, milliseconds) in [
             ("0", 0),
             ("0s", 0),
@@ -79,8 +79,8 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_shown_as_people_write_them() {
-        for (text, shown) in [
+    fn durations_are_formatted_in_the_largest_units() {
+        for (text, formatted) in [
             ("0", "0s"),
             ("250ms", "250ms"),
             ("0.5", "500ms"),
@@ -91,13 +91,13 @@ mod tests {
             ("2d", "2d"),
             ("1w", "7d"),
         ] {
-            assert_eq!(show(parse(text).unwrap()), shown, "{text}");
+            assert_eq!(format(parse(text).unwrap()), formatted, "{text}");
         }
-        assert_eq!(show(Duration::MAX), format!("{}s", u64::MAX));
+        assert_eq!(format(Duration::MAX), format!("{}s", u64::MAX));
     }
 
     #[test]
-    fn what_is_no_duration_is_refused() {
+    fn invalid_durations_are_rejected() {
         for text in [
             "",
             ".",
@@ -125,16 +125,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_number_of_milliseconds_is_read_back(milliseconds in 0..u64::from(u32::MAX)) {
+        fn formatted_durations_parse_to_the_same_duration(milliseconds in 0..u64::from(u32::MAX)) {
             let duration = Duration::from_millis(milliseconds);
             prop_assert_eq!(parse(&format!("{milliseconds}ms")), Ok(duration));
-            prop_assert_eq!(parse(&show(duration)), Ok(duration));
+            prop_assert_eq!(parse(&format(duration)), Ok(duration));
             let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
             prop_assert_eq!(parse(&format!("{}m{}s{rest}ms", seconds / 60, seconds % 60)), Ok(duration));
         }
 
         #[test]
-        fn no_text_panics(text: String) {
+        fn parsing_never_panics(text: String) {
             let _ = parse(&text);
         }
     }

@@ -1,4 +1,4 @@
-//! How values are written and printed.
+//! How values are parsed and formatted.
 
 pub mod condition;
 pub mod duration;

@@ -1,6 +1,6 @@
-//! MODE: who may read and write an object.
+//! MODE: the permissions of an object.
 
-/// Why a text is no MODE.
+/// Why a text is not a valid MODE.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ModeError {
     #[error(
@@ -13,11 +13,11 @@ pub enum ModeError {
     Special,
 }
 
-/// Reads a MODE: octal digits, at most `0777`.
+/// Parses a MODE: octal digits, at most `0777`.
 ///
 /// # Errors
 ///
-/// Anything but octal digits, and the set-id and sticky bits.
+/// Fails for anything except octal digits, and for the set-user-ID, set-group-ID and sticky bits.
 pub fn parse(text: &str) -> Result<u32, ModeError> {
     if !text.bytes().all(|b| matches!(b, b'0'..=b'7')) {
         return Err(ModeError::Malformed);
@@ -29,8 +29,8 @@ pub fn parse(text: &str) -> Result<u32, ModeError> {
     }
 }
 
-/// The permissions as `ls -l` shows them: `rw-r-----`, with `s`, `S`, `t`, `T` for the special bits.
-pub fn show(mode: u32) -> String {
+/// Formats permissions as `ls -l` does: `rw-r-----`, with `s`, `S`, `t`, `T` for the special bits.
+pub fn format(mode: u32) -> String {
     const SPECIAL: [(u32, char, char); 3] =
         [(0o4000, 's', 'S'), (0o2000, 's', 'S'), (0o1000, 't', 'T')];
     let mut text = String::with_capacity(9);
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn octal_digits_are_a_mode() {
+    fn octal_digits_are_parsed() {
         for (text, mode) in [
             ("600", 0o600),
             ("0644", 0o644),
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn all_else_is_refused_with_the_reason() {
+    fn invalid_modes_are_rejected_with_a_reason() {
         for (text, error) in [
             ("", ModeError::Malformed),
             ("rw", ModeError::Malformed),
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mode_is_shown_as_ls_shows_it() {
+    fn modes_are_formatted_as_ls_does() {
         for (mode, text) in [
             (0o600, "rw-------"),
             (0o640, "rw-r-----"),
@@ -95,7 +95,7 @@ mod tests {
             (0o1777, "rwxrwxrwt"),
             (0o1666, "rw-rw-rwT"),
         ] {
-            assert_eq!(show(mode), text);
+            assert_eq!(format(mode), text);
         }
     }
 }

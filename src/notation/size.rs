@@ -1,11 +1,11 @@
-//! SIZE: a number of bytes as people write it, and as messages show it.
+//! SIZE: a number of bytes, as users write it and as messages print it.
 
 pub use crate::sys::error::{distinct_sizes, humanized_size};
 
-/// The largest SIZE, in bytes: no file offset is larger (`off_t`, `lseek(2)`).
+/// The largest SIZE in bytes: the maximum of a file offset (`off_t`, `lseek(2)`).
 pub const MAX: u64 = i64::MAX as u64;
 
-/// Why a text is no SIZE.
+/// Why a text is not a valid SIZE.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SizeError {
     #[error("not a SIZE: use bytes (4096 or 0x1000) or K, M, G, T (4K = 4KiB = 4096, 4KB = 4000)")]
@@ -18,11 +18,11 @@ pub enum SizeError {
     TooLarge,
 }
 
-/// Reads a SIZE: `4096`, `0x1000`, `4K` = `4KiB` = 4096, `4KB` = 4000, likewise M, G and T, in either case.
+/// Parses a SIZE: `4096`, `0x1000`, `4K` = `4KiB` = 4096, `4KB` = 4000, likewise M, G and T, in upper or lower case.
 ///
 /// # Errors
 ///
-/// A sign, a fraction, another suffix, no digits, or more than [`MAX`] bytes.
+/// Fails for a sign, a fraction, another suffix, a text without digits, and more than [`MAX`] bytes.
 pub fn parse(text: &str) -> Result<u64, SizeError> {
     if text.starts_with('-') {
         return Err(SizeError::Negative);
@@ -43,7 +43,7 @@ pub fn parse(text: &str) -> Result<u64, SizeError> {
         return Err(SizeError::Fraction);
     }
     let unit = unit(suffix).ok_or(SizeError::Malformed)?;
-    // The digits are all valid, so that the only failure left is overflow.
+    // All digits are valid, so this can only fail because of overflow.
     u64::from_str_radix(digits, radix)
         .ok()
         .and_then(|count| count.checked_mul(unit))
@@ -51,7 +51,7 @@ pub fn parse(text: &str) -> Result<u64, SizeError> {
         .ok_or(SizeError::TooLarge)
 }
 
-/// The bytes in one unit: `k` and `kib` are 1024, `kb` is 1000, and so on.
+/// Returns the number of bytes in a unit: 1024 for `k` and `kib`, 1000 for `kb`, and so on.
 fn unit(suffix: &str) -> Option<u64> {
     let Some(letter) = suffix.chars().next() else {
         return Some(1);
@@ -70,7 +70,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn sizes_are_shown_with_at_most_one_decimal() {
+    fn humanized_sizes_have_at_most_one_decimal() {
         for (bytes, text) in [
             (0, "0B"),
             (1023, "1023B"),
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_hexadecimal_and_units() {
+    fn decimal_hexadecimal_and_units_are_parsed() {
         for (text, bytes) in [
             ("0", 0),
             ("4096", 4096),
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_size_says_why() {
+    fn invalid_sizes_are_rejected_with_a_reason() {
         for (text, error) in [
             ("", SizeError::Malformed),
             ("K", SizeError::Malformed),
@@ -132,13 +132,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_number_of_bytes_is_read_back(bytes in 0..=MAX) {
+        fn every_number_of_bytes_is_parsed(bytes in 0..=MAX) {
             prop_assert_eq!(parse(&bytes.to_string()), Ok(bytes));
             prop_assert_eq!(parse(&format!("{bytes:#x}")), Ok(bytes));
         }
 
         #[test]
-        fn no_text_panics(text: String) {
+        fn parsing_never_panics(text: String) {
             let _ = parse(&text);
         }
     }

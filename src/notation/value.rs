@@ -1,20 +1,20 @@
-//! VALUE: an integer as people write it, before its type is known.
+//! VALUE: an integer as the user wrote it, before its type is known.
 
 use crate::sys::memory::int::{Int, IntType};
 use std::str::FromStr;
 
-/// A number that was written well; whether it fits is asked of a type.
+/// A valid number. Whether it is in range depends on the type, and is checked by [`Value::as_int`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Value {
     text: String,
     negative: bool,
-    /// Saturated: what is beyond 128 bits is out of every type's range just the same.
+    /// The absolute value. It saturates at 128 bits, because larger numbers are out of every type's range anyway.
     magnitude: u128,
-    /// `0x`, `0o` or `0b`: a bit pattern of the type's width, unless it has a sign.
+    /// Whether the number has the prefix `0x`, `0o` or `0b`. It is a bit pattern then, unless it is negative.
     prefixed: bool,
 }
 
-/// The text is no VALUE.
+/// The text is not a valid VALUE.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not an integer: use decimal digits, or 0x, 0o or 0b and digits; _ may stand between digits"
@@ -43,14 +43,14 @@ impl FromStr for Value {
             Some("0b") => (2, &unsigned[2..]),
             _ => (10, unsigned),
         };
-        // An empty part is a `_` that does not stand between two digits.
+        // A part is empty if a `_` is not between two digits.
         if !digits
             .split('_')
             .all(|part| !part.is_empty() && part.chars().all(|c| c.is_digit(radix)))
         {
             return Err(Malformed);
         }
-        // Only overflow can fail now.
+        // This can only fail because of overflow.
         let magnitude = u128::from_str_radix(&digits.replace('_', ""), radix).unwrap_or(u128::MAX);
         Ok(Value {
             text: text.to_owned(),
@@ -62,11 +62,11 @@ impl FromStr for Value {
 }
 
 impl Value {
-    /// The integer of this type that the VALUE means.
+    /// Converts the VALUE to an integer of this type.
     ///
     /// # Errors
     ///
-    /// The VALUE is out of the type's range; a prefixed one without a sign has more bits than the type.
+    /// Fails if the VALUE is out of the type's range, or if a bit pattern has more bits than the type.
     pub fn as_int(&self, int_type: IntType) -> Result<Int, OutOfRange> {
         let int = if self.prefixed && !self.negative {
             u64::try_from(self.magnitude)
@@ -84,17 +84,17 @@ impl Value {
         })
     }
 
-    /// What the VALUE adds to an integer of this type. It may be negative though the type has no sign, or
-    /// nobody could count such a one down.
+    /// Converts the VALUE to an amount that can be added to an integer of this type. The amount may be negative even if
+    /// the type is unsigned; otherwise an unsigned integer could not be decremented.
     ///
     /// # Errors
     ///
-    /// Neither the VALUE nor its opposite is in the type's range.
+    /// Fails if neither the VALUE nor its negation is in the type's range.
     pub fn as_amount(&self, int_type: IntType) -> Result<i128, OutOfRange> {
-        let opposite = i128::try_from(self.magnitude)
+        let negated = i128::try_from(self.magnitude)
             .ok()
             .filter(|&magnitude| self.negative && magnitude <= int_type.max());
-        match opposite {
+        match negated {
             Some(magnitude) => Ok(-magnitude),
             None => Ok(self.as_int(int_type)?.value()),
         }
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read(text: &str, int_type: IntType) -> Option<String> {
+    fn convert(text: &str, int_type: IntType) -> Option<String> {
         text.parse::<Value>()
             .unwrap()
             .as_int(int_type)
@@ -115,8 +115,8 @@ mod tests {
     }
 
     #[test]
-    fn every_notation_is_understood() {
-        for (text, int_type, shown) in [
+    fn every_notation_is_parsed() {
+        for (text, int_type, expected) in [
             ("42", IntType::I32, "42"),
             ("-5", IntType::I8, "-5"),
             ("-0", IntType::U8, "0"),
@@ -134,12 +134,12 @@ mod tests {
             ("18446744073709551615", IntType::U64, "18446744073709551615"),
             ("-9223372036854775808", IntType::I64, "-9223372036854775808"),
         ] {
-            assert_eq!(read(text, int_type).as_deref(), Some(shown), "{text}");
+            assert_eq!(convert(text, int_type).as_deref(), Some(expected), "{text}");
         }
     }
 
     #[test]
-    fn what_does_not_fit_is_out_of_range() {
+    fn integers_out_of_range_are_rejected() {
         for (text, int_type) in [
             ("128", IntType::I8),
             ("-1", IntType::U8),
@@ -152,12 +152,12 @@ mod tests {
             ("340282366920938463463374607431768211456", IntType::I64),
             ("-340282366920938463463374607431768211456", IntType::I64),
         ] {
-            assert_eq!(read(text, int_type), None, "{text}");
+            assert_eq!(convert(text, int_type), None, "{text}");
         }
     }
 
     #[test]
-    fn an_amount_may_be_negative_for_every_type() {
+    fn amounts_may_be_negative_for_every_type() {
         for (text, int_type, amount) in [
             ("5", IntType::U8, Some(5)),
             ("-5", IntType::U8, Some(-5)),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_message_gives_the_range() {
+    fn the_message_shows_the_range() {
         let error = "300"
             .parse::<Value>()
             .unwrap()
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_integer_is_refused() {
+    fn invalid_integers_are_rejected() {
         for text in [
             "", "-", "+", "--5", "+-5", "0x", "0x_1", "_1", "1_", "1__0", "1.0", "1e3", "ten",
             " 1", "0b2", "0o8", "0xg", "٣", "-_5", "é1",
@@ -202,7 +202,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_integer_is_read_back_in_every_radix(bits: u64, which in 0..IntType::ALL.len()) {
+        fn every_integer_is_parsed_in_every_radix(bits: u64, which in 0..IntType::ALL.len()) {
             let int_type = IntType::ALL[which];
             let int = Int::from_bits(int_type, bits >> (64 - 8 * int_type.width())).unwrap();
             let bits = int.to_bits();
@@ -212,7 +212,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_panics(text: String) {
+        fn parsing_never_panics(text: String) {
             let _ = text.parse::<Value>();
         }
     }

@@ -1,4 +1,4 @@
-//! What is known of an object: one table, from which the help, the header, the cells and the JSON are made.
+//! The columns of `ls`. One table defines the help, the header, the cells and the JSON.
 
 use crate::notation::size::humanized_size;
 use crate::objects::item::Item;
@@ -11,47 +11,47 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::os::unix::fs::MetadataExt;
 
-/// One thing to know of an object, or of a process that uses it.
+/// A property of an object, or of a process that uses it.
 #[derive(Debug)]
 pub struct Column {
-    /// What `-o` calls it; the header is the same in capitals, and JSON has `_` for `-`.
+    /// The name of the column for `-o`. The header is the same in upper case; JSON has `_` instead of `-`.
     pub key: &'static str,
-    /// What it is, for the help.
+    /// The description for the help.
     pub help: &'static str,
-    /// What it is about.
+    /// Whether the column describes the object or the process.
     pub subject: Subject,
-    /// Where it appears.
+    /// Where the column appears.
     pub shown: Shown,
-    /// Numbers line up on the right.
+    /// Whether cells are aligned to the right.
     pub is_number: bool,
     value: for<'a> fn(Row<'a>, &mut Context) -> Option<Value<'a>>,
 }
 
-/// What a column is about.
+/// What a column describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
     /// The object.
     Object,
-    /// A process that uses it. In JSON these are the members of the list `processes`.
+    /// A process that uses the object. In JSON, such columns are in the list `processes`.
     Process,
 }
 
 /// Where a column appears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
-    /// In the table without being asked for, in `-o all`, and in JSON.
+    /// In the table by default, in `-o all`, and in JSON.
     Always,
     /// In `-o all` and in JSON.
     InAll,
-    /// Only if `-o` names it, because others may notice how it is found out.
+    /// Only if `-o` names it, because other processes may notice the lease that is taken to find it out.
     IfNamed,
-    /// In JSON.
+    /// Only in JSON.
     InJson,
-    /// In JSON, and if `-o` names it, as in version 0.1. It is not documented.
-    Old,
+    /// In JSON, and if `-o` names it. An undocumented column from version 0.1.
+    Legacy,
 }
 
-/// What a row of the table is about: an object, and one process that uses it.
+/// The subject of a row in the table: an object, and a process that uses it.
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'a> {
     /// The object.
@@ -60,14 +60,14 @@ pub struct Row<'a> {
     pub process: Process<'a>,
 }
 
-/// A process that uses an object.
+/// The process of a row.
 #[derive(Debug, Clone, Copy)]
 pub enum Process<'a> {
-    /// Somebody who cannot be seen; or nobody has asked.
+    /// Not known: the object may be in use by a process that is not visible, or nobody looked for processes.
     Unknown,
-    /// There is none.
+    /// No process uses the object.
     Nobody,
-    /// This one.
+    /// This process uses the object.
     Known(&'a Use),
 }
 
@@ -81,11 +81,11 @@ impl<'a> From<&'a Item> for Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn of_process(self, value: impl FnOnce(&'a Use) -> Option<Value<'a>>) -> Option<Value<'a>> {
+    fn process_value(self, value: impl FnOnce(&'a Use) -> Option<Value<'a>>) -> Option<Value<'a>> {
         match self.process {
             Process::Unknown => None,
             Process::Nobody => Some(Value::Nobody),
-            Process::Known(one) => value(one),
+            Process::Known(usage) => value(usage),
         }
     }
 }
@@ -105,9 +105,9 @@ macro_rules! column {
     (@ text) => { false };
 }
 
-/// All of them, in the order of the table and the JSON.
+/// All columns, in the order of the table and the JSON.
 pub static COLUMNS: [Column; 24] = [
-    column!(Object Always text, "name", "the NAME", |row, _| Some(Value::Name(&row.item.name))),
+    column!(Object Always text, "name", "the name of the object", |row, _| Some(Value::Name(&row.item.name))),
     column!(Object InAll text, "type", "memory or semaphore", |row, _| {
         let is_semaphore = row.item.name.starts_with(b"/sem.");
         Some(Value::Word(if is_semaphore { "semaphore" } else { "memory" }))
@@ -115,101 +115,102 @@ pub static COLUMNS: [Column; 24] = [
     column!(Object Always number, "size", "the size in bytes", |row, _| {
         Some(Value::Bytes(row.item.size()))
     }),
-    column!(Object Always number, "allocated", "the memory allocated for it, in bytes", |row, _| {
+    column!(Object Always number, "allocated", "the allocated memory in bytes", |row, _| {
         row.item.allocated().map(Value::Bytes)
     }),
-    column!(Object Old number, "used", "the same as allocated", |row, _| {
+    column!(Object Legacy number, "used", "the same as allocated", |row, _| {
         row.item.allocated().map(Value::Bytes)
     }),
-    column!(Object Always text, "mode", "who may read and write it", |row, _| {
+    column!(Object Always text, "mode", "the permissions", |row, _| {
         row.item.metadata().map(|stat| Value::Mode(stat.mode()))
     }),
-    column!(Object Always text, "owner", "the user who owns it", |row, context| {
-        row.item.metadata().map(|stat| Value::Id(context.user(stat.uid()), stat.uid()))
+    column!(Object Always text, "owner", "the user who owns the object", |row, context| {
+        row.item.metadata().map(|stat| Value::Id(context.user_name(stat.uid()), stat.uid()))
     }),
-    column!(Object InAll number, "uid", "the owner's number", |row, _| {
+    column!(Object InAll number, "uid", "the user ID of the owner", |row, _| {
         row.item.metadata().map(|stat| Value::Number(stat.uid().into()))
     }),
-    column!(Object InAll text, "group", "its group", |row, context| {
-        row.item.metadata().map(|stat| Value::Id(context.group(stat.gid()), stat.gid()))
+    column!(Object InAll text, "group", "the group", |row, context| {
+        row.item.metadata().map(|stat| Value::Id(context.group_name(stat.gid()), stat.gid()))
     }),
-    column!(Object InAll number, "gid", "the group's number", |row, _| {
+    column!(Object InAll number, "gid", "the group ID", |row, _| {
         row.item.metadata().map(|stat| Value::Number(stat.gid().into()))
     }),
-    column!(Object InAll number, "inode", "its number in the file system", |row, _| {
+    column!(Object InAll number, "inode", "the inode number", |row, _| {
         Some(Value::Number(row.item.inode()))
     }),
-    column!(Object InAll number, "links", "how many names it has", |row, _| {
+    column!(Object InAll number, "links", "the number of hard links", |row, _| {
         row.item.metadata().map(|stat| Value::Number(stat.nlink()))
     }),
-    column!(Object InAll text, "modified", "when it was last written to", |row, _| {
+    column!(Object InAll text, "modified", "when the object was last written to", |row, _| {
         row.item.metadata().map(|stat| Value::Time(stat.mtime(), stat.mtime_nsec()))
     }),
-    column!(Object InAll text, "changed", "when its mode, owner or names last changed", |row, _| {
+    column!(Object InAll text, "changed", "when the mode, owner or names last changed", |row, _| {
         row.item.metadata().map(|stat| Value::Time(stat.ctime(), stat.ctime_nsec()))
     }),
     column!(
-        Object Always number, "age", "the time since the later of the two, in seconds",
+        Object Always number, "age", "seconds since modified or changed, whichever is later",
         |row, context| row.item.age(context.now).map(Value::Age)
     ),
-    column!(Object IfNamed text, "in-use", "whether any process anywhere uses it", |row, _| {
-        row.item.in_use.map(Value::Truth)
+    column!(Object IfNamed text, "in-use", "whether any process uses the object, even in another container", |row, _| {
+        row.item.in_use.map(Value::Bool)
     }),
-    column!(Process Always number, "pid", "the id of a process that uses it", |row, _| {
-        row.of_process(|one| Some(Value::Number(one.pid.unsigned_abs().into())))
+    column!(Process Always number, "pid", "the process ID", |row, _| {
+        row.process_value(|usage| Some(Value::Number(usage.pid.unsigned_abs().into())))
     }),
-    column!(Process Always text, "user", "the user of the process", |row, context| {
-        row.of_process(|one| one.identity.uid.map(|uid| Value::Id(context.user(uid), uid)))
+    column!(Process Always text, "user", "the effective user of the process", |row, context| {
+        row.process_value(|usage| usage.identity.uid.map(|uid| Value::Id(context.user_name(uid), uid)))
     }),
-    column!(Process InJson number, "uid", "the user's number", |row, _| {
-        row.of_process(|one| one.identity.uid.map(|uid| Value::Number(uid.into())))
+    column!(Process InJson number, "uid", "the effective user ID of the process", |row, _| {
+        row.process_value(|usage| usage.identity.uid.map(|uid| Value::Number(uid.into())))
     }),
-    column!(Process Always text, "access", "how the process uses it", |row, _| {
-        row.of_process(|one| Some(Value::Access(one)))
+    column!(Process Always text, "access", "how the process uses the object", |row, _| {
+        row.process_value(|usage| Some(Value::Access(usage)))
     }),
-    column!(Process InJson text, "private", "whether it has a private mapping", |row, _| {
-        row.of_process(|one| Some(Value::Truth(one.private.is_some())))
+    column!(Process InJson text, "private", "whether the process has a private mapping", |row, _| {
+        row.process_value(|usage| Some(Value::Bool(usage.private.is_some())))
     }),
-    column!(Process InJson text, "mapped", "the rights of its mappings", |row, _| {
-        row.of_process(|one| Some(Value::Rights(mapped(one))))
+    column!(Process InJson text, "mapped", "the access rights of the mappings", |row, _| {
+        row.process_value(|usage| Some(Value::Rights(combined_mapping_rights(usage))))
     }),
-    column!(Process InJson text, "open", "the rights of its descriptors", |row, _| {
-        row.of_process(|one| Some(Value::Rights(one.open)))
+    column!(Process InJson text, "open", "the access rights of the descriptors", |row, _| {
+        row.process_value(|usage| Some(Value::Rights(usage.open)))
     }),
     column!(Process Always text, "command", "the command line of the process", |row, _| {
-        row.of_process(|one| match &one.identity.command[..] {
+        row.process_value(|usage| match &usage.identity.command[..] {
             [] => None,
             arguments => Some(Value::Command(arguments)),
         })
     }),
 ];
 
-/// The rights of all mappings together. What is stored into a private mapping does not reach the object.
-fn mapped(one: &Use) -> Option<Rights> {
+/// Combines the access rights of all mappings. Write access to a private mapping does not count, because stores to it
+/// do not reach the object.
+fn combined_mapping_rights(usage: &Use) -> Option<Rights> {
     let read = |rights: Option<Rights>| rights.is_some_and(|rights| rights.read);
-    (one.shared.is_some() || one.private.is_some()).then(|| Rights {
-        read: read(one.shared) || read(one.private),
-        write: one.shared.is_some_and(|rights| rights.write),
+    (usage.shared.is_some() || usage.private.is_some()).then(|| Rights {
+        read: read(usage.shared) || read(usage.private),
+        write: usage.shared.is_some_and(|rights| rights.write),
     })
 }
 
 impl Column {
-    /// The columns that `-o` offers.
+    /// Returns the columns that the help of `-o` lists.
     pub fn offered() -> impl Iterator<Item = &'static Column> {
         COLUMNS
             .iter()
-            .filter(|column| !matches!(column.shown, Shown::InJson | Shown::Old))
+            .filter(|column| !matches!(column.shown, Shown::InJson | Shown::Legacy))
     }
 
-    /// The column that `-o` calls so, in capitals or not.
-    pub fn of(key: &str) -> Option<&'static Column> {
+    /// Finds a column that `-o` accepts by its key, in upper or lower case.
+    pub fn lookup(key: &str) -> Option<&'static Column> {
         COLUMNS
             .iter()
             .filter(|column| column.shown != Shown::InJson)
             .find(|column| column.key.eq_ignore_ascii_case(key))
     }
 
-    /// What JSON calls it.
+    /// Returns the key in JSON.
     pub fn json_key(&self) -> Cow<'static, str> {
         match self.key.contains('-') {
             true => self.key.replace('-', "_").into(),
@@ -217,13 +218,13 @@ impl Column {
         }
     }
 
-    /// What it holds. None is not known.
+    /// Returns the value for a row, or None if it is not known.
     pub fn value<'a>(&self, row: impl Into<Row<'a>>, context: &mut Context) -> Option<Value<'a>> {
         (self.value)(row.into(), context)
     }
 
-    /// Adds the cell of a row, as people read it, to a text.
-    pub fn write<'a>(
+    /// Appends the cell for a row to `text`.
+    pub fn write_cell<'a>(
         &self,
         text: &mut String,
         row: impl Into<Row<'a>>,
@@ -232,8 +233,12 @@ impl Column {
     ) {
         match self.value(row, context) {
             None => text.push('?'),
-            Some(Value::Bytes(bytes)) if !style.bytes => text.push_str(context.size(bytes)),
-            Some(value) => write!(text, "{}", Cell(value, style)).expect("a String takes all"),
+            Some(Value::Bytes(bytes)) if !style.bytes => {
+                text.push_str(context.humanized_size(bytes))
+            }
+            Some(value) => {
+                write!(text, "{}", Cell(value, style)).expect("writing to a String does not fail")
+            }
         }
     }
 }
@@ -241,11 +246,11 @@ impl Column {
 /// State shared by all rows: the current time, and caches of user names, group names and formatted sizes.
 #[derive(Debug)]
 pub struct Context {
-    /// In nanoseconds since 1970.
+    /// The current time, in nanoseconds since 1970.
     pub now: i128,
     users: HashMap<u32, Option<String>>,
     groups: HashMap<u32, Option<String>>,
-    /// Most objects are of a few sizes, and to make a text of one takes longer than to find it.
+    /// Most objects have one of a few sizes, and formatting a size takes longer than looking it up.
     sizes: HashMap<u64, String>,
 }
 
@@ -262,7 +267,7 @@ impl Default for Context {
 
 impl Context {
     /// Returns None if the uid has no name; the caller then prints the number, as `ls` does.
-    pub fn user(&mut self, uid: u32) -> Option<String> {
+    pub fn user_name(&mut self, uid: u32) -> Option<String> {
         let look_up = || {
             let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
             user.map(|user| user.name)
@@ -270,12 +275,12 @@ impl Context {
         self.users.entry(uid).or_insert_with(look_up).clone()
     }
 
-    fn size(&mut self, bytes: u64) -> &str {
+    fn humanized_size(&mut self, bytes: u64) -> &str {
         let humanize = || humanized_size(bytes);
         self.sizes.entry(bytes).or_insert_with(humanize)
     }
 
-    fn group(&mut self, gid: u32) -> Option<String> {
+    fn group_name(&mut self, gid: u32) -> Option<String> {
         let look_up = || {
             let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
             group.map(|group| group.name)

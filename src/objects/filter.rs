@@ -1,4 +1,4 @@
-//! FILTER: which objects are meant, the same for every verb.
+//! FILTER: which objects to list or remove. The filters of `ls` and `unlink` are the same.
 
 use crate::sys::process::proc;
 use crate::sys::shm::directory::Directory;
@@ -16,22 +16,23 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-/// What an object must be, all of it, to pass. Whether it is in use is asked of the kernel, not here.
+/// The conditions that an object must meet, all of them. Whether it is in use is not checked here, because that needs
+/// the kernel.
 #[derive(Debug, Default)]
 pub struct Filter {
-    /// Patterns for its name.
+    /// Patterns for the name.
     pub names: NameFilter,
-    /// The user who owns it.
+    /// The user who must own the object.
     pub owner: Option<u32>,
-    /// How long ago it was last changed, at least.
+    /// The time that must have passed since the last change.
     pub min_age: Option<MinAge>,
-    /// It has more bytes of memory than this.
+    /// The number of bytes that the allocated memory must exceed.
     pub larger_than: Option<u64>,
-    /// A process that uses it.
+    /// A process that must use the object.
     pub process: Option<ProcessFiles>,
 }
 
-/// Which part of a filter an object does not pass.
+/// The part of a filter that an object does not match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mismatch {
     /// `--glob`.
@@ -42,22 +43,22 @@ pub enum Mismatch {
     Size,
     /// `--pid`.
     Process,
-    /// `--older-than`. Everything else passes: that is how a sweep counts what is only too young.
+    /// `--older-than`. The object matches everything else, so that a sweep can count objects that are only too young.
     Age,
 }
 
 impl Filter {
-    /// Whether the name passes.
+    /// Returns whether the name matches.
     pub fn passes_name(&self, name: &ShmName) -> bool {
         self.passes_bytes(name.as_bytes())
     }
 
-    /// The same for the name, with its slash, of what is no object any more.
+    /// Like [`Filter::passes_name`], for the name of an unlinked object, with its slash.
     pub fn passes_bytes(&self, name: &[u8]) -> bool {
         self.names.passes(name)
     }
 
-    /// Whether the name alone does not decide.
+    /// Returns whether the filter checks more than the name.
     pub fn needs_metadata(&self) -> bool {
         self.process.is_some() || self.needs_stat()
     }
@@ -66,17 +67,18 @@ impl Filter {
         self.owner.is_some() || self.min_age.is_some() || self.larger_than.is_some()
     }
 
-    /// Whether everything but the name passes.
+    /// Returns whether everything except the name matches.
     pub fn passes_metadata(&self, metadata: &Metadata) -> bool {
         self.metadata_mismatch(metadata).is_none()
     }
 
-    /// The same for an object of which only the inode number is known. What cannot be known does not pass.
+    /// Like [`Filter::passes_metadata`], for an object of which only the inode number is known. It does not match if
+    /// the filter needs anything else.
     pub fn passes_inode(&self, inode: u64) -> bool {
         !self.needs_stat() && self.passes_process(inode)
     }
 
-    /// What does not pass, if anything.
+    /// Returns the first part that does not match, if any.
     pub fn mismatch(&self, name: &ShmName, metadata: &Metadata) -> Option<Mismatch> {
         match self.passes_name(name) {
             true => self.metadata_mismatch(metadata),
@@ -84,11 +86,11 @@ impl Filter {
         }
     }
 
-    /// What does not pass, apart from the name.
+    /// Returns the first part except the name that does not match, if any.
     pub fn metadata_mismatch(&self, metadata: &Metadata) -> Option<Mismatch> {
         let is_owner = |owner| metadata.uid() == owner;
         let is_larger = |size| metadata.blocks() * 512 > size;
-        let is_old = |age: &MinAge| changed(metadata) <= age.last_change;
+        let is_old = |age: &MinAge| last_change(metadata) <= age.cutoff;
         match () {
             () if !self.owner.is_none_or(is_owner) => Some(Mismatch::Owner),
             () if !self.larger_than.is_none_or(is_larger) => Some(Mismatch::Size),
@@ -104,7 +106,7 @@ impl Filter {
     }
 }
 
-/// Patterns: a name passes if any of those without `!` matches, and none of those with it.
+/// Patterns for names. A name must match at least one pattern without `!`, if there is any, and none with `!`.
 #[derive(Debug, Default)]
 pub struct NameFilter {
     included: Option<GlobSet>,
@@ -116,7 +118,7 @@ impl NameFilter {
     ///
     /// # Errors
     ///
-    /// The patterns are too large, all together.
+    /// Fails if the patterns together are too large.
     pub fn new(patterns: &[Pattern]) -> Result<NameFilter, globset::Error> {
         let (mut included, mut excluded) = (GlobSetBuilder::new(), GlobSetBuilder::new());
         for pattern in patterns {
@@ -141,45 +143,45 @@ impl NameFilter {
     }
 }
 
-/// The age that an object must have, measured from the start of the program.
+/// The minimum age of an object, measured at the start of the program.
 #[derive(Debug)]
 pub struct MinAge {
-    /// As it was given.
+    /// The minimum age as the user gave it.
     pub age: Duration,
-    /// Nanoseconds since 1970.
-    last_change: i128,
+    /// The latest time of the last change, in nanoseconds since 1970.
+    cutoff: i128,
 }
 
 impl MinAge {
-    /// Measures from now.
+    /// Creates a minimum age that counts back from now.
     pub fn new(age: Duration) -> MinAge {
         let nanoseconds = i128::try_from(age.as_nanos()).unwrap_or(i128::MAX);
-        let last_change = Timestamp::now().as_nanosecond().saturating_sub(nanoseconds);
-        MinAge { age, last_change }
+        let cutoff = Timestamp::now().as_nanosecond().saturating_sub(nanoseconds);
+        MinAge { age, cutoff }
     }
 }
 
 /// The objects that one process has open or mapped.
 #[derive(Debug)]
 pub struct ProcessFiles {
-    /// Its id.
+    /// The process ID.
     pub pid: i32,
     inodes: HashSet<u64>,
 }
 
 impl ProcessFiles {
-    /// Looks at the process, once.
+    /// Inspects the process.
     ///
     /// # Errors
     ///
-    /// There is no such process, or it may not be inspected.
-    pub fn of(pid: i32, directory: &Directory) -> anyhow::Result<ProcessFiles> {
+    /// Fails if the process does not exist or may not be inspected.
+    pub fn inspect(pid: i32, directory: &Directory) -> anyhow::Result<ProcessFiles> {
         match proc::inodes_used_by(pid, directory.device()?) {
             Ok(inodes) => Ok(ProcessFiles { pid, inodes }),
             Err(error) if proc::is_gone(&error) => {
                 Err(match kill(Pid::from_raw(pid), None) {
                     Err(Errno::ESRCH) => anyhow!("process {pid}: no such process"),
-                    // Mounted with hidepid=, or not mounted, or that of another PID namespace.
+                    // /proc is mounted with hidepid=, is not mounted, or belongs to another PID namespace.
                     _ => anyhow!("process {pid}: may not be inspected: /proc does not show it"),
                 })
             }
@@ -188,25 +190,25 @@ impl ProcessFiles {
     }
 }
 
-/// When an object was last modified, or its mode, owner or names last changed, whichever is later: in
-/// nanoseconds since 1970.
-pub fn changed(metadata: &Metadata) -> i128 {
+/// Returns the later of the modification time and the status change time (mode, owner, names), in nanoseconds since
+/// 1970.
+pub fn last_change(metadata: &Metadata) -> i128 {
     let time = |seconds, nanoseconds| i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
     time(metadata.mtime(), metadata.mtime_nsec()).max(time(metadata.ctime(), metadata.ctime_nsec()))
 }
 
-/// What names look like that are meant, or that are not.
+/// A pattern that includes or excludes names.
 #[derive(Debug, Clone)]
 pub struct Pattern {
     glob: Glob,
     excludes: bool,
 }
 
-/// Reads a PATTERN for names, or `!PATTERN`. A slash or `/dev/shm/` may stand before it, as before a NAME.
+/// Parses a PATTERN or `!PATTERN`. It may start with a slash or `/dev/shm/`, as a NAME may.
 ///
 /// # Errors
 ///
-/// A bracket or brace that is not closed; a path that leads to no object.
+/// Fails if the pattern is malformed (an open bracket or brace), or is a path that cannot lead to an object.
 pub fn parse_pattern(text: &str) -> Result<Pattern, String> {
     let (excludes, text) = match text.strip_prefix('!') {
         Some(rest) => (true, rest),
@@ -229,11 +231,11 @@ pub fn parse_pattern(text: &str) -> Result<Pattern, String> {
     Ok(Pattern { glob, excludes })
 }
 
-/// Reads USER or UID. A name of digits comes before the number, as for `chown(1)`.
+/// Parses USER or UID. A user whose name consists of digits is preferred to the UID, as for `chown(1)`.
 ///
 /// # Errors
 ///
-/// There is no such user, and it is no number.
+/// Fails if there is no such user, and the text is not a number.
 pub fn parse_owner(text: &str) -> Result<u32, &'static str> {
     match User::from_name(text) {
         Ok(Some(user)) => Ok(user.uid.as_raw()),
@@ -242,11 +244,11 @@ pub fn parse_owner(text: &str) -> Result<u32, &'static str> {
     }
 }
 
-/// Reads PID.
+/// Parses PID.
 ///
 /// # Errors
 ///
-/// It is not a number above 0, or larger than any process id.
+/// Fails if the text is not a positive number, or the number is larger than any process ID.
 pub fn parse_pid(text: &str) -> Result<i32, &'static str> {
     let is_positive = |pid: &i32| *pid > 0 && text.starts_with(|c: char| c.is_ascii_digit());
     let pid = text.parse().ok().filter(is_positive);
@@ -264,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_matches_whole_names() {
+    fn patterns_match_whole_names() {
         for (pattern, name) in [
             ("*", &b"job-1"[..]),
             ("*", b".hidden"),
@@ -301,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pattern_says_why() {
+    fn invalid_patterns_are_rejected_with_a_reason() {
         for pattern in [
             "[",
             "{a",
@@ -317,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_id_is_a_positive_number() {
+    fn process_ids_are_positive_numbers() {
         assert_eq!(parse_pid("1"), Ok(1));
         for text in ["", "0", "-1", "+1", "x", "1.5", "2147483648"] {
             assert_eq!(parse_pid(text), Err("not a process id"), "{text}");
@@ -325,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_is_a_name_or_a_number() {
+    fn owners_are_names_or_numbers() {
         assert_eq!(parse_owner("root"), Ok(0));
         assert_eq!(parse_owner("4000000000"), Ok(4_000_000_000));
         for text in ["", "no-such-user-here", "-1", "+1", "4294967296"] {

@@ -1,6 +1,6 @@
-//! An object, and what is known of it.
+//! An object and its metadata.
 
-use crate::objects::filter::changed;
+use crate::objects::filter::last_change;
 use crate::sys::process::proc::{Held, Use};
 use crate::sys::shm::name::ShmName;
 use std::ffi::OsStr;
@@ -8,54 +8,54 @@ use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
-/// An object, and what is known of it.
+/// An object and what is known about it.
 #[derive(Debug)]
 pub struct Item {
-    /// With its slash. Not a [`ShmName`], for one that is gone may have been a file in a directory.
+    /// The name with its slash. Not a [`ShmName`], because an unlinked object may have been a file in a subdirectory.
     pub name: Box<[u8]>,
     inode: u64,
     stat: Stat,
-    /// Who uses it: the processes that can be seen. None if this was not asked, or if there are users that cannot be
-    /// seen and no others.
+    /// The processes that use the object. None if nobody looked for them, or if the object may be in use but no process
+    /// that uses it is visible.
     pub uses: Option<Vec<Use>>,
-    /// Whether anybody uses it. None if this was not asked, or if the kernel gives no clear answer.
+    /// Whether the object is in use. None if the kernel was not asked or gave no clear answer.
     pub in_use: Option<bool>,
 }
 
-/// What there was to ask.
+/// What is known about the file of an object.
 #[derive(Debug)]
 enum Stat {
-    /// The directory alone.
-    Nothing,
-    /// `stat(2)`.
+    /// Only its directory entry was read.
+    Unknown,
+    /// The result of `stat(2)`.
     Known(Box<Metadata>),
-    /// A mapping, which reaches so far.
+    /// It is known only by its mappings, which reach up to this offset.
     Extent(u64),
 }
 
 impl Item {
-    /// An object of which only the name is needed.
-    pub fn named(name: &ShmName, inode: u64) -> Item {
+    /// Creates an item of which only the name and the inode number are known.
+    pub fn without_metadata(name: &ShmName, inode: u64) -> Item {
         Item {
             name: name.as_bytes().into(),
             inode,
-            stat: Stat::Nothing,
+            stat: Stat::Unknown,
             uses: None,
             in_use: None,
         }
     }
 
-    /// An object with all that `stat(2)` knows.
-    pub fn known(name: &ShmName, metadata: Metadata) -> Item {
+    /// Creates an item with its metadata.
+    pub fn with_metadata(name: &ShmName, metadata: Metadata) -> Item {
         Item {
             inode: metadata.ino(),
             stat: Stat::Known(Box::new(metadata)),
-            ..Item::named(name, 0)
+            ..Item::without_metadata(name, 0)
         }
     }
 
-    /// An object without a name, that others hold.
-    pub fn held(name: &[u8], inode: u64, held: Held) -> Item {
+    /// Creates an item for an object whose name was removed, but that processes still use.
+    pub fn unlinked(name: &[u8], inode: u64, held: Held) -> Item {
         Item {
             name: name.into(),
             inode,
@@ -68,7 +68,7 @@ impl Item {
         }
     }
 
-    /// What `stat(2)` knows, if it was asked.
+    /// Returns the result of `stat(2)`, if it is known.
     pub fn metadata(&self) -> Option<&Metadata> {
         match &self.stat {
             Stat::Known(metadata) => Some(metadata),
@@ -76,37 +76,37 @@ impl Item {
         }
     }
 
-    /// The name of an object that has one.
+    /// Returns the name of an object that still has one.
     ///
     /// # Panics
     ///
-    /// It has none.
+    /// Panics if the name is not a valid NAME, which is possible only for an unlinked object.
     pub fn shm_name(&self) -> ShmName {
-        ShmName::new(OsStr::from_bytes(&self.name)).expect("it came from a NAME")
+        ShmName::new(OsStr::from_bytes(&self.name)).expect("an object with a name has a valid one")
     }
 
-    /// The number of its inode.
+    /// Returns the inode number.
     pub fn inode(&self) -> u64 {
         self.inode
     }
 
-    /// In bytes; of what is only known by a mapping, as far as that reaches.
+    /// Returns the size in bytes. For an object that is known only by its mappings, it is the end of the last one.
     pub fn size(&self) -> u64 {
         match &self.stat {
-            Stat::Nothing => 0,
+            Stat::Unknown => 0,
             Stat::Known(metadata) => metadata.len(),
             Stat::Extent(bytes) => *bytes,
         }
     }
 
-    /// The memory that is allocated for it, in bytes: `stat(2)` counts in blocks of 512.
+    /// Returns the allocated memory in bytes. `stat(2)` counts it in blocks of 512 bytes.
     pub fn allocated(&self) -> Option<u64> {
         self.metadata().map(|metadata| metadata.blocks() * 512)
     }
 
-    /// The seconds since it was last changed in any way. A time in the future is no age.
+    /// Returns the seconds since the object was last changed, or 0 if that time is in the future.
     pub fn age(&self, now: i128) -> Option<u64> {
-        let age = |metadata| now.saturating_sub(changed(metadata)).max(0) / 1_000_000_000;
+        let age = |metadata| now.saturating_sub(last_change(metadata)).max(0) / 1_000_000_000;
         self.metadata()
             .map(|metadata| age(metadata).try_into().unwrap_or(u64::MAX))
     }

@@ -1,4 +1,4 @@
-//! What `ls` and `unlink` share: an object and what is known of it, the columns that show it, and filters.
+//! What `ls` and `unlink` share: objects with their metadata, columns and filters.
 
 pub mod columns;
 pub mod filter;

@@ -1,15 +1,15 @@
-//! Which columns are shown: the LISTs of `-o`.
+//! The LISTs of `-o`, which select columns.
 
 use crate::objects::columns::{COLUMNS, Column, Shown, Subject};
 use crate::sys::escape;
 
-/// What a LIST calls every column.
+/// The word for all columns in a LIST.
 pub const ALL: &str = "all";
 
-/// A LIST as `-o` takes it.
+/// A parsed LIST.
 #[derive(Debug, Clone)]
 pub struct List {
-    /// It adds to the columns that are shown anyway.
+    /// Whether the LIST adds to the default columns instead of replacing them.
     adds: bool,
     choices: Vec<Choice>,
 }
@@ -20,17 +20,17 @@ enum Choice {
     One(&'static Column),
 }
 
-/// Reads a LIST of keys with commas between them, and perhaps a `+` in front.
+/// Parses a LIST: keys separated by commas, optionally after a `+`.
 ///
 /// # Errors
 ///
-/// There is no such column.
+/// Fails if there is no such column.
 pub fn parse(text: &str) -> Result<List, String> {
     let (adds, keys) = match text.strip_prefix('+') {
         Some(keys) => (true, keys),
         None => (false, text),
     };
-    let choice = |key: &str| match Column::of(key) {
+    let choice = |key: &str| match Column::lookup(key) {
         Some(column) => Ok(Choice::One(column)),
         None if key.eq_ignore_ascii_case(ALL) => Ok(Choice::All),
         None => {
@@ -48,33 +48,34 @@ pub fn parse(text: &str) -> Result<List, String> {
     })
 }
 
-/// Whether the LISTs name a column of the processes.
+/// Returns whether a LIST names a column of the processes.
 pub fn names_processes(lists: &[List]) -> bool {
     let mut choices = lists.iter().flat_map(|list| &list.choices);
     choices
         .any(|choice| matches!(choice, Choice::One(column) if column.subject == Subject::Process))
 }
 
-/// The columns that are shown, each once. If no LIST replaces them, they start with those for which `is_default`
-/// holds. Columns of the processes are among the default and `all` only if `with_processes`.
+/// Returns the selected columns without duplicates. They start with the default ones, for which `is_default` returns
+/// true, unless the first LIST replaces them. Columns of the processes belong to the default and to `all` only if
+/// `with_processes` is true.
 pub fn columns(
     lists: &[List],
     with_processes: bool,
     is_default: impl Fn(&Column) -> bool,
 ) -> Vec<&'static Column> {
-    let possible = || {
+    let candidates = || {
         COLUMNS
             .iter()
             .filter(|column| with_processes || column.subject == Subject::Object)
     };
     let mut columns: Vec<&Column> = match lists.first() {
         Some(list) if !list.adds => Vec::new(),
-        _ => possible().filter(|column| is_default(column)).collect(),
+        _ => candidates().filter(|column| is_default(column)).collect(),
     };
     for choice in lists.iter().flat_map(|list| &list.choices) {
         let chosen: Vec<&Column> = match choice {
             Choice::One(column) => vec![column],
-            Choice::All => possible()
+            Choice::All => candidates()
                 .filter(|column| matches!(column.shown, Shown::Always | Shown::InAll))
                 .collect(),
         };
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn all_does_not_name_what_must_be_named() {
+    fn all_excludes_columns_that_must_be_named() {
         let all = keys(&["all"], false);
         assert!(all.contains(&"gid") && !all.contains(&"pid"));
         assert!(!all.contains(&"in-use") && !all.contains(&"used"));
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_columns_are_named() {
+    fn unknown_columns_are_rejected_by_name() {
         for (list, message) in [
             ("name,color", "no such column: color\n"),
             ("", "no such column: ''\n"),

@@ -1,4 +1,4 @@
-//! What a column holds, and how the table and JSON write it.
+//! The values of columns, and how the table and JSON format them.
 
 use crate::notation::mode;
 use crate::sys::escape::Escaped;
@@ -7,47 +7,47 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use std::fmt::{self, Display, Formatter};
 
-/// What a column holds.
+/// The value of a column for one object or process.
 #[derive(Debug)]
 pub enum Value<'a> {
-    /// The name of an object: any bytes.
+    /// The name of an object, which may contain any bytes.
     Name(&'a [u8]),
-    /// A word of ours.
+    /// A fixed word.
     Word(&'static str),
     /// Yes or no.
-    Truth(bool),
+    Bool(bool),
     /// A number of bytes.
     Bytes(u64),
     /// Any other number.
     Number(u64),
     /// The type and permissions of a file.
     Mode(u32),
-    /// A user or group: the name, if there is one, and the number.
+    /// A user or group: its name, if it has one, and its number.
     Id(Option<String>, u32),
-    /// Seconds since 1970, and nanoseconds.
+    /// A point in time: seconds since 1970, and nanoseconds.
     Time(i64, i64),
-    /// Seconds.
+    /// An age in seconds.
     Age(u64),
     /// How a process uses the object.
     Access(&'a Use),
-    /// What a process may do with a descriptor or mapping, if it has one.
+    /// The access rights of a descriptor or mapping, if the process has one.
     Rights(Option<Rights>),
-    /// The arguments of a process: any bytes.
+    /// The command line of a process: its arguments, which may contain any bytes.
     Command(&'a [Vec<u8>]),
-    /// In the column of a process: nobody uses the object.
+    /// No process uses the object. Only in the columns of the processes.
     Nobody,
 }
 
-/// How people want to read it.
+/// How the table formats values.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Style {
-    /// Sizes in bytes, not humanized.
+    /// Whether sizes are in bytes instead of humanized.
     pub bytes: bool,
-    /// Ids as numbers.
+    /// Whether users and groups are numbers instead of names.
     pub numeric: bool,
 }
 
-/// A value in the table.
+/// A value as the table formats it.
 #[derive(Debug)]
 pub struct Cell<'a>(pub Value<'a>, pub Style);
 
@@ -57,14 +57,14 @@ impl Display for Cell<'_> {
         match value {
             Value::Name(bytes) => Escaped(bytes).fmt(f),
             Value::Word(word) => f.write_str(word),
-            Value::Truth(truth) => f.write_str(if *truth { "yes" } else { "no" }),
+            Value::Bool(value) => f.write_str(if *value { "yes" } else { "no" }),
             Value::Bytes(number) | Value::Number(number) => number.fmt(f),
-            Value::Mode(mode) => f.write_str(&mode::show(*mode)),
+            Value::Mode(mode) => f.write_str(&mode::format(*mode)),
             Value::Id(Some(name), _) if !style.numeric => Escaped(name.as_bytes()).fmt(f),
             Value::Id(_, id) => id.fmt(f),
             Value::Time(seconds, _) => f.write_str(rfc3339(*seconds, 0).as_deref().unwrap_or("?")),
             Value::Age(seconds) => write_age(f, *seconds),
-            Value::Access(one) => f.write_str(&access(one)),
+            Value::Access(usage) => f.write_str(&access(usage)),
             Value::Rights(rights) => f.write_str(rights.map_or("-", letters)),
             Value::Command(arguments) => {
                 for (index, argument) in arguments.iter().enumerate() {
@@ -83,7 +83,7 @@ impl Serialize for Value<'_> {
         match self {
             Value::Name(bytes) => String::from_utf8_lossy(bytes).serialize(serializer),
             Value::Word(word) => word.serialize(serializer),
-            Value::Truth(truth) => truth.serialize(serializer),
+            Value::Bool(value) => value.serialize(serializer),
             Value::Bytes(number) | Value::Number(number) | Value::Age(number) => {
                 number.serialize(serializer)
             }
@@ -92,7 +92,7 @@ impl Serialize for Value<'_> {
             Value::Time(seconds, nanoseconds) => {
                 rfc3339(*seconds, *nanoseconds).serialize(serializer)
             }
-            Value::Access(one) => access(one).serialize(serializer),
+            Value::Access(usage) => access(usage).serialize(serializer),
             Value::Rights(rights) => rights.map(letters).serialize(serializer),
             Value::Command(arguments) => {
                 let text = |argument| String::from_utf8_lossy(argument);
@@ -103,12 +103,12 @@ impl Serialize for Value<'_> {
     }
 }
 
-/// As `mapped rw, mapped r private, open r`.
-fn access(one: &Use) -> String {
+/// Formats how a process uses an object, such as `mapped rw, mapped r private, open r`.
+fn access(usage: &Use) -> String {
     let ways = [
-        ("mapped ", one.shared, ""),
-        ("mapped ", one.private, " private"),
-        ("open ", one.open, ""),
+        ("mapped ", usage.shared, ""),
+        ("mapped ", usage.private, " private"),
+        ("open ", usage.open, ""),
     ];
     let ways = ways
         .into_iter()
@@ -126,13 +126,13 @@ fn letters(rights: Rights) -> &'static str {
 }
 
 fn rfc3339(seconds: i64, nanoseconds: i64) -> Option<String> {
-    // Anybody can give a file a time beyond the years that a date can have.
+    // Anybody can set the time of a file to a year that does not fit a Timestamp.
     Timestamp::new(seconds, nanoseconds.try_into().ok()?)
         .ok()
         .map(|time| time.to_string())
 }
 
-/// An age in the largest unit that it fills once.
+/// Formats an age in the largest unit of which it has at least one.
 fn write_age(f: &mut Formatter<'_>, seconds: u64) -> fmt::Result {
     match seconds {
         0..60 => write!(f, "{seconds}s"),
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_age_is_told_in_one_unit() {
+    fn ages_have_one_unit() {
         for (seconds, text) in [
             (0, "0s"),
             (59, "59s"),
@@ -165,26 +165,26 @@ mod tests {
     }
 
     #[test]
-    fn a_time_beyond_all_years_is_none() {
+    fn times_out_of_range_are_none() {
         assert_eq!(rfc3339(0, 5), Some("1970-01-01T00:00:00.000000005Z".into()));
         assert_eq!(rfc3339(i64::MAX, 0), None);
     }
 
     #[test]
-    fn access_names_every_way_of_use() {
+    fn access_lists_mappings_and_descriptors() {
         let rights = |read, write| Some(Rights { read, write });
-        let one = Use {
+        let usage = Use {
             pid: 7,
             identity: Default::default(),
             shared: rights(true, true),
             private: rights(false, false),
             open: rights(true, false),
         };
-        assert_eq!(access(&one), "mapped rw, mapped - private, open r");
+        assert_eq!(access(&usage), "mapped rw, mapped - private, open r");
     }
 
     #[test]
-    fn a_command_is_written_without_what_a_terminal_acts_on() {
+    fn control_characters_in_commands_are_escaped() {
         let arguments = [b"ev\x1bil".to_vec(), b"-x".to_vec(), b"a b\n".to_vec()];
         let cell = Cell(Value::Command(&arguments), Style::default());
         assert_eq!(cell.to_string(), r"ev\u{1b}il -x a b\n");

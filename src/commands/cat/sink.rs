@@ -1,4 +1,4 @@
-//! Where `cat` puts its bytes: without copying them where that is safe.
+//! Standard output of `cat`, written without copying bytes if that is safe.
 
 use crate::commands::progress::Progress;
 use crate::sys::io::pipe::Pipe;
@@ -7,21 +7,23 @@ use crate::sys::memory::mapping::Mapping;
 use nix::errno::Errno;
 use std::cell::OnceCell;
 
-/// Fewer bytes than this are just copied: to splice them, or to populate their pages, costs more.
-const WORTH_A_CALL: u64 = 64 << 10;
+/// Up to this number of bytes are copied, because an additional system call to splice them or to populate their pages
+/// costs more than that.
+const MAX_COPIED: u64 = 64 << 10;
 
-/// Standard output, and what it still holds of files that others can change.
+/// Standard output, and how many pages of files a pipe may still hold. Other processes can change those pages.
 pub(super) struct Sink {
     pub(super) output: Output,
     is_file: bool,
-    /// The pipe that the output is, if it is one. Looked at once there is enough to splice.
+    /// The output as a pipe, or None if it is not a pipe. Checked when there is enough to splice for the first time.
     pipe: OnceCell<Option<Pipe>>,
-    /// The kernel would not splice.
-    refused: bool,
-    /// What is told of each byte that is put.
+    /// Whether the kernel refused to splice.
+    splice_refused: bool,
+    /// The progress bar, if there is one.
     pub(super) progress: Option<Progress>,
-    /// The bytes that were put behind the last page of a file that was spliced, if one was.
-    covered: Option<u64>,
+    /// The number of bytes that were written after the last page of a file that was spliced. None if no page was
+    /// spliced.
+    written_after: Option<u64>,
 }
 
 impl Sink {
@@ -31,59 +33,63 @@ impl Sink {
             output,
             is_file: output.is_file()?,
             pipe,
-            refused: false,
+            splice_refused: false,
             progress,
-            covered: None,
+            written_after: None,
         })
     }
 
-    /// Puts some of `length` bytes of a file, the first of `left`, and says how many. Into a pipe they are
-    /// not copied, but for the last ones, as many as it holds: so no page of the file is left in it.
-    pub(super) fn hand_over(
+    /// Writes at least one of `length` bytes of a file, and returns how many. `left` is the number of bytes up to the
+    /// end.
+    ///
+    /// If the output is a pipe, bytes are spliced instead of copied, except the last ones: as many as fit into the pipe
+    /// are copied, so that at the end the pipe no longer contains pages of the file.
+    pub(super) fn splice_or_copy(
         &mut self,
         mapping: &Mapping,
         offset: usize,
         length: usize,
         left: u64,
     ) -> nix::Result<usize> {
-        if left > WORTH_A_CALL
-            && !self.refused
+        if left > MAX_COPIED
+            && !self.splice_refused
             && let Some(pipe) = self.pipe.get_or_init(|| Pipe::from_output(self.output))
             && let length @ 1.. = left.saturating_sub(pipe.capacity()).min(length as u64) as usize
         {
             mapping.populate(offset, length);
             match pipe.splice_from(mapping, offset, length) {
-                Err(errno) if is_refusal(errno) => self.refused = true,
+                Err(errno) if is_refusal(errno) => self.splice_refused = true,
                 result => {
                     let count = result?;
-                    self.covered = Some(0);
+                    self.written_after = Some(0);
                     self.advance(count);
                     return Ok(count);
                 }
             }
         }
-        // Pages for a device such as /dev/null may not be looked at at all.
-        if self.is_file && length as u64 > WORTH_A_CALL {
+        // A device such as /dev/null may not read the pages at all, and populating them would be wasted.
+        if self.is_file && length as u64 > MAX_COPIED {
             mapping.populate(offset, length);
         }
         self.copy(mapping, offset, length)
     }
 
-    /// Puts some of `length` zeros, and says how many. Nobody can change those, so they may be spliced.
+    /// Writes at least one of `length` zeros, and returns how many. They are spliced even at the end, because no other
+    /// process can change them.
     pub(super) fn put_zeros(&mut self, zeros: &Mapping, length: usize) -> nix::Result<usize> {
-        if length as u64 > WORTH_A_CALL
-            && !self.refused
+        if length as u64 > MAX_COPIED
+            && !self.splice_refused
             && let Some(pipe) = self.pipe.get_or_init(|| Pipe::from_output(self.output))
         {
             match pipe.splice_from(zeros, 0, length) {
-                Err(errno) if is_refusal(errno) => self.refused = true,
-                result => return result.inspect(|&count| self.cover(count)),
+                Err(errno) if is_refusal(errno) => self.splice_refused = true,
+                result => return result.inspect(|&count| self.count_unchangeable(count)),
             }
         }
         self.copy(zeros, 0, length)
     }
 
-    /// Puts a copy of some of `length` bytes, and says how many.
+    /// Copies at least one of `length` bytes to the output, and returns how many.
     pub(super) fn copy(
         &mut self,
         mapping: &Mapping,
@@ -91,13 +97,13 @@ impl Sink {
         length: usize,
     ) -> nix::Result<usize> {
         let count = self.output.write_from(mapping, offset, length)?;
-        self.cover(count);
+        self.count_unchangeable(count);
         Ok(count)
     }
 
-    /// Notes bytes that nobody can change.
-    fn cover(&mut self, count: usize) {
-        self.covered = self.covered.map(|covered| covered + count as u64);
+    /// Counts bytes that no other process can change.
+    fn count_unchangeable(&mut self, count: usize) {
+        self.written_after = self.written_after.map(|bytes| bytes + count as u64);
         self.advance(count);
     }
 
@@ -107,12 +113,13 @@ impl Sink {
         }
     }
 
-    /// Sees to it that no page of a file is left in the pipe: nobody shall change it once we have ended.
-    /// There is one only where printing ended early, so that not enough was put behind it.
-    pub(super) fn settle(&mut self) -> nix::Result<()> {
-        if let Some(covered) = self.covered.take()
+    /// Waits until the pipe contains no pages of files: what is in the pipe must not change after shmtool has exited.
+    ///
+    /// There is such a page only if printing stopped early, because otherwise enough bytes were written after it.
+    pub(super) fn drain(&mut self) -> nix::Result<()> {
+        if let Some(bytes) = self.written_after.take()
             && let Some(Some(pipe)) = self.pipe.get()
-            && covered < pipe.capacity()
+            && bytes < pipe.capacity()
         {
             pipe.wait_until_empty()?;
         }
@@ -120,7 +127,8 @@ impl Sink {
     }
 }
 
-/// Whether the kernel has no `vmsplice(2)`, or not for this pipe, or a sandbox does not let us have it.
+/// Returns whether the error means that `vmsplice(2)` does not exist, does not work for this pipe, or is blocked by a
+/// sandbox.
 fn is_refusal(errno: Errno) -> bool {
     matches!(
         errno,

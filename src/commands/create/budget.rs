@@ -1,4 +1,4 @@
-//! Looks at how much memory is left before `create` takes some.
+//! Checks how much memory is left before `create` allocates some.
 
 use crate::exit::{Failure, Status};
 use crate::notation::size::humanized_size;
@@ -10,15 +10,15 @@ use crate::sys::shm::object::Object;
 use anyhow::{Context, anyhow};
 use std::os::unix::fs::MetadataExt;
 
-/// The memory that is taken without a look, by all objects of one run together. A look reads half a dozen files,
-/// which takes as long as it takes to reserve about a megabyte. A container that has less than this left is at its end
-/// anyway.
+/// The memory that all objects of one run together can take without a check. A check reads half a dozen files, which
+/// takes as long as reserving about a megabyte. A container that has less than this left is about to fail anyway.
 const UNCHECKED: u64 = 1 << 20;
 
-/// The memory that is taken at most until the next look, for other processes take some too.
-const UNTIL_NEXT_LOOK: u64 = 64 << 20;
+/// The most memory that can be taken between two checks. Other processes allocate memory too, so a check is out of date
+/// soon.
+const MAX_BETWEEN_CHECKS: u64 = 64 << 20;
 
-/// What one run may still take before it has to look again.
+/// The memory that this run may still take before the next check.
 #[derive(Debug)]
 pub struct Budget {
     left: u64,
@@ -33,12 +33,12 @@ impl Budget {
         }
     }
 
-    /// Takes `bytes` for an object, after a look if they are many. From the first look on, this process is the first that
-    /// the OOM killer kills, because the look can be wrong.
+    /// Takes `bytes` for an object, after a check if the budget is used up. From the first check on, this process is
+    /// the first one that the OOM killer kills, because the check can be wrong.
     ///
     /// # Errors
     ///
-    /// The machine or our cgroup has less memory left.
+    /// Fails if the machine or our cgroup has less memory left.
     pub fn take(&mut self, object: &Object, bytes: u64) -> anyhow::Result<()> {
         if let Some(left) = self.left.checked_sub(bytes) {
             self.left = left;
@@ -48,22 +48,21 @@ impl Budget {
             self.victim = FirstVictim::volunteer();
         }
         self.left = match limit::available_memory() {
-            None => UNTIL_NEXT_LOOK,
+            None => MAX_BETWEEN_CHECKS,
             Some(available) => match available.bytes.checked_sub(bytes) {
-                Some(left) => (left / 4).min(UNTIL_NEXT_LOOK),
-                None if !can_exhaust(object.directory(), available.bytes) => UNTIL_NEXT_LOOK,
-                None => return Err(does_not_fit(object, bytes, &available)),
+                Some(left) => (left / 4).min(MAX_BETWEEN_CHECKS),
+                None if !can_exhaust(object.directory(), available.bytes) => MAX_BETWEEN_CHECKS,
+                None => return Err(not_enough_memory(object, bytes, &available)),
             },
         };
         Ok(())
     }
 
-    /// Ends the looking. After that this process is no more likely to be killed than it was before, and neither are the
-    /// processes that it forks.
+    /// Restores the OOM score of this process, which the processes that it forks inherit.
     ///
     /// # Errors
     ///
-    /// The kernel did not let us set the value that was there before.
+    /// Fails if the kernel does not allow that.
     pub fn finish(&mut self) -> anyhow::Result<()> {
         match &mut self.victim {
             Some(victim) => victim
@@ -74,36 +73,36 @@ impl Budget {
     }
 }
 
-/// Whether objects can take this much memory. They cannot if the directory is on a disk, or has less space left: then
-/// the kernel refuses them, with an error that names the file system.
+/// Returns whether objects in the directory can take this much memory. They cannot if the directory is on a disk or has
+/// less space left. The kernel then refuses the allocation, and the error names the file system.
 fn can_exhaust(directory: &Directory, memory: u64) -> bool {
-    // A size of 0 is no limit.
+    // A size of 0 means that there is no limit.
     let has_space = |space: Space| space.size == 0 || space.free > memory;
     directory.is_in_memory() && directory.space().is_ok_and(has_space)
 }
 
-fn does_not_fit(object: &Object, bytes: u64, available: &AvailableMemory) -> anyhow::Error {
+fn not_enough_memory(object: &Object, bytes: u64, available: &AvailableMemory) -> anyhow::Error {
     let name = object.name();
-    // What an object without a name holds so far comes back when it is given up.
-    let held = object.metadata().map_or(0, |now| match now.nlink() {
+    // A draft that does not fit is deleted, and that frees the memory that it has allocated so far.
+    let allocated = object.metadata().map_or(0, |now| match now.nlink() {
         0 => now.blocks() * 512,
         _ => 0,
     });
-    let sizes = [held + bytes, held.saturating_add(available.bytes)];
-    let [mut asked, left] = sizes.map(humanized_size);
-    // So it is with a pipe, whose end nobody knows.
-    if asked == left {
-        asked = format!("more than {left}");
+    let sizes = [allocated + bytes, allocated.saturating_add(available.bytes)];
+    let [mut requested, left] = sizes.map(humanized_size);
+    // The total size of a pipe is unknown, so `bytes` is only what was read so far.
+    if requested == left {
+        requested = format!("more than {left}");
     }
     match &available.limit {
         Limit::Machine => anyhow!(
-            "{name}: {asked} do not fit: this machine has {left} of memory left, swap space included"
+            "{name}: {requested} do not fit: this machine has {left} of memory left, swap space included"
         ),
         Limit::Cgroup { max, file } => {
             let (max, file) = (humanized_size(*max), escape::operand(file.as_os_str()));
             let limit =
                 format!("the memory limit of this container (cgroup) has {left} left of {max}");
-            let message = format!("{name}: {asked} do not fit: {limit}");
+            let message = format!("{name}: {requested} do not fit: {limit}");
             Failure::new(Status::Failed, message)
                 .hint(format!("{file} sets the limit"))
                 .into()

@@ -1,4 +1,4 @@
-//! Creating one object after the other, or dealing with those that exist.
+//! Creates objects one after the other, and handles those that already exist.
 
 use super::budget::Budget;
 use super::fill;
@@ -31,7 +31,7 @@ impl Creation<'_> {
     }
 
     pub fn create(&mut self, name: &ShmName) -> anyhow::Result<()> {
-        // Each turn means that somebody else created the object meanwhile.
+        // Each further iteration means that another process created the object in the meantime.
         loop {
             match self.existing_or_draft(name)? {
                 None => return Ok(()),
@@ -44,13 +44,14 @@ impl Creation<'_> {
         }
     }
 
-    /// Makes a new object, complete but without its name. Returns None if one exists already and was dealt with.
+    /// Creates a new object that is complete but has no name yet. Returns None if the object already exists and was
+    /// handled.
     pub fn existing_or_draft(&mut self, name: &ShmName) -> anyhow::Result<Option<Draft>> {
         let args = self.args;
-        // Each turn means that somebody else removed the object meanwhile.
+        // Each further iteration means that another process removed the object in the meantime.
         loop {
-            // This comes first, so that a name that is taken is not reported as a lack of memory, and not only after
-            // all of a file was copied.
+            // Checked first, so that an existing name is not reported as a lack of memory, or only after a whole file
+            // was copied.
             match self.directory.stat(name) {
                 Ok(_) if args.replace => {}
                 Ok(metadata) if args.exist_ok => {
@@ -72,14 +73,15 @@ impl Creation<'_> {
         }
     }
 
-    /// Gives a new object its name. Returns false if somebody else created one meanwhile, and the options allow that.
+    /// Gives a new object its name. Returns false if another process created an object with this name in the meantime
+    /// and the options allow that.
     pub fn publish(&self, draft: &mut Draft) -> Result<bool, Error> {
         let args = self.args;
         if args.replace {
             return draft.replace(args.mode).map(|()| true);
         }
         match draft.publish(args.mode) {
-            // What was read from standard input cannot be read again.
+            // With --from there is no second attempt, because standard input cannot be read again.
             Err(Error::Exists(_)) if args.resize || (args.exist_ok && args.from.is_none()) => {
                 Ok(false)
             }
@@ -87,7 +89,7 @@ impl Creation<'_> {
         }
     }
 
-    /// Gives an existing object its new size.
+    /// Changes the size of an existing object.
     fn resize(&mut self, name: &ShmName) -> anyhow::Result<()> {
         let object = Object::open(&self.directory, name, Access::ReadWrite)?;
         let metadata = object.metadata()?;
@@ -111,15 +113,17 @@ impl Creation<'_> {
 
 fn check_size(args: &CreateArgs, name: &ShmName, size: u64) -> anyhow::Result<()> {
     match args.size {
-        Some(asked) if size < asked => {
-            let (size, asked) = distinct_sizes(size, asked);
-            Err(anyhow!("{name}: exists and has {size}, less than {asked}"))
+        Some(requested) if size < requested => {
+            let (size, requested) = distinct_sizes(size, requested);
+            Err(anyhow!(
+                "{name}: exists and has {size}, less than {requested}"
+            ))
         }
         _ => Ok(()),
     }
 }
 
-/// Shrinks an object that nobody else uses. A program that maps what is cut off would get a bus error.
+/// Shrinks an object unless another process uses it: a process that maps the removed part would get a bus error.
 fn shrink(directory: &Directory, name: &ShmName, size: u64) -> Result<(), Error> {
     let refusal = match Leases::new(directory).map(|leases| leases.acquire_for_writing(name)) {
         Ok(Ok(lease)) => return lease.truncate(size),

@@ -1,4 +1,4 @@
-//! What a new object holds.
+//! Sets the size of a new object and fills it.
 
 use super::budget::Budget;
 use crate::cli::CreateArgs;
@@ -12,9 +12,9 @@ use anyhow::{Context, anyhow};
 use std::ffi::OsStr;
 use std::fs::File;
 
-/// Gives the object its size and its bytes, and reserves its memory.
+/// Sets the size and contents of the object, and reserves its memory.
 pub fn fill(draft: &Draft, args: &CreateArgs, budget: &mut Budget) -> anyhow::Result<()> {
-    let mut filling = Filling {
+    let mut filler = Filler {
         draft,
         args,
         budget,
@@ -22,31 +22,31 @@ pub fn fill(draft: &Draft, args: &CreateArgs, budget: &mut Budget) -> anyhow::Re
         progress: None,
         position: 0,
         reserved: 0,
-        mapped: 0,
+        mapped_size: 0,
     };
     match &args.from {
-        None => filling.set_size(args.size.unwrap_or(0)),
-        Some(from) => filling.copy_from(from),
+        None => filler.set_size(args.size.unwrap_or(0)),
+        Some(from) => filler.copy_from(from),
     }
 }
 
-/// An object that is being filled, and how far it is.
-struct Filling<'a> {
+/// An object that is being filled.
+struct Filler<'a> {
     draft: &'a Draft,
     args: &'a CreateArgs,
     budget: &'a mut Budget,
-    /// FILE, as messages name it.
+    /// The name of FILE in messages.
     label: String,
     progress: Option<Progress>,
-    /// Where the next byte goes.
+    /// The offset of the next byte.
     position: u64,
-    /// Up to here all memory is reserved.
+    /// The offset up to which all memory is reserved.
     reserved: u64,
-    /// As many bytes as FILE had when it was mapped.
-    mapped: u64,
+    /// The size of FILE when it was mapped.
+    mapped_size: u64,
 }
 
-impl Filling<'_> {
+impl Filler<'_> {
     fn set_size(&mut self, size: u64) -> anyhow::Result<()> {
         let object = self.draft.object();
         if !self.args.sparse {
@@ -76,7 +76,7 @@ impl Filling<'_> {
         }
         let mut reader = Reader::new().context("cannot get memory for a buffer")?;
         match reader.copy(&mut file, Part::ALL, self) {
-            Ok(()) if self.position < self.mapped => Err(self.changed()),
+            Ok(()) if self.position < self.mapped_size => Err(self.size_changed()),
             Ok(()) => Ok(()),
             Err(Failure::Input(error)) => {
                 Err(anyhow::Error::from(error).context(self.label.clone()))
@@ -85,8 +85,8 @@ impl Filling<'_> {
         }
     }
 
-    /// Takes memory for the next `length` bytes, unless they have some.
-    fn prepare(&mut self, length: usize) -> anyhow::Result<()> {
+    /// Takes memory for the next `length` bytes from the budget, except for bytes that are already reserved.
+    fn take_memory(&mut self, length: usize) -> anyhow::Result<()> {
         let end = self.position + length as u64;
         self.check_fits(end)?;
         let bytes = end.saturating_sub(self.position.max(self.reserved));
@@ -111,17 +111,17 @@ impl Filling<'_> {
         }
     }
 
-    fn changed(&self) -> anyhow::Error {
+    fn size_changed(&self) -> anyhow::Error {
         anyhow!("{}: grew or shrank while it was copied", self.label)
     }
 }
 
-impl Sink for Filling<'_> {
+impl Sink for Filler<'_> {
     type Error = anyhow::Error;
 
     fn start(&mut self, length: u64) -> anyhow::Result<()> {
         self.check_fits(length)?;
-        self.mapped = length;
+        self.mapped_size = length;
         match self.args.size {
             None => self.set_size(length),
             Some(_) => Ok(()),
@@ -135,7 +135,7 @@ impl Sink for Filling<'_> {
         length: usize,
         _: u64,
     ) -> anyhow::Result<usize> {
-        self.prepare(length)?;
+        self.take_memory(length)?;
         mapping.populate(offset, length);
         let object = self.draft.object();
         let count = object.write_from(self.position, mapping, offset, length)?;
@@ -144,21 +144,21 @@ impl Sink for Filling<'_> {
         Ok(count)
     }
 
-    /// The object holds zeros already.
+    /// Nothing is written, because the object already contains zeros.
     fn put_zeros(&mut self, length: u64) -> anyhow::Result<u64> {
         self.position += length;
         Ok(length)
     }
 
     fn put_buffer(&mut self, buffer: &Mapping, length: usize) -> anyhow::Result<()> {
-        self.prepare(length)?;
-        let mut done = 0;
-        while done < length {
+        self.take_memory(length)?;
+        let mut written = 0;
+        while written < length {
             let object = self.draft.object();
-            let count = object.write_from(self.position, buffer, done, length - done)?;
-            // A buffer of our own is always there.
+            let count = object.write_from(self.position, buffer, written, length - written)?;
+            // None would mean that the buffer's file was truncated, but the buffer is anonymous memory.
             let count = count.context("cannot read the buffer")?;
-            done += count;
+            written += count;
             self.advance(count);
         }
         Ok(())
@@ -167,7 +167,7 @@ impl Sink for Filling<'_> {
     fn check_size(&mut self, end: u64, size: u64) -> anyhow::Result<()> {
         match size == end {
             true => Ok(()),
-            false => Err(self.changed()),
+            false => Err(self.size_changed()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Everything that is known, as the manual page documents it.
+//! The JSON output, in the schema that the manual page documents.
 
 use crate::objects::columns::{Column, Context, Process, Row, Subject};
 use crate::objects::item::Item;
@@ -25,27 +25,27 @@ struct FileSystem {
     inodes_free: u64,
 }
 
-/// Written one at a time.
+/// The objects, which are serialized one at a time.
 struct Objects<'a> {
     items: &'a [Item],
     /// The members of each object.
     columns: Vec<&'static Column>,
-    /// The members of each process; none if processes are not listed.
+    /// The members of each process. Empty if processes are not listed.
     process_columns: Vec<&'static Column>,
     context: RefCell<Context>,
 }
 
-/// An object, or a process that uses it. What is not known is null.
+/// The members of an object, or of a process that uses it. A member is null if it is not known.
 struct Members<'a> {
     row: Row<'a>,
-    all: &'a Objects<'a>,
+    list: &'a Objects<'a>,
 }
 
 /// Writes the objects, and the totals of the file system.
 ///
 /// # Errors
 ///
-/// Those of the output.
+/// Fails if the output cannot be written to.
 pub fn write(
     out: &mut impl Write,
     items: &[Item],
@@ -53,17 +53,17 @@ pub fn write(
     context: Context,
     space: Space,
 ) -> io::Result<()> {
-    let of = |subject| move |column: &&&Column| column.subject == subject;
+    let is_about = |subject| move |column: &&&Column| column.subject == subject;
     let objects = Objects {
         items,
         columns: columns
             .iter()
-            .filter(of(Subject::Object))
+            .filter(is_about(Subject::Object))
             .copied()
             .collect(),
         process_columns: columns
             .iter()
-            .filter(of(Subject::Process))
+            .filter(is_about(Subject::Process))
             .copied()
             .collect(),
         context: RefCell::new(context),
@@ -80,7 +80,7 @@ pub fn write(
         objects,
         filesystem,
     };
-    serde_json::to_writer_pretty(Printable(&mut *out), &listing)?;
+    serde_json::to_writer_pretty(EscapingWriter(&mut *out), &listing)?;
     writeln!(out)
 }
 
@@ -88,7 +88,7 @@ impl Serialize for Objects<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let members = |item| Members {
             row: Row::from(item),
-            all: self,
+            list: self,
         };
         serializer.collect_seq(self.items.iter().map(members))
     }
@@ -96,18 +96,18 @@ impl Serialize for Objects<'_> {
 
 impl Serialize for Members<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Members { row, all } = self;
+        let Members { row, list } = self;
         let mut map = serializer.serialize_map(None)?;
         let is_object = !matches!(row.process, Process::Known(_));
         let columns = if is_object {
-            &all.columns
+            &list.columns
         } else {
-            &all.process_columns
+            &list.process_columns
         };
         for column in columns {
-            let value = column.value(*row, &mut all.context.borrow_mut());
+            let value = column.value(*row, &mut list.context.borrow_mut());
             map.serialize_entry(&column.json_key(), &value)?;
-            // Only where it is not UTF-8, so that the text has lost something.
+            // If the bytes are not UTF-8, the text has lost some of them.
             match value {
                 Some(Value::Name(name)) if str::from_utf8(name).is_err() => {
                     map.serialize_entry("name_bytes", name)?;
@@ -120,13 +120,13 @@ impl Serialize for Members<'_> {
                 _ => {}
             }
         }
-        if is_object && !all.process_columns.is_empty() {
+        if is_object && !list.process_columns.is_empty() {
             let members = |one| Members {
                 row: Row {
                     item: row.item,
                     process: Process::Known(one),
                 },
-                all,
+                list,
             };
             let uses = row.item.uses.as_deref();
             let processes = uses.map(|uses| uses.iter().map(members).collect::<Vec<_>>());
@@ -136,12 +136,13 @@ impl Serialize for Members<'_> {
     }
 }
 
-/// JSON on its way out, with the characters that a terminal might act on as `\u` escapes, which mean the same.
-struct Printable<W>(W);
+/// A writer for JSON that replaces characters which a terminal might interpret by `\u` escapes. They mean the same.
+struct EscapingWriter<W>(W);
 
-impl<W: Write> Write for Printable<W> {
+impl<W: Write> Write for EscapingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // serde_json escapes the control characters of ASCII but DEL, and never cuts a character in two.
+        // serde_json already escapes the ASCII control characters except DEL, and never splits a character between two
+        // writes.
         let text = str::from_utf8(bytes).map_err(io::Error::other)?;
         let is_harmless = |c: char| c != '\x7f' && (c.is_ascii() || c.escape_debug().len() == 1);
         for piece in text.split_inclusive(|c| !is_harmless(c)) {

@@ -1,4 +1,4 @@
-//! The table: a header and rows of cells, aligned by what a terminal shows.
+//! The table: a header and rows of cells, aligned by their width on a terminal.
 
 use crate::objects::columns::{Column, Context, Process, Row};
 use crate::objects::item::Item;
@@ -6,7 +6,7 @@ use crate::objects::value::Style;
 use std::io::{self, Write};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// The rows of the objects: one for each, or one for each process that uses it.
+/// Returns one row per object, or one row per object and process that uses it.
 pub fn rows(items: &[Item], by_process: bool) -> Vec<Row<'_>> {
     if !by_process {
         return items.iter().map(Row::from).collect();
@@ -28,7 +28,7 @@ pub fn rows(items: &[Item], by_process: bool) -> Vec<Row<'_>> {
     rows
 }
 
-/// Sorts rows by the process, those without one last, and then by name.
+/// Sorts rows by process ID, then by name. Rows without a process come last.
 pub fn sort_by_pid(rows: &mut [Row], reverse: bool) {
     let pid = |row: &Row| match row.process {
         Process::Known(one) => one.pid,
@@ -41,17 +41,18 @@ pub fn sort_by_pid(rows: &mut [Row], reverse: bool) {
     }
 }
 
-/// The texts of all cells, row by row: in one piece, for there may be a million.
+/// A table. All cells are in one string, row by row, because there may be a million of them.
 pub struct Table {
     columns: Vec<&'static Column>,
-    /// How the first row is set off, if it is the header.
+    /// The style of the header, if there is one.
     header: anstyle::Style,
     text: String,
+    /// The offset in `text` at which each cell ends.
     ends: Vec<usize>,
 }
 
 impl Table {
-    /// A table of these columns, still without rows.
+    /// Creates a table without rows.
     pub fn new(columns: Vec<&'static Column>) -> Table {
         Table {
             columns,
@@ -61,7 +62,7 @@ impl Table {
         }
     }
 
-    /// Adds the header, in this style.
+    /// Adds the header.
     pub fn add_header(&mut self, style: anstyle::Style) {
         self.header = style;
         for column in &self.columns {
@@ -74,7 +75,7 @@ impl Table {
     pub fn add_rows(&mut self, rows: &[Row], context: &mut Context, style: Style) {
         for row in rows {
             for column in &self.columns {
-                column.write(&mut self.text, *row, context, style);
+                column.write_cell(&mut self.text, *row, context, style);
                 self.ends.push(self.text.len());
             }
         }
@@ -86,21 +87,21 @@ impl Table {
         starts.zip(&self.ends).map(range)
     }
 
-    /// Writes the table. A command in the last column is cut so that no row is wider than a terminal of this width.
+    /// Writes the table. If the last column is the command, it is truncated to the width of the terminal.
     ///
     /// # Errors
     ///
-    /// Those of the output.
-    pub fn write(&self, out: &mut impl Write, terminal: Option<usize>) -> io::Result<()> {
+    /// Fails if the output cannot be written to.
+    pub fn write(&self, out: &mut impl Write, terminal_width: Option<usize>) -> io::Result<()> {
         let count = self.columns.len();
         let mut widths = vec![0; count];
         for (index, cell) in self.cells().enumerate() {
             let width = &mut widths[index % count];
-            *width = width_of(cell).max(*width);
+            *width = display_width(cell).max(*width);
         }
         let last = count - 1;
         let before_last = widths[..last].iter().map(|width| width + GAP.len()).sum();
-        let room = terminal
+        let max_width = terminal_width
             .filter(|_| self.columns[last].key == "command")
             .map(|width| width.saturating_sub(before_last).max("COMMAND".len()));
         for (index, cell) in self.cells().enumerate() {
@@ -113,12 +114,12 @@ impl Table {
             if index == 0 {
                 write!(out, "{style}")?;
             }
-            let padding = widths[index] - width_of(cell);
+            let padding = widths[index] - display_width(cell);
             if self.columns[index].is_number {
                 write_spaces(out, padding)?;
             }
             if index == last {
-                let cell = room.map_or(cell, |room| cut(cell, room));
+                let cell = max_width.map_or(cell, |max_width| truncate(cell, max_width));
                 writeln!(out, "{cell}{style:#}")?;
                 continue;
             }
@@ -132,23 +133,24 @@ impl Table {
     }
 }
 
-/// What is between two columns.
+/// The gap between two columns.
 const GAP: &str = "  ";
 
-/// How many columns of a terminal a cell takes: a wide character takes two. No cell has control characters.
-fn width_of(cell: &str) -> usize {
+/// Returns how many columns of a terminal a cell takes. A wide character takes two. No cell contains control
+/// characters.
+fn display_width(cell: &str) -> usize {
     match cell.is_ascii() {
         true => cell.len(),
         false => cell.width(),
     }
 }
 
-/// As much of a cell as fits into this many columns of a terminal.
-fn cut(cell: &str, room: usize) -> &str {
+/// Truncates a cell to this number of columns of a terminal.
+fn truncate(cell: &str, max_width: usize) -> &str {
     let mut width = 0;
     let end = cell.char_indices().find(|(_, c)| {
         width += c.width().unwrap_or(0);
-        width > room
+        width > max_width
     });
     end.map_or(cell, |(end, _)| &cell[..end])
 }
@@ -166,15 +168,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cell_is_cut_between_characters() {
-        for (cell, room, text) in [
+    fn cells_are_truncated_between_characters() {
+        for (cell, max_width, text) in [
             ("sleep", 5, "sleep"),
             ("sleep 10", 5, "sleep"),
             ("数数", 3, "数"),
             ("é", 0, ""),
             ("", 0, ""),
         ] {
-            assert_eq!(cut(cell, room), text);
+            assert_eq!(truncate(cell, max_width), text);
         }
     }
 }

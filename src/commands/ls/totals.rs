@@ -1,10 +1,10 @@
-//! The totals below the table, for people at a terminal: what is listed, what is not, and what is left.
+//! The totals below the table on a terminal: what is listed, what is not listed, and how much memory is free.
 
 use crate::cli::LsArgs;
 use crate::commands::STDOUT;
 use crate::commands::color::Palette;
 use crate::commands::hidden::describe;
-use crate::commands::in_use::objects;
+use crate::commands::in_use::count_objects;
 use crate::notation::size::humanized_size;
 use crate::objects::item::Item;
 use crate::sys::shm::directory::{Directory, Space};
@@ -16,7 +16,7 @@ use std::io::Write;
 ///
 /// # Errors
 ///
-/// `/dev/shm` cannot be read, the output fails.
+/// Fails if `/dev/shm` cannot be read, or if the output cannot be written to.
 pub fn write(
     out: &mut impl Write,
     items: &[Item],
@@ -33,13 +33,13 @@ pub fn write(
     let allocated: u64 = items.iter().filter_map(Item::allocated).sum();
     let mut text = format!(
         "{} with {}",
-        objects(items.len()),
+        count_objects(items.len()),
         humanized_size(allocated)
     );
     let Space {
         size, used, free, ..
     } = space;
-    // Without a limit there is nothing that could be full.
+    // A size of 0 means that there is no limit.
     if size > 0 {
         text += &format!(
             "; {} has {} used and {} free{}",

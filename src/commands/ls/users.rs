@@ -1,6 +1,6 @@
-//! Who uses the objects: the processes that can be seen in `/proc`, and where none is, the kernel's word.
+//! Finds the users of objects: the processes that `/proc` shows. If it shows none, the kernel is asked.
 
-use crate::commands::in_use::Judge;
+use crate::commands::in_use::UseChecker;
 use crate::exit::print_line;
 use crate::objects::item::Item;
 use crate::sys::process::proc::Holders;
@@ -10,26 +10,22 @@ use anyhow::Context;
 use std::thread;
 use std::time::Duration;
 
-/// What is to be found out.
+/// What to find out about objects.
 #[derive(Debug, Clone, Copy)]
-pub struct Question {
-    /// Which processes use each object.
+pub struct Query {
+    /// The processes that use each object.
     pub processes: bool,
-    /// Whether anybody uses it.
+    /// Whether each object is in use.
     pub in_use: bool,
 }
 
-/// Finds out who uses the objects.
+/// Finds the users of the objects.
 ///
 /// # Errors
 ///
-/// `/proc` cannot be read.
-pub fn look_up(
-    items: &mut [Item],
-    directory: &Directory,
-    question: Question,
-) -> anyhow::Result<()> {
-    let mut holders = match question.processes {
+/// Fails if `/proc` cannot be read.
+pub fn look_up(items: &mut [Item], directory: &Directory, query: Query) -> anyhow::Result<()> {
+    let mut holders = match query.processes {
         true => Some(holders(directory)?),
         false => None,
     };
@@ -40,10 +36,10 @@ pub fn look_up(
         }
     }
     let has_no_process = |item: &Item| item.uses.as_ref().is_some_and(Vec::is_empty);
-    let asked = items
+    let to_check = items
         .iter_mut()
-        .filter(|item| question.in_use || has_no_process(item));
-    ask_kernel(asked, directory);
+        .filter(|item| query.in_use || has_no_process(item));
+    ask_kernel(to_check, directory);
     if let Some(holders) = &holders {
         let has_unseen_user = |item: &&mut Item| has_no_process(item) && item.in_use != Some(false);
         let unseen = items.iter_mut().filter(has_unseen_user);
@@ -54,15 +50,15 @@ pub fn look_up(
     Ok(())
 }
 
-/// Asks whether anybody uses the objects.
+/// Asks the kernel whether the objects are in use.
 ///
-/// Another shmtool that asks about the same object holds the lease, and looks like a user, for some microseconds. So
-/// objects that are in use by nobody we see are asked about again.
+/// If another shmtool asks about the same object, it holds the lease for some microseconds and looks like a user. So if
+/// an object is in use but no process that uses it is visible, the kernel is asked again.
 fn ask_kernel<'a>(items: impl Iterator<Item = &'a mut Item>, directory: &Directory) {
     const PAUSES: [u64; 3] = [1, 3, 9];
-    let mut judge = Judge::new(directory);
+    let mut checker = UseChecker::new(directory);
     let mut is_unexplained = |item: &mut Item| {
-        item.in_use = is_in_use(&mut judge, item);
+        item.in_use = is_in_use(&mut checker, item);
         item.in_use == Some(true) && item.uses.as_ref().is_none_or(Vec::is_empty)
     };
     let mut unexplained = Vec::new();
@@ -80,25 +76,25 @@ fn ask_kernel<'a>(items: impl Iterator<Item = &'a mut Item>, directory: &Directo
     }
 }
 
-/// None if the kernel gives no clear answer.
-fn is_in_use(judge: &mut Judge, item: &Item) -> Option<bool> {
-    match judge.ask(&item.shm_name()) {
+/// Returns None if the kernel gives no clear answer.
+fn is_in_use(checker: &mut UseChecker, item: &Item) -> Option<bool> {
+    match checker.lease(&item.shm_name()) {
         Ok(_) => Some(false),
         Err(Refusal::InUse) => Some(true),
         Err(Refusal::Changed | Refusal::Unclear(_)) => None,
     }
 }
 
-/// Looks through `/proc`.
+/// Finds all processes that use files in the file system of the directory.
 ///
 /// # Errors
 ///
-/// `/proc` cannot be read.
+/// Fails if `/proc` cannot be read.
 pub fn holders(directory: &Directory) -> anyhow::Result<Holders> {
     Holders::of(directory.device()?).context("/proc")
 }
 
-/// Says how many processes could not be inspected, if any, and names the first three.
+/// Prints how many processes could not be inspected, if any, and the first three process IDs.
 pub fn print_denied(holders: &Holders) {
     let pids: Vec<_> = holders.denied.iter().map(i32::to_string).collect();
     let (first, more) = match pids.len() {
@@ -113,23 +109,24 @@ pub fn print_denied(holders: &Holders) {
     };
     print_line(&format!(
         "{} {processes} could not be inspected ({}{more})",
-        grouped(pids.len()),
+        group_thousands(pids.len()),
         first.join(", ")
     ));
 }
 
-/// A number with commas between the thousands.
-fn grouped(number: usize) -> String {
+/// Formats a number with commas between the thousands.
+fn group_thousands(number: usize) -> String {
     let digits = number.to_string();
     let (first, rest) = digits.split_at((digits.len() - 1) % 3 + 1);
     let groups = rest.as_bytes().chunks(3).map(String::from_utf8_lossy);
     groups.fold(first.to_owned(), |text, group| text + "," + &group)
 }
 
-/// The lowest id of the processes that use an object; without any, it comes after all that have one.
+/// Returns the lowest ID of the processes that use an object, or the largest number if there is none, so that such
+/// objects are sorted last.
 pub fn first_pid(item: &Item) -> i32 {
     let uses = item.uses.iter().flatten();
-    uses.map(|one| one.pid).min().unwrap_or(i32::MAX)
+    uses.map(|usage| usage.pid).min().unwrap_or(i32::MAX)
 }
 
 #[cfg(test)]
@@ -137,14 +134,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thousands_are_grouped() {
+    fn thousands_are_separated_by_commas() {
         for (number, text) in [
             (0, "0"),
             (999, "999"),
             (1843, "1,843"),
             (1234567, "1,234,567"),
         ] {
-            assert_eq!(grouped(number), text);
+            assert_eq!(group_thousands(number), text);
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Waiting for an integer, with as little work as can be.
+//! Waits for an integer with as little processor time as possible.
 
-use super::super::{first, map_integers};
+use super::super::{map_integers, offset_in_mapping};
 use crate::cli::Place;
 use crate::exit::{Failure, Status};
 use crate::notation::condition::Test;
@@ -17,34 +17,38 @@ use crate::sys::shm::object::Object;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The longest sleep: what nobody wakes us for (a plain store of another program, a name that leads to
-/// another object) is seen after it. 50 ms are promised; a shorter one would only wake up more often.
-const LOOK: Duration = Duration::from_millis(40);
+/// The longest sleep. Some changes do not wake us, such as a plain store of another program or a new object with the
+/// name, and are seen only after this time. The manual promises 50 ms; a shorter sleep would only cost more wake-ups.
+const MAX_SLEEP: Duration = Duration::from_millis(40);
 
-/// A sleep that ends this early is a hurry: see [`Pace`].
-const HURRY: Duration = Duration::from_millis(1);
+/// A shorter sleep than this is followed by a pause, see [`Pacer`].
+const MIN_SLEEP: Duration = Duration::from_millis(1);
 
-/// The shortest and the longest rest in a hurry.
-const RESTS: (Duration, Duration) = (Duration::from_micros(50), Duration::from_millis(10));
+/// The shortest pause.
+const MIN_PAUSE: Duration = Duration::from_micros(50);
 
-/// What a look at the object shows, if it is not what is waited for.
+/// The longest pause.
+const MAX_PAUSE: Duration = Duration::from_millis(10);
+
+/// The state of the object while the condition is not true.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-enum Seen {
+enum State {
     #[error("no such object")]
-    Nothing,
+    Missing,
     #[error("the object has only {0} bytes")]
     TooSmall(u64),
     #[error("another process truncated it")]
     Truncated,
     #[error("the value is {0}")]
-    Other(Int),
+    Value(Int),
 }
 
-/// Waits until the test holds. Gives the integer, and the object that holds it.
+/// Waits until the condition is true. Returns the integer and its object.
 ///
 /// # Errors
 ///
-/// It timed out; the object may not be read, or is no object.
+/// Fails if waiting timed out, if the object may not be read, or if the name belongs to something else, such as a
+/// directory.
 pub fn until(
     directory: &Directory,
     name: &ShmName,
@@ -57,16 +61,17 @@ pub fn until(
         name,
         place,
         test,
-        pace: Pace::new(timeout),
+        pacer: Pacer::new(timeout),
         watch: None,
     };
-    // Each turn means that the name leads to another object than before.
+    // Each further iteration opens the object again, because it did not exist or its name belongs to another object
+    // now.
     loop {
         match Object::open(directory, name, Access::Read) {
-            Err(Error::NotFound(_)) => waiter.sleep(Seen::Nothing, None)?,
+            Err(Error::NotFound(_)) => waiter.sleep(State::Missing, None)?,
             Err(error) => return Err(error.into()),
             Ok(object) => {
-                if let Some(int) = waiter.follow(&object)? {
+                if let Some(int) = waiter.wait_for_value(&object)? {
                     return Ok((object, int));
                 }
             }
@@ -79,41 +84,41 @@ struct Waiter<'a> {
     name: &'a ShmName,
     place: &'a Place,
     test: &'a Test,
-    pace: Pace,
+    pacer: Pacer,
     watch: Option<Watch>,
 }
 
 impl Waiter<'_> {
-    /// Waits for the integer of one object. None: its name leads to another by now, or to nothing.
-    fn follow(&mut self, object: &Object) -> anyhow::Result<Option<Int>> {
+    /// Waits for the integer in one object. Returns None if the object was removed or replaced.
+    fn wait_for_value(&mut self, object: &Object) -> anyhow::Result<Option<Int>> {
         let (place, int_type) = (self.place, self.place.int_type);
         let mut mapping = None;
         loop {
             let size = object.metadata()?.len();
             if size < place.end(1) {
-                self.sleep(Seen::TooSmall(size), None)?;
+                self.sleep(State::TooSmall(size), None)?;
             } else {
                 let map = match mapping.take() {
                     Some(map) => map,
                     None => map_integers(object, place, 1, Access::Read)?,
                 };
                 let is_hole = object.is_hole(place.offset, place.width());
-                // A hole is neither loaded from nor slept on: both would allocate its page.
+                // Neither load from a hole nor sleep on it: both would allocate its page.
                 let loaded = match is_hole {
-                    true => Ok(Word::for_hole(first(place), int_type)),
-                    false => Word::load(&map, first(place), int_type),
+                    true => Ok(Word::for_hole(offset_in_mapping(place), int_type)),
+                    false => Word::load(&map, offset_in_mapping(place), int_type),
                 };
                 match loaded {
-                    // The mapping stays lost, even if the object grows again.
-                    Err(BusError) => self.sleep(Seen::Truncated, None)?,
+                    // The mapping is not used again: it stays lost even if the object grows again.
+                    Err(BusError) => self.sleep(State::Truncated, None)?,
                     Ok((int, word)) => {
                         if self.test.holds(int) && object.check_not_truncated(place.end(1)).is_ok()
                         {
                             return Ok(Some(int));
                         }
-                        // One that is reserved has its page already.
+                        // If the memory is reserved, sleeping does not allocate more.
                         let may_sleep = !is_hole || object.is_fully_allocated()?;
-                        self.sleep(Seen::Other(int), may_sleep.then_some((&map, word)))?;
+                        self.sleep(State::Value(int), may_sleep.then_some((&map, word)))?;
                         mapping = Some(map);
                     }
                 }
@@ -124,20 +129,20 @@ impl Waiter<'_> {
         }
     }
 
-    /// Sleeps until the word changes; where there is none to sleep on, until something happens to objects.
-    fn sleep(&mut self, seen: Seen, word: Option<(&Mapping, Word)>) -> Result<(), Failure> {
-        let timeout = self.pace.next().ok_or_else(|| {
+    /// Sleeps until the word changes. Without a word, it sleeps until an object in the directory changes.
+    fn sleep(&mut self, state: State, word: Option<(&Mapping, Word)>) -> Result<(), Failure> {
+        let timeout = self.pacer.next_sleep().ok_or_else(|| {
             let (name, awaited) = (self.name, self.test);
-            let message = format!("{name}: timed out waiting for {awaited}: {seen}");
+            let message = format!("{name}: timed out waiting for {awaited}: {state}");
             Failure::new(Status::TimedOut, message)
         })?;
         let start = Instant::now();
         match word {
-            // It fails where the object was truncated meanwhile.
+            // Sleeping on the word fails if the object was truncated in the meantime.
             Some((mapping, word)) if word.sleep(mapping, timeout).is_ok() => self.watch = None,
             _ => self.sleep_without_word(timeout),
         }
-        self.pace.rest(start.elapsed());
+        self.pacer.pause_after(start.elapsed());
         Ok(())
     }
 
@@ -145,50 +150,50 @@ impl Waiter<'_> {
         let slept = match &self.watch {
             Some(watch) => watch.sleep(timeout),
             None => match Watch::new(self.directory.path()) {
-                // What happened before is not seen by it: one more look, and then sleep.
+                // The new watch does not report earlier changes. So the caller checks once more before it sleeps.
                 Ok(watch) => return self.watch = Some(watch),
                 Err(errno) => Err(errno),
             },
         };
-        // A user can have only so many of them. Without one, the looks at intervals are what there is.
+        // The number of watches per user is limited. Fall back to polling.
         if slept.is_err() {
             thread::sleep(timeout);
         }
     }
 }
 
-/// How long to sleep between two looks.
-struct Pace {
+/// Decides how long to sleep between two checks.
+struct Pacer {
     deadline: Option<Instant>,
-    rest: Duration,
+    pause: Duration,
 }
 
-impl Pace {
-    fn new(timeout: Option<Duration>) -> Pace {
-        Pace {
-            // One that cannot be said is in some billions of years.
+impl Pacer {
+    fn new(timeout: Option<Duration>) -> Pacer {
+        Pacer {
+            // A deadline that does not fit an Instant is billions of years away, and so is the same as none.
             deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
-            rest: Duration::ZERO,
+            pause: Duration::ZERO,
         }
     }
 
-    /// The longest that the next sleep may be, or nothing when the time is up.
-    fn next(&self) -> Option<Duration> {
+    /// Returns the maximum length of the next sleep, or None if the timeout has expired.
+    fn next_sleep(&self) -> Option<Duration> {
         let Some(deadline) = self.deadline else {
-            return Some(LOOK);
+            return Some(MAX_SLEEP);
         };
         let left = deadline.saturating_duration_since(Instant::now());
-        (!left.is_zero()).then(|| left.min(LOOK))
+        (!left.is_zero()).then(|| left.min(MAX_SLEEP))
     }
 
-    /// Rests after sleeps that end at once, again and again: an integer that changes all the time, and
-    /// objects that others make by the thousand, must not keep a processor busy.
-    fn rest(&mut self, slept: Duration) {
-        if slept >= HURRY {
-            self.rest = Duration::ZERO;
+    /// Pauses after a sleep that was too short, longer each time. Otherwise an integer that changes all the time, or a
+    /// program that creates thousands of objects, would keep a processor busy.
+    fn pause_after(&mut self, slept: Duration) {
+        if slept >= MIN_SLEEP {
+            self.pause = Duration::ZERO;
             return;
         }
-        self.rest = (self.rest * 2).clamp(RESTS.0, RESTS.1);
-        thread::sleep(self.rest.min(self.next().unwrap_or_default()));
+        self.pause = (self.pause * 2).clamp(MIN_PAUSE, MAX_PAUSE);
+        thread::sleep(self.pause.min(self.next_sleep().unwrap_or_default()));
     }
 }

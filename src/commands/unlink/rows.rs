@@ -12,11 +12,11 @@ use std::fs::Metadata;
 use std::io::{BufWriter, Write};
 use unicode_width::UnicodeWidthStr;
 
-/// A longer name moves the rest of its row to the right.
+/// The maximum width of the name column. A longer name moves the rest of its row to the right.
 const MAX_NAME_WIDTH: usize = 40;
 
-/// The cells after the name: the key of the column, and the width that its cells seldom exceed. The rows before the
-/// last one are printed long before it is known, so that the width cannot be measured as `ls` does.
+/// The columns after the name: the key, and a width that cells rarely exceed. `ls` measures the widths, but here each
+/// row is printed before the next one is known.
 const CELLS: [(&str, usize); 3] = [("size", 9), ("owner", 8), ("age", 4)];
 
 /// Prints rows on standard output.
@@ -27,7 +27,7 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Opens standard output, before anything is removed that could not be reported then.
+    /// Opens standard output. This is done first, so that nothing is removed if it could not be reported.
     pub fn new() -> anyhow::Result<Rows> {
         Ok(Rows {
             out: BufWriter::new(stream::stdout().context(STDOUT)?),
@@ -36,21 +36,21 @@ impl Rows {
         })
     }
 
-    /// Makes room for these names.
+    /// Sets the width of the name column for these names.
     pub fn align<'a>(&mut self, names: impl IntoIterator<Item = &'a ShmName>) {
-        let widths = names.into_iter().map(|name| shown(name).width());
+        let widths = names.into_iter().map(|name| escaped(name).width());
         self.name_width = widths.max().unwrap_or(0).min(MAX_NAME_WIDTH);
     }
 
     /// Prints the row of an object.
     pub fn print(&mut self, name: &ShmName, metadata: Metadata) -> anyhow::Result<()> {
-        let mut row = shown(name);
+        let mut row = escaped(name);
         row.extend(padding(self.name_width, &row));
-        let item = Item::known(name, metadata);
+        let item = Item::with_metadata(name, metadata);
         for (key, width) in CELLS {
-            let column = Column::of(key).expect("it is a column of ls");
+            let column = Column::lookup(key).expect("CELLS contains only valid keys");
             let mut cell = String::new();
-            column.write(&mut cell, &item, &mut self.context, Style::default());
+            column.write_cell(&mut cell, &item, &mut self.context, Style::default());
             let padding = padding(width, &cell);
             row.push_str("  ");
             match column.is_number {
@@ -62,13 +62,13 @@ impl Rows {
         self.out.write_all(row.as_bytes()).context(STDOUT)
     }
 
-    /// Makes sure that everything is really printed.
+    /// Writes the buffered rows to standard output.
     pub fn flush(&mut self) -> anyhow::Result<()> {
         self.out.flush().context(STDOUT)
     }
 }
 
-fn shown(name: &ShmName) -> String {
+fn escaped(name: &ShmName) -> String {
     Escaped(name.as_bytes()).to_string()
 }
 

@@ -1,34 +1,34 @@
-//! What a sweep says in the end.
+//! The summary that is printed after a sweep.
 
-use super::fate::Fate;
-use crate::commands::in_use::objects;
+use super::outcome::Outcome;
+use crate::commands::in_use::count_objects;
 use crate::notation::size::humanized_size;
 use crate::objects::filter::Mismatch;
 use std::os::unix::fs::MetadataExt;
 
-/// Counts what became of the objects of a sweep.
+/// Counts the objects of a sweep by outcome.
 #[derive(Debug, Default)]
 pub struct Summary {
     removed: usize,
-    /// Bytes.
+    /// The bytes that the removed objects freed.
     freed: u64,
     removed_in_use: usize,
-    /// Bytes that the removed objects which are in use still hold.
+    /// The bytes of the objects that were removed while in use.
     held: u64,
     in_use: usize,
     too_young: usize,
     not_ours: usize,
     changed: usize,
-    /// An error message said why.
+    /// The objects that could not be removed. An error message was printed for each.
     pub failed: usize,
 }
 
 impl Summary {
-    /// Counts an object. What cannot be judged is counted by the judge, which knows why.
-    pub fn count(&mut self, fate: &Fate) {
-        match fate {
-            Fate::Removed { metadata, in_use } => {
-                // Another name keeps the memory.
+    /// Counts an object. Unclear outcomes are not counted here, but by the `UseChecker`, which prints the reasons.
+    pub fn count(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Removed { metadata, in_use } => {
+                // If the object has another name (hard link), no memory is freed.
                 let bytes = match metadata.nlink() {
                     1 => metadata.blocks() * 512,
                     _ => 0,
@@ -40,18 +40,19 @@ impl Summary {
                 *count += 1;
                 *sum += bytes;
             }
-            Fate::InUse => self.in_use += 1,
-            Fate::Filtered(Mismatch::Age) => self.too_young += 1,
-            Fate::NotOurs => self.not_ours += 1,
-            Fate::Changed => self.changed += 1,
-            Fate::Filtered(_) | Fate::Unclear(_) | Fate::Gone => {}
+            Outcome::InUse => self.in_use += 1,
+            Outcome::Filtered(Mismatch::Age) => self.too_young += 1,
+            Outcome::NotOurs => self.not_ours += 1,
+            Outcome::Changed => self.changed += 1,
+            Outcome::Filtered(_) | Outcome::Unclear(_) | Outcome::Gone => {}
         }
     }
 
-    /// The lines to print. `too_young` says why a young object was kept.
+    /// Returns the lines to print. `too_young` is the reason that is printed for objects that were kept because of
+    /// their age.
     pub fn lines(&self, dry_run: bool, too_young: &str) -> Vec<String> {
         let mut lines = Vec::new();
-        let (removed, freed) = (objects(self.removed), humanized_size(self.freed));
+        let (removed, freed) = (count_objects(self.removed), humanized_size(self.freed));
         let (verb, free) = match dry_run {
             true => ("would remove", "free"),
             false => ("removed", "freed"),
@@ -60,7 +61,10 @@ impl Summary {
             lines.push(format!("{verb} {removed} and {free} {freed}"));
         }
         if self.removed_in_use > 0 {
-            let (objects, held) = (objects(self.removed_in_use), humanized_size(self.held));
+            let (objects, held) = (
+                count_objects(self.removed_in_use),
+                humanized_size(self.held),
+            );
             let whose = if self.removed_in_use == 1 {
                 "its"
             } else {
