@@ -62,6 +62,7 @@ fn every_verb_rejects_invalid_names() {
             }
             let hint = match reason.contains("except at the start") {
                 true => "\nhint: only objects in /dev/shm can be used here",
+                false if name == "/dev/shm/" => "\nhint: shmtool ls lists the objects there",
                 false => "",
             };
             run(&mut command)
@@ -143,7 +144,7 @@ fn a_usage_error_has_one_line_and_at_most_one_hint() {
         (&["create", "-s"], "--size SIZE: the value is missing"),
         (
             &["create", "--siz", "4", "x"],
-            &format!("--siz: no such option{HELP}"),
+            "--siz: no such option\nhint: add --help to see the options; a COMMAND needs -- before it",
         ),
         (
             &["unlink", "--in-use", "x"],
@@ -162,6 +163,10 @@ fn a_usage_error_has_one_line_and_at_most_one_hint() {
             &format!(r"--\u{{1b}}[2J: no such option{HELP}"),
         ),
         (&["ls", "--all=3"], "--all takes no value"),
+        (
+            &["create", "-s", "4", "x", "--"],
+            "-- without a COMMAND\nhint: COMMAND may be an empty variable",
+        ),
         (
             &["read-int", "--timeout", "3s", "x"],
             &format!("missing --until [OP:]VALUE{HELP}"),

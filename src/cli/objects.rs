@@ -2,7 +2,8 @@
 
 use super::values::{names, parser};
 use crate::exit::Failure;
-use crate::notation::{duration, mode, size};
+use crate::notation::duration::{self, Written};
+use crate::notation::{mode, size};
 use crate::objects::columns::{Column, Shown, Subject};
 use crate::objects::filter::{self, Filter, MinAge, NameFilter, Pattern, ProcessFiles};
 use crate::objects::selection::{self, ALL, List};
@@ -10,7 +11,6 @@ use crate::sys::shm::directory::Directory;
 use crate::sys::shm::name::ShmName;
 use clap::{Args, ValueEnum};
 use std::ffi::OsString;
-use std::time::Duration;
 
 /// The heading, in the help, of the options for existing objects.
 const EXISTING: &str = "If the object already exists";
@@ -110,7 +110,7 @@ pub struct FilterArgs {
 
     /// Owned by this user, given by name or number
     #[arg(long, value_name = "USER|UID", value_parser = parser(filter::parse_owner))]
-    pub owner: Option<u32>,
+    pub owner: Vec<u32>,
 
     /// Not modified for this long: 30s, 10m, 4h, 2d
     ///
@@ -118,27 +118,27 @@ pub struct FilterArgs {
     /// owner or names counts as a modification, and so does shmtool write-int. A store of another program to mapped
     /// memory does not always count.
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
-    #[arg(value_parser = parser(duration::parse))]
-    pub older_than: Option<Duration>,
+    #[arg(value_parser = parser(duration::parse_written))]
+    pub older_than: Vec<Written>,
 
     /// More memory allocated than this: 64K, 1M
     ///
     /// The allocated memory can be less than the size of the object. An object with exactly SIZE does not match.
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     #[arg(value_parser = parser(size::parse))]
-    pub larger_than: Option<u64>,
+    pub larger_than: Vec<u64>,
 
     /// Process PID has it open or mapped
     ///
     /// You need permission to inspect the process. shmtool unlink --pid also needs --include-in-use.
     #[arg(long, value_name = "PID", allow_hyphen_values = true)]
     #[arg(value_parser = parser(filter::parse_pid))]
-    pub pid: Option<i32>,
+    pub pid: Vec<i32>,
 
     /// No process anywhere has it open or mapped
     ///
-    /// Processes in other containers count too. The kernel tells this only to the owner of an object and to root; other objects do not match. An object that
-    /// only shell scripts use is unused between two of their commands.
+    /// Processes in other containers count too. The kernel tells this only to the owner of an object and to root; other
+    /// objects do not match. An object that only shell scripts use is unused between two of their commands.
     #[arg(long)]
     pub unused: bool,
 }
@@ -154,11 +154,11 @@ impl FilterArgs {
             pid,
             unused,
         } = self;
-        let has_value = owner.is_some() || older_than.is_some() || larger_than.is_some();
-        globs.is_empty() && !has_value && pid.is_none() && !unused
+        let has_no_value = owner.is_empty() && older_than.is_empty() && larger_than.is_empty();
+        globs.is_empty() && has_no_value && pid.is_empty() && !unused
     }
 
-    /// Returns the filter without `--unused` and `--in-use`, which need the kernel.
+    /// Returns the filter, in which all options count, even one that is given twice, without `--unused` and `--in-use`, which need the kernel.
     ///
     /// # Errors
     ///
@@ -166,15 +166,14 @@ impl FilterArgs {
     pub fn filter(&self, directory: &Directory) -> anyhow::Result<Filter> {
         let names =
             NameFilter::new(&self.globs).map_err(|error| Failure::usage(error.to_string()))?;
+        let processes = self.pid.iter();
+        let processes = processes.map(|&pid| ProcessFiles::inspect(pid, directory));
         Ok(Filter {
             names,
-            owner: self.owner,
-            min_age: self.older_than.map(MinAge::new),
-            larger_than: self.larger_than,
-            process: match self.pid {
-                Some(pid) => Some(ProcessFiles::inspect(pid, directory)?),
-                None => None,
-            },
+            owners: self.owner.clone(),
+            min_age: self.older_than.iter().max().cloned().map(MinAge::new),
+            larger_than: self.larger_than.iter().max().copied(),
+            processes: processes.collect::<Result<_, _>>()?,
         })
     }
 }
@@ -303,6 +302,11 @@ fn columns_long_help() -> String {
 }
 
 impl LsArgs {
+    /// Returns whether neither NAMEs nor filters leave objects out.
+    pub fn lists_everything(&self) -> bool {
+        self.names.is_empty() && self.filters.is_empty() && !self.in_use && !self.unlinked
+    }
+
     /// Returns the columns of the table, or the members of each object in JSON.
     pub fn columns(&self) -> Vec<&'static Column> {
         selection::columns(

@@ -26,7 +26,12 @@ pub enum Request {
 ///
 /// Returns the first usage error.
 pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Request, Failure> {
-    Cli::try_parse_from(prefix_negative_values(args))
+    let args: Vec<_> = args.collect();
+    if is_create_without_command(&args) {
+        return Err(Failure::usage("-- without a COMMAND").hint("COMMAND may be an empty variable"));
+    }
+    let verb = args.get(1).cloned();
+    Cli::try_parse_from(prefix_negative_values(args.into_iter()))
         .map(|cli| Request::Run(cli.command))
         .or_else(|error| match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -36,8 +41,19 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Request, Failure> {
                 let help = Cli::command().render_help();
                 Ok(Request::ShowAsError(help.to_string()))
             }
-            _ => Err(translate_clap_error(&error)),
+            _ => Err(translate_clap_error(
+                &error,
+                verb.as_ref().and_then(|verb| verb.to_str()),
+            )),
         })
+}
+
+/// Returns whether there is a `--`, but no COMMAND after it. Without this check, `create NAME -- $COMMAND` would create an
+/// object that stays, if the variable is empty.
+fn is_create_without_command(args: &[OsString]) -> bool {
+    let is_create = args.get(1).is_some_and(|verb| verb == "create");
+    let first = args.iter().position(|arg| arg == "--");
+    is_create && first.is_some_and(|first| first + 1 == args.len())
 }
 
 fn prefix_negative_values(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
@@ -57,7 +73,7 @@ fn prefix_negative_values(args: impl Iterator<Item = OsString>) -> impl Iterator
 }
 
 /// Turns an error of clap into a message in the style of shmtool.
-fn translate_clap_error(error: &clap::Error) -> Failure {
+fn translate_clap_error(error: &clap::Error, verb: Option<&str>) -> Failure {
     // The value parsers below already return such a message.
     if let Some(failure) = error
         .source()
@@ -84,7 +100,12 @@ fn translate_clap_error(error: &clap::Error) -> Failure {
                 .hint(format!("the verbs are {}", verbs.join(", ")))
         }
         ErrorKind::UnknownArgument if arguments.starts_with('-') => {
-            Failure::usage(format!("{arguments}: no such option")).hint(SEE_HELP)
+            let failure = Failure::usage(format!("{arguments}: no such option"));
+            // An option of a COMMAND that somebody put after the NAMEs.
+            match verb == Some("create") {
+                true => failure.hint("add --help to see the options; a COMMAND needs -- before it"),
+                false => failure.hint(SEE_HELP),
+            }
         }
         ErrorKind::UnknownArgument => {
             Failure::usage(format!("{arguments}: one operand too many")).hint(SEE_HELP)
@@ -105,6 +126,8 @@ fn translate_clap_error(error: &clap::Error) -> Failure {
             match value.as_str() {
                 "f32" | "float" => failure.hint(float_hint(4)),
                 "f64" | "double" => failure.hint(float_hint(8)),
+                "int" => failure.hint("an int of C is i32"),
+                "long" => failure.hint("a long of C is i64 on most 64-bit machines"),
                 _ => failure,
             }
         }

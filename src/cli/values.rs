@@ -28,6 +28,9 @@ pub(super) fn parse_name(operand: &OsStr) -> Result<ShmName, Failure> {
         _ => ShmName::new(operand).map_err(|error| {
             let failure = operand_error(operand, &error);
             match error {
+                _ if operand == "/dev/shm" || operand == "/dev/shm/" => {
+                    failure.hint("shmtool ls lists the objects there")
+                }
                 NameError::Slash => failure.hint("only objects in /dev/shm can be used here"),
                 _ => failure,
             }

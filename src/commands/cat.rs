@@ -4,12 +4,13 @@ use super::source::{self, Failure, Part, Reader};
 use super::{STDOUT, is_output_failure};
 use crate::cli::{CatArgs, Input};
 use crate::commands::progress::Progress;
-use crate::exit::Report;
+use crate::exit::{Report, with_hint};
 use crate::sys::escape;
 use crate::sys::io::stream;
 use crate::sys::memory::access::Access;
 use crate::sys::memory::mapping::Mapping;
 use crate::sys::shm::directory::Directory;
+use crate::sys::shm::name::ShmName;
 use crate::sys::shm::object::Object;
 use anyhow::{Context, anyhow};
 use nix::errno::Errno;
@@ -19,6 +20,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::num::NonZero;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 mod sink;
 
@@ -70,7 +72,9 @@ fn print(
         ),
         Input::File(path) => {
             let label = escape::operand(path.as_os_str());
-            let file = File::open(path).with_context(|| label.clone())?;
+            let file = File::open(path)
+                .with_context(|| label.clone())
+                .map_err(|error| hint_at_shm(path, error))?;
             (label, file)
         }
         Input::Stdin => ("-".to_owned(), source::stdin().context("-")?),
@@ -161,5 +165,21 @@ impl source::Sink for Printer {
             true => Err(Stop::Truncated),
             false => Ok(()),
         }
+    }
+}
+
+/// Adds the hint `--shm` to the error of a missing file if an object of that name exists.
+fn hint_at_shm(path: &Path, error: anyhow::Error) -> anyhow::Error {
+    let is_object = || {
+        let name = ShmName::new(path.as_os_str());
+        name.is_ok_and(|name| Directory::own().stat(&name).is_ok())
+    };
+    let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    match error.downcast_ref().is_some_and(is_missing) && is_object() {
+        true => with_hint(
+            &error,
+            "add --shm to print the shared memory object of that name",
+        ),
+        false => error,
     }
 }

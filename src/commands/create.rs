@@ -4,9 +4,6 @@ use crate::cli::CreateArgs;
 use crate::exit::{Failure, Report};
 use crate::sys::escape;
 use creation::Creation;
-use std::ffi::OsStr;
-use std::fs;
-use std::os::unix::fs::FileTypeExt;
 
 mod budget;
 mod creation;
@@ -21,7 +18,7 @@ mod scoped;
 pub fn run(args: &CreateArgs, report: &mut Report) -> anyhow::Result<()> {
     if let Some(from) = &args.from
         && args.names.len() > 1
-        && is_read_once(from)
+        && fill::is_read_once(from)
     {
         let from = escape::operand(from);
         let problem = format!("--from {from} can be read only once: give one NAME");
@@ -36,9 +33,4 @@ pub fn run(args: &CreateArgs, report: &mut Report) -> anyhow::Result<()> {
         report.note(creation.create(name));
     }
     Ok(())
-}
-
-/// Returns whether FILE can be read only once: standard input, and a FIFO.
-fn is_read_once(from: &OsStr) -> bool {
-    from == "-" || fs::metadata(from).is_ok_and(|metadata| metadata.file_type().is_fifo())
 }

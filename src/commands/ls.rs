@@ -2,7 +2,7 @@
 
 use super::color::Palette;
 use super::in_use::UseChecker;
-use super::{STDOUT, write_name};
+use super::{STDOUT, not_found, write_name};
 use crate::cli::{LsArgs, SortKey};
 use crate::exit::{Failure, Report, Status};
 use crate::objects::columns::{Column, Context, Subject};
@@ -153,6 +153,7 @@ fn linked_objects(
                 Ok(Item::with_metadata(name, directory.stat(name)?))
             }) {
                 Ok(passes) => all_pass &= passes,
+                Err(Error::NotFound(_)) => report.note(Err(not_found(name, "lists"))),
                 Err(error) => report.note(Err(error.into())),
             }
         }

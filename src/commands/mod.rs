@@ -1,7 +1,7 @@
 //! The verbs, one module each: what they do and what they print.
 
 use crate::cli::Place;
-use crate::exit::{Failure, Status};
+use crate::exit::{Failure, Status, with_hint};
 use crate::sys::error::{Error, Result};
 use crate::sys::escape::Escaped;
 use crate::sys::io::stream;
@@ -104,6 +104,19 @@ fn map_integers(object: &Object, place: &Place, count: u64, access: Access) -> R
 /// Returns the offset of the first integer in the mapping that [`map_integers`] creates.
 fn offset_in_mapping(place: &Place) -> usize {
     place.offset as usize % futex::WORD_SIZE
+}
+
+/// Returns the error for a NAME that does not exist. A pattern gets a hint, because shells pass it on unchanged if no
+/// file matches.
+fn not_found(name: &ShmName, action: &str) -> anyhow::Error {
+    let error = anyhow::Error::new(Error::NotFound(name.clone()));
+    match name.as_bytes().iter().any(|byte| b"*?[".contains(byte)) {
+        true => with_hint(
+            &error,
+            format!("--glob {action} all objects that match a pattern"),
+        ),
+        false => error,
+    }
 }
 
 /// Returns the error for an object that ends before the last of its integers does.

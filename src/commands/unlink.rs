@@ -1,11 +1,11 @@
 //! `unlink`: removes objects by name, or sweeps objects that match filters and are not in use.
 
 use super::in_use::{UseChecker, reason};
+use super::{is_output_failure, not_found};
 use crate::cli::UnlinkArgs;
 use crate::commands::color::Palette;
 use crate::commands::hidden::describe;
-use crate::exit::{Failure, Report, Status, print_line, with_hint};
-use crate::notation::duration;
+use crate::exit::{Failure, Report, Status, print_line};
 use crate::notation::size::humanized_size;
 use crate::objects::filter::{Filter, Mismatch};
 use crate::sys::error::Error;
@@ -45,7 +45,7 @@ pub fn run(args: &UnlinkArgs, report: &mut Report) -> anyhow::Result<()> {
                 .into()),
         };
     }
-    if args.filters.pid.is_some() && !args.include_in_use {
+    if !args.filters.pid.is_empty() && !args.include_in_use {
         return Err(
             Failure::usage("--pid selects objects that are in use, and those are kept")
                 .hint("add --include-in-use to remove them")
@@ -68,7 +68,11 @@ pub fn run(args: &UnlinkArgs, report: &mut Report) -> anyhow::Result<()> {
         rows.align(&args.names);
     }
     for name in &args.names {
-        report.note(remover.remove_named(name));
+        match remover.remove_named(name) {
+            // What is removed could not be printed any more.
+            Err(error) if is_output_failure(&error) => return Err(error),
+            result => report.note(result),
+        }
     }
     remover.flush()
 }
@@ -92,7 +96,7 @@ impl Remover<'_> {
         let why = match outcome {
             Outcome::Removed { metadata, .. } => return self.print(name, metadata),
             Outcome::Gone if self.args.force => return Ok(()),
-            Outcome::Gone => return Err(not_found(name)),
+            Outcome::Gone => return Err(not_found(name, "removes")),
             // With --include-in-use, the object was to be removed in any case. So this is the same error as without
             // filters.
             Outcome::NotOurs if self.args.include_in_use => {
@@ -284,13 +288,16 @@ impl Remover<'_> {
                 format!("not larger than {size}")
             }
             Mismatch::Process => {
-                let pid = filter.process.as_ref().map_or(0, |process| process.pid);
-                format!("process {pid} does not use it")
+                let pids = filter
+                    .processes
+                    .iter()
+                    .map(|process| process.pid.to_string());
+                let pids = pids.collect::<Vec<_>>().join(", ");
+                format!("not used by process {pids}")
             }
             Mismatch::Age => {
-                let age = filter.min_age.as_ref().map(|min| min.age);
-                let age = duration::format(age.unwrap_or_default());
-                format!("modified less than {age} ago")
+                let age = filter.min_age.as_ref().map(|min| min.age.to_string());
+                format!("modified less than {} ago", age.unwrap_or_default())
             }
         }
     }
@@ -318,15 +325,5 @@ impl Remover<'_> {
             true => Outcome::NotOurs,
             false => Outcome::Unclear(errno),
         }
-    }
-}
-
-/// Returns the error for a NAME that does not exist. A pattern gets a hint, because shells pass it on unchanged if no
-/// file matches.
-fn not_found(name: &ShmName) -> anyhow::Error {
-    let error = anyhow::Error::new(Error::NotFound(name.clone()));
-    match name.as_bytes().iter().any(|byte| b"*?[".contains(byte)) {
-        true => with_hint(&error, "--glob removes all objects that match a pattern"),
-        false => error,
     }
 }

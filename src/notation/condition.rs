@@ -51,7 +51,7 @@ pub struct Condition {
 /// The text is not a valid condition.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    #[error("not a condition: the operator is one of eq, ne, lt, le, gt, ge")]
+    #[error("not a condition: write OP:VALUE, where OP is eq, ne, lt, le, gt or ge")]
     Op,
     #[error(transparent)]
     Value(#[from] value::Malformed),

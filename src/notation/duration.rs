@@ -1,7 +1,8 @@
 //! DURATION: a span of time, such as `1h30m`.
 
-use jiff::fmt::friendly::{Spacing, SpanParser, SpanPrinter};
-use jiff::{SignedDuration, Span, SpanRelativeTo, SpanRound, Unit};
+use jiff::fmt::friendly::SpanParser;
+use jiff::{SignedDuration, SpanRelativeTo};
+use std::fmt::{self, Display};
 use std::time::Duration;
 
 /// The text is not a valid DURATION.
@@ -19,8 +20,7 @@ pub struct Malformed;
 /// Fails if the text is not a duration, is negative, or is longer than about 20,000 years.
 pub fn parse(text: &str) -> Result<Duration, Malformed> {
     static PARSER: SpanParser = SpanParser::new();
-    let is_number_char = |c: char| c.is_ascii_digit() || c == '.';
-    if text.chars().all(is_number_char) {
+    if is_number(text) {
         let seconds = text.parse().map_err(|_| Malformed)?;
         return Duration::try_from_secs_f64(seconds).map_err(|_| Malformed);
     }
@@ -32,18 +32,34 @@ pub fn parse(text: &str) -> Result<Duration, Malformed> {
         .ok_or(Malformed)
 }
 
-/// Formats a duration in the largest units that fit: `4h`, `1h30m`, `2d`.
-pub fn format(duration: Duration) -> String {
-    static PRINTER: SpanPrinter = SpanPrinter::new().spacing(Spacing::None);
-    let units = SpanRound::new()
-        .largest(Unit::Day)
-        .days_are_24_hours()
-        .smallest(Unit::Nanosecond);
-    match Span::try_from(duration).and_then(|span| span.round(units)) {
-        Ok(span) => PRINTER.span_to_string(&span),
-        // Longer than `parse` accepts.
-        Err(_) => format!("{}s", duration.as_secs()),
+/// A DURATION that messages show as the user wrote it. The shorter one is the smaller one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Written {
+    /// How long it is.
+    pub duration: Duration,
+    text: String,
+}
+
+/// Parses a DURATION and keeps its text.
+///
+/// # Errors
+///
+/// Those of [`parse`].
+pub fn parse_written(text: &str) -> Result<Written, Malformed> {
+    let duration = parse(text)?;
+    let unit = if is_number(text) { "s" } else { "" };
+    let text = format!("{text}{unit}");
+    Ok(Written { duration, text })
+}
+
+impl Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
+}
+
+fn is_number(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_digit() || c == '.')
 }
 
 #[cfg(test)]
@@ -79,21 +95,17 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_formatted_in_the_largest_units() {
-        for (text, formatted) in [
-            ("0", "0s"),
-            ("250ms", "250ms"),
-            ("0.5", "500ms"),
-            ("90", "1m30s"),
-            ("3600", "1h"),
-            ("4h", "4h"),
-            ("90m", "1h30m"),
-            ("2d", "2d"),
-            ("1w", "7d"),
+    fn a_duration_is_shown_as_it_was_written() {
+        for (text, shown) in [
+            ("90m", "90m"),
+            ("1h30m", "1h30m"),
+            ("14400", "14400s"),
+            (".5", ".5s"),
         ] {
-            assert_eq!(format(parse(text).unwrap()), formatted, "{text}");
+            assert_eq!(parse_written(text).unwrap().to_string(), shown);
         }
-        assert_eq!(format(Duration::MAX), format!("{}s", u64::MAX));
+        assert!(parse_written("1h").unwrap() < parse_written("61m").unwrap());
+        assert_eq!(parse_written("x"), Err(Malformed));
     }
 
     #[test]
@@ -128,7 +140,6 @@ mod tests {
         fn formatted_durations_parse_to_the_same_duration(milliseconds in 0..u64::from(u32::MAX)) {
             let duration = Duration::from_millis(milliseconds);
             prop_assert_eq!(parse(&format!("{milliseconds}ms")), Ok(duration));
-            prop_assert_eq!(parse(&format(duration)), Ok(duration));
             let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
             prop_assert_eq!(parse(&format!("{}m{}s{rest}ms", seconds / 60, seconds % 60)), Ok(duration));
         }

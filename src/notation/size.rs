@@ -12,7 +12,7 @@ pub enum SizeError {
     Malformed,
     #[error("a SIZE cannot be negative")]
     Negative,
-    #[error("a SIZE is a whole number of bytes")]
+    #[error("a SIZE has no fraction: use a smaller unit (1536K instead of 1.5M)")]
     Fraction,
     #[error("too large: no file has more than {MAX} bytes")]
     TooLarge,

@@ -23,10 +23,22 @@ pub struct Malformed;
 
 /// The VALUE is out of the type's range.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text}: out of range: {} is {} to {}", int_type.name(), int_type.min(), int_type.max())]
+#[error("{text}: out of range: {}", self.range())]
 pub struct OutOfRange {
     text: String,
+    is_bit_pattern: bool,
     int_type: IntType,
+}
+
+impl OutOfRange {
+    fn range(&self) -> String {
+        let int_type = self.int_type;
+        let name = int_type.name();
+        match self.is_bit_pattern {
+            true => format!("{name} has {} bits", 8 * int_type.width()),
+            false => format!("{name} is {} to {}", int_type.min(), int_type.max()),
+        }
+    }
 }
 
 impl FromStr for Value {
@@ -80,6 +92,7 @@ impl Value {
         };
         int.ok_or_else(|| OutOfRange {
             text: self.text.clone(),
+            is_bit_pattern: self.prefixed && !self.negative,
             int_type,
         })
     }

@@ -1,5 +1,6 @@
 //! FILTER: which objects to list or remove. The filters of `ls` and `unlink` are the same.
 
+use crate::notation::duration::Written;
 use crate::sys::process::proc;
 use crate::sys::shm::directory::Directory;
 use crate::sys::shm::name::{PREFIX, ShmName};
@@ -14,7 +15,6 @@ use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::time::Duration;
 
 /// The conditions that an object must meet, all of them. Whether it is in use is not checked here, because that needs
 /// the kernel.
@@ -22,14 +22,14 @@ use std::time::Duration;
 pub struct Filter {
     /// Patterns for the name.
     pub names: NameFilter,
-    /// The user who must own the object.
-    pub owner: Option<u32>,
+    /// The users who must own the object. If they are several, no object matches.
+    pub owners: Vec<u32>,
     /// The time that must have passed since the last change.
     pub min_age: Option<MinAge>,
     /// The number of bytes that the allocated memory must exceed.
     pub larger_than: Option<u64>,
-    /// A process that must use the object.
-    pub process: Option<ProcessFiles>,
+    /// The processes that must use the object.
+    pub processes: Vec<ProcessFiles>,
 }
 
 /// The part of a filter that an object does not match.
@@ -60,11 +60,11 @@ impl Filter {
 
     /// Returns whether the filter checks more than the name.
     pub fn needs_metadata(&self) -> bool {
-        self.process.is_some() || self.needs_stat()
+        !self.processes.is_empty() || self.needs_stat()
     }
 
     fn needs_stat(&self) -> bool {
-        self.owner.is_some() || self.min_age.is_some() || self.larger_than.is_some()
+        !self.owners.is_empty() || self.min_age.is_some() || self.larger_than.is_some()
     }
 
     /// Returns whether everything except the name matches.
@@ -88,11 +88,11 @@ impl Filter {
 
     /// Returns the first part except the name that does not match, if any.
     pub fn metadata_mismatch(&self, metadata: &Metadata) -> Option<Mismatch> {
-        let is_owner = |owner| metadata.uid() == owner;
+        let is_owner = |owner: &u32| metadata.uid() == *owner;
         let is_larger = |size| metadata.blocks() * 512 > size;
         let is_old = |age: &MinAge| last_change(metadata) <= age.cutoff;
         match () {
-            () if !self.owner.is_none_or(is_owner) => Some(Mismatch::Owner),
+            () if !self.owners.iter().all(is_owner) => Some(Mismatch::Owner),
             () if !self.larger_than.is_none_or(is_larger) => Some(Mismatch::Size),
             () if !self.passes_process(metadata.ino()) => Some(Mismatch::Process),
             () if !self.min_age.as_ref().is_none_or(is_old) => Some(Mismatch::Age),
@@ -101,8 +101,8 @@ impl Filter {
     }
 
     fn passes_process(&self, inode: u64) -> bool {
-        let process = self.process.as_ref();
-        process.is_none_or(|process| process.inodes.contains(&inode))
+        let mut processes = self.processes.iter();
+        processes.all(|process| process.inodes.contains(&inode))
     }
 }
 
@@ -147,15 +147,15 @@ impl NameFilter {
 #[derive(Debug)]
 pub struct MinAge {
     /// The minimum age as the user gave it.
-    pub age: Duration,
+    pub age: Written,
     /// The latest time of the last change, in nanoseconds since 1970.
     cutoff: i128,
 }
 
 impl MinAge {
     /// Creates a minimum age that counts back from now.
-    pub fn new(age: Duration) -> MinAge {
-        let nanoseconds = i128::try_from(age.as_nanos()).unwrap_or(i128::MAX);
+    pub fn new(age: Written) -> MinAge {
+        let nanoseconds = i128::try_from(age.duration.as_nanos()).unwrap_or(i128::MAX);
         let cutoff = Timestamp::now().as_nanosecond().saturating_sub(nanoseconds);
         MinAge { age, cutoff }
     }

@@ -26,7 +26,7 @@ pub enum Error {
     #[error("{0}: permission denied")]
     Denied(ShmName),
     /// `EPERM`: the directory is sticky, and the object belongs to another user (`unlink(2)`).
-    #[error("{0}: only its owner may remove it")]
+    #[error("{0}: only its owner and root may remove or replace it")]
     NotOwner(ShmName),
     /// `EPERM`: a file attribute protects the object, even from its owner (`chattr(1)`).
     #[error("{name}: {attribute}")]
@@ -147,13 +147,14 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Error::Directory { hint, .. } => *hint,
+            Error::NoInodes { .. } => Some("mount -o remount,nr_inodes=1M /dev/shm allows more"),
             Error::Denied(_) => Some("shmtool ls shows its owner and mode"),
             // 64 MiB or less: container runtimes use 64 MiB unless told otherwise.
             Error::NoSpace {
                 limit: 1..=0x400_0000,
                 ..
             } => Some(
-                "a container gets more with --shm-size=1g, a machine with mount -o remount,size=1g /dev/shm",
+                "shmtool ls shows what takes the memory; a container gets more with --shm-size=1g, a machine with mount -o remount,size=1g /dev/shm",
             ),
             _ => None,
         }

@@ -324,3 +324,17 @@ fn a_file_is_printed_when_the_address_space_is_full() {
     assert!(child.wait().unwrap().success());
     assert_eq!(printed, 1 << 30);
 }
+
+#[test]
+fn a_missing_file_gets_a_hint_if_an_object_has_its_name() {
+    let name = Name::holding("object");
+    for operand in [&name.to_string()[..], &name.to_string()[1..]] {
+        run(&mut shmtool(["cat", operand])).fails(1).says(format!(
+            "{operand}: No such file or directory\n\
+             hint: add --shm to print the shared memory object of that name"
+        ));
+    }
+    run(&mut shmtool(["cat", "/shmtool-test-no-such-object"]))
+        .fails(1)
+        .says("/shmtool-test-no-such-object: No such file or directory");
+}

@@ -123,7 +123,7 @@ pub fn output_fails(command: &mut Command) {
 /// The message for an object of `bytes` bytes when only `free` bytes are free in `/dev/shm`.
 pub fn does_not_fit(name: &str, asked: &str, free: &str) -> String {
     format!(
-        "{name}: {asked} do not fit into /dev/shm, where {free} are free\nhint: a container gets more \
+        "{name}: {asked} do not fit into /dev/shm, where {free} are free\nhint: shmtool ls shows what takes the memory; a container gets more \
          with --shm-size=1g, a machine with mount -o remount,size=1g /dev/shm"
     )
 }

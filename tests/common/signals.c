@@ -1,5 +1,5 @@
 /* Counts the signals that it receives. It prints "ready", and then answers these lines on standard input:
- *   count       prints the signals received since the last count, as "15:1 10:2", or "-" if there were none
+ *   count       prints the signals received since the last count, as "15:1 10:2" ("40:1=7" if sigqueue sent 7), or "-" if there were none
  *   parent N    sends signal N to the parent process, and prints "sent"
  *   leave       moves to a new process group, and prints "left"
  * It exits with status 7 at the end of its input. */
@@ -32,13 +32,16 @@ int main(void)
         } else if (!strcmp(line, "leave\n")) {
             puts(setpgid(0, 0) ? "failed" : "left");
         } else {
-            int counts[65] = {0}, any = 0;
+            int counts[65] = {0}, values[65] = {0}, any = 0;
             struct signalfd_siginfo got;
             while (read(signals, &got, sizeof got) == sizeof got)
-                counts[got.ssi_signo]++;
+                counts[got.ssi_signo]++, values[got.ssi_signo] = got.ssi_code == SI_QUEUE ? got.ssi_int : 0;
             for (int n = 1; n < 65; n++)
-                if (counts[n])
+                if (counts[n]) {
                     printf(any++ ? " %d:%d" : "%d:%d", n, counts[n]);
+                    if (values[n])
+                        printf("=%d", values[n]);
+                }
             puts(any ? "" : "-");
         }
         fflush(stdout);

@@ -146,7 +146,10 @@ fn an_object_of_another_user_is_neither_replaced_nor_resized() {
     }
     let name = Name::holding("12");
     for (option, message) in [
-        ("--replace", "only its owner may remove it"),
+        (
+            "--replace",
+            "only its owner and root may remove or replace it",
+        ),
         (
             "--resize",
             "permission denied\nhint: shmtool ls shows its owner and mode",
@@ -316,7 +319,7 @@ fn a_failed_replace_leaves_no_temporary_name() {
                 "x",
             ])))
             .fails(1)
-            .says("/x: only its owner may remove it");
+            .says("/x: only its owner and root may remove or replace it");
             assert_eq!(count(), 1);
         }
         // The same without support for unnamed files.

@@ -99,7 +99,9 @@ fn an_existing_object_is_status_4_and_unchanged() {
     let before = fs::metadata(name.path()).unwrap();
     run(shmtool(["create", "-s", "4K", "-m", "777"]).arg(&name))
         .fails(4)
-        .says(format!("{name}: already exists"));
+        .says(format!(
+            "{name}: already exists\nhint: --exist-ok keeps it, --replace replaces it"
+        ));
     let after = fs::metadata(name.path()).unwrap();
     assert_eq!(fs::read(name.path()).unwrap(), b"mine");
     assert_eq!(
@@ -139,7 +141,9 @@ fn a_name_that_fails_is_reported_and_the_others_are_created() {
     let (first, taken, last) = (Name::new(), Name::holding(""), Name::new());
     run(shmtool(["create", "-s", "8"]).args([&first, &taken, &last]))
         .fails(4)
-        .says(format!("{taken}: already exists"));
+        .says(format!(
+            "{taken}: already exists\nhint: --exist-ok keeps it, --replace replaces it"
+        ));
     assert_eq!(fs::metadata(first.path()).unwrap().len(), 8);
     assert_eq!(fs::metadata(last.path()).unwrap().len(), 8);
 }
@@ -169,8 +173,11 @@ fn running_out_of_inodes_is_distinguished_from_running_out_of_memory() {
         for name in ["sem.a", "sem.b", "sem.c", "object"] {
             fs::write(format!("/dev/shm/{name}"), "").unwrap();
         }
-        let no_inodes =
-            |name: &str, used: &str| format!("/{name}: no inodes left in /dev/shm ({used})");
+        let no_inodes = |name: &str, used: &str| {
+            format!(
+                "/{name}: no inodes left in /dev/shm ({used})\nhint: mount -o remount,nr_inodes=1M /dev/shm allows more"
+            )
+        };
         let used = "3 of 5 are semaphores, see ls -a";
         for args in [
             &["create", "-s", "4K", "new"][..],
@@ -238,7 +245,10 @@ fn exceeding_the_file_size_limit_is_an_error_and_not_a_signal() {
 fn invalid_sizes_are_rejected_with_a_reason() {
     for (size, reason) in [
         ("-1", "a SIZE cannot be negative"),
-        ("1.5", "a SIZE is a whole number of bytes"),
+        (
+            "1.5",
+            "a SIZE has no fraction: use a smaller unit (1536K instead of 1.5M)",
+        ),
         (
             "99999999999999999999",
             "too large: no file has more than 9223372036854775807 bytes",

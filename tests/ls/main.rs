@@ -174,7 +174,7 @@ fn names_are_unescaped_only_with_q_in_a_pipe() {
         );
         run(shmtool(["create"]).arg(OsStr::from_bytes(bytes)))
             .fails(4)
-            .says(r"/evil\u{1b}[2J\n\xff: already exists");
+            .says("/evil\\u{1b}[2J\\n\\xff: already exists\nhint: --exist-ok keeps it, --replace replaces it");
     });
 }
 
@@ -315,4 +315,11 @@ fn a_failed_write_to_standard_output_is_an_error() {
             output_fails(&mut shmtool(args));
         }
     });
+}
+
+#[test]
+fn a_missing_name_that_looks_like_a_pattern_gets_a_hint() {
+    run(&mut shmtool(["ls", "shmtool-test-*"])).fails(3).says(
+        "/shmtool-test-*: no such object\nhint: --glob lists all objects that match a pattern",
+    );
 }

@@ -165,3 +165,40 @@ fn totals_warn_when_inodes_are_nearly_used_up() {
         assert_eq!(not_listed(&text), Some("18 semaphores with 0B (see -a)"));
     });
 }
+
+#[test]
+fn full_inodes_are_reported_even_if_there_are_few() {
+    in_private_shm("size=4m,nr_inodes=4", || {
+        // The directory itself takes one.
+        for name in ["a", "b", "c"] {
+            fs::write(format!("/dev/shm/{name}"), "").unwrap();
+        }
+        assert!(ls_on_terminal(&[]).contains("4 of 4 inodes used: full"));
+    });
+}
+
+#[test]
+fn memory_without_a_name_is_added_up() {
+    in_private_shm("size=4m", || {
+        fs::write("/dev/shm/listed", [1; 8192]).unwrap();
+        fs::write("/dev/shm/sem.s", [1; 32]).unwrap();
+        fs::write("/dev/shm/gone", [1; 65536]).unwrap();
+        let held = fs::File::open("/dev/shm/gone").unwrap();
+        fs::remove_file("/dev/shm/gone").unwrap();
+        let text = ls_on_terminal(&[]);
+        let expected = "1 semaphore with 4KiB (see -a), 64KiB without a name (see --unlinked)";
+        assert_eq!(not_listed(&text), Some(expected));
+        let text = ls_on_terminal(&["-a"]);
+        assert_eq!(
+            not_listed(&text),
+            Some("64KiB without a name (see --unlinked)")
+        );
+        // Not everything is listed.
+        assert_eq!(
+            not_listed(&ls_on_terminal(&["--glob", "l*"])),
+            Some("1 semaphore with 4KiB (see -a)")
+        );
+        drop(held);
+        assert_eq!(not_listed(&ls_on_terminal(&["-a"])), None);
+    });
+}

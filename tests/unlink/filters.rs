@@ -225,7 +225,7 @@ fn pid_selects_objects_that_the_process_has_open_or_mapped() {
         let include = ["--include-in-use", "--pid", &sleeping];
         unlink(&[&include[..], &["mapped"]].concat())
             .fails(5)
-            .says(format!("/mapped: kept: process {sleeping} does not use it"));
+            .says(format!("/mapped: kept: not used by process {sleeping}"));
         unlink(&include).prints("");
         assert_eq!(remaining(), ["free", "mapped", "mine"]);
         let unlinked = |pid| run(&mut shmtool(["ls", "-q", "--unlinked", "--pid", pid])).stdout;
@@ -274,5 +274,24 @@ fn a_process_that_cannot_be_inspected_is_an_error_and_nothing_is_removed() {
             .fails(1)
             .says(format!("process {no_process}: no such process"));
         assert_eq!(remaining(), ["x"]);
+    });
+}
+
+#[test]
+fn a_filter_that_is_given_twice_must_match_twice() {
+    in_private_shm("size=4m", || {
+        fs::write("/dev/shm/a", [1; 8192]).unwrap();
+        for twice in [
+            ["--older-than", "4h", "--older-than", "0s"],
+            ["--older-than", "0s", "--older-than", "4h"],
+            ["--larger-than", "1M", "--larger-than", "1K"],
+            ["--larger-than", "1K", "--larger-than", "1M"],
+            ["--owner", "4000000000", "--owner", "root"],
+        ] {
+            unlink(&twice).prints("");
+            run(shmtool(["ls", "-q"]).args(twice)).prints("");
+        }
+        unlink(&["--older-than", "0s", "--older-than", "0s"]).prints("");
+        assert!(!fs::exists("/dev/shm/a").unwrap());
     });
 }

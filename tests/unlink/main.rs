@@ -104,10 +104,14 @@ fn objects_of_other_users_cannot_be_removed() {
         let name = Name::holding("");
         run(as_nobody(shmtool(["unlink"]).arg(&name)))
             .fails(1)
-            .says(format!("{name}: only its owner may remove it"));
+            .says(format!(
+                "{name}: only its owner and root may remove or replace it"
+            ));
         run(as_nobody(shmtool(["unlink", "-n"]).arg(&name)))
             .fails(1)
-            .says(format!("{name}: only its owner may remove it"));
+            .says(format!(
+                "{name}: only its owner and root may remove or replace it"
+            ));
         assert!(name.path().exists());
     }
 }

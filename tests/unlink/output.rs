@@ -213,3 +213,11 @@ fn rows_come_before_the_summary() {
         assert_eq!(first, [Some("/x"), Some("/y"), Some("shmtool:")]);
     });
 }
+
+#[test]
+fn a_failure_of_standard_output_is_reported_once() {
+    in_private_shm("size=4m", || {
+        create(&["a", "b"]);
+        output_fails(&mut shmtool(["unlink", "-v", "a", "b"]));
+    });
+}

@@ -41,7 +41,7 @@ fn objects_of_other_users_are_kept() {
             .says("/closed: kept: owned by another user");
         run(as_nobody(shmtool(named).arg("--include-in-use")))
             .fails(1)
-            .says("/closed: only its owner may remove it");
+            .says("/closed: only its owner and root may remove or replace it");
         assert_eq!(remaining(), ["closed", "readable"]);
     });
 }

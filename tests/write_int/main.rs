@@ -93,7 +93,7 @@ fn out_of_range_values_are_usage_errors() {
         ("i8", "128", "-128 to 127"),
         ("u8", "-1", "0 to 255"),
         ("i16", "-32769", "-32768 to 32767"),
-        ("u16", "0x10000", "0 to 65535"),
+        ("u16", "65536", "0 to 65535"),
         ("i32", "2147483648", "-2147483648 to 2147483647"),
         ("u32", "4294967296", "0 to 4294967295"),
         (
@@ -107,6 +107,12 @@ fn out_of_range_values_are_usage_errors() {
             .fails(2)
             .says(format!("{value}: out of range: {int_type} is {range}"));
     }
+    // 0xffff fits, so that the range in decimal would not explain it.
+    run(shmtool(["write-int", "-t", "i16"])
+        .arg(&name)
+        .arg("0x10000"))
+    .fails(2)
+    .says("0x10000: out of range: i16 has 16 bits");
     assert!(!name.path().exists());
 }
 

@@ -3,6 +3,7 @@
 use super::budget::Budget;
 use super::fill;
 use crate::cli::CreateArgs;
+use crate::exit::with_hint;
 use crate::notation::size::distinct_sizes;
 use crate::sys::error::Error;
 use crate::sys::memory::access::Access;
@@ -19,6 +20,8 @@ pub struct Creation<'a> {
     args: &'a CreateArgs,
     pub directory: Directory,
     pub budget: Budget,
+    /// Standard input or a FIFO was read, which is possible only once.
+    has_read_input: bool,
 }
 
 impl Creation<'_> {
@@ -27,6 +30,7 @@ impl Creation<'_> {
             args,
             directory: Directory::own(),
             budget: Budget::new(),
+            has_read_input: false,
         }
     }
 
@@ -63,10 +67,16 @@ impl Creation<'_> {
                     }
                     result => return result.map(|()| None),
                 },
-                Ok(_) => return Err(Error::Exists(name.clone()).into()),
+                Ok(_) => return Err(exists(args, name)),
                 Err(Error::NotFound(_)) => {}
                 Err(error) => return Err(error.into()),
             }
+            if self.has_read_input {
+                return Err(anyhow!(
+                    "{name}: created and removed by another process, and the input cannot be read again"
+                ));
+            }
+            self.has_read_input = args.from.as_deref().is_some_and(fill::is_read_once);
             let draft = Draft::new(&self.directory, name)?;
             fill::fill(&draft, args, &mut self.budget)?;
             return Ok(Some(draft));
@@ -81,10 +91,7 @@ impl Creation<'_> {
             return draft.replace(args.mode).map(|()| true);
         }
         match draft.publish(args.mode) {
-            // With --from there is no second attempt, because standard input cannot be read again.
-            Err(Error::Exists(_)) if args.resize || (args.exist_ok && args.from.is_none()) => {
-                Ok(false)
-            }
+            Err(Error::Exists(_)) if args.resize || args.exist_ok => Ok(false),
             result => result.map(|()| true),
         }
     }
@@ -108,6 +115,21 @@ impl Creation<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Returns the error for an object that already exists, with the options that deal with it.
+fn exists(args: &CreateArgs, name: &ShmName) -> anyhow::Error {
+    let error = Error::Exists(name.clone()).into();
+    let hint = match args.command.is_empty() {
+        true => "--exist-ok keeps it, --replace replaces it",
+        // A service that is started again, after everything was killed at once.
+        false => "--replace replaces what an earlier run left",
+    };
+    match args.names.iter().filter(|other| *other == name).count() {
+        1 => with_hint(&error, hint),
+        // It is there because the NAME was given twice.
+        _ => error,
     }
 }
 

@@ -10,7 +10,8 @@ use crate::sys::memory::mapping::Mapping;
 use crate::sys::shm::draft::Draft;
 use anyhow::{Context, anyhow};
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{self, File};
+use std::os::unix::fs::FileTypeExt;
 
 /// Sets the size and contents of the object, and reserves its memory.
 pub fn fill(draft: &Draft, args: &CreateArgs, budget: &mut Budget) -> anyhow::Result<()> {
@@ -170,4 +171,9 @@ impl Sink for Filler<'_> {
             false => Err(self.size_changed()),
         }
     }
+}
+
+/// Returns whether FILE can be read only once: standard input, and a FIFO.
+pub fn is_read_once(from: &OsStr) -> bool {
+    from == "-" || fs::metadata(from).is_ok_and(|metadata| metadata.file_type().is_fifo())
 }

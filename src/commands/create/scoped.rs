@@ -2,7 +2,7 @@
 
 use super::creation::Creation;
 use crate::cli::CreateArgs;
-use crate::exit::{Report, print_error, with_hint};
+use crate::exit::{Report, print_error};
 use crate::sys::error::Error;
 use crate::sys::memory::access::Access;
 use crate::sys::process::command::{Command, Ending};
@@ -42,7 +42,7 @@ fn scope(args: &CreateArgs) -> anyhow::Result<(Ending, Vec<anyhow::Error>)> {
     // from then on nothing that kills this process leaves an object behind.
     let mut scope = Scope::new(args);
     for name in &args.names {
-        scope.prepare(name).map_err(hint_at_replace)?;
+        scope.prepare(name)?;
     }
     // Before anything is forked that inherits what the budget has changed.
     scope.creation.budget.finish()?;
@@ -58,7 +58,7 @@ fn scope(args: &CreateArgs) -> anyhow::Result<(Ending, Vec<anyhow::Error>)> {
         scope.remove();
         command.cancel()?;
         guard.dismiss()?;
-        return Err(hint_at_replace(error));
+        return Err(error);
     }
     // If this fails the command may still run, and uses the objects. The guard removes them when it has ended.
     let ending = command.run().context("cannot wait for COMMAND")?;
@@ -70,15 +70,6 @@ fn scope(args: &CreateArgs) -> anyhow::Result<(Ending, Vec<anyhow::Error>)> {
         failures.push(anyhow::Error::from(errno).context("cannot end the process that cleans up"));
     }
     Ok((ending, failures))
-}
-
-/// Tells whoever starts a service again what to do about the objects that its last run left, which happens if
-/// everything was killed at once.
-fn hint_at_replace(error: anyhow::Error) -> anyhow::Error {
-    match error.downcast_ref::<Error>() {
-        Some(Error::Exists(_)) => with_hint(&error, "--replace replaces what an earlier run left"),
-        _ => error,
-    }
 }
 
 /// The objects of a command, open all the while.

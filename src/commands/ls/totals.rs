@@ -26,9 +26,12 @@ pub fn write(
 ) -> anyhow::Result<()> {
     let space = directory.space().context(directory.label())?;
     let alarm = palette.alarm;
-    let nearly_full = |free, size| match free < size / 10 {
-        true => format!(": {alarm}nearly full{alarm:#}"),
-        false => String::new(),
+    let nearly_full = |free: u64, size: u64| match (free, size) {
+        // A size of 0 means that there is no limit.
+        (_, 0) => String::new(),
+        (0, _) => format!(": {alarm}full{alarm:#}"),
+        _ if free < size.div_ceil(10) => format!(": {alarm}nearly full{alarm:#}"),
+        _ => String::new(),
     };
     let allocated: u64 = items.iter().filter_map(Item::allocated).sum();
     let mut text = format!(
@@ -52,8 +55,17 @@ pub fn write(
     text.push('\n');
     if args.names.is_empty() {
         let hidden = measure_hidden(directory).context(directory.label())?;
-        if let Some(hidden) = describe(hidden, args.all) {
-            text += &format!("not listed: {hidden}\n");
+        let mut parts: Vec<_> = describe(hidden, args.all).into_iter().collect();
+        let hidden_bytes =
+            hidden.directories.bytes + if args.all { 0 } else { hidden.semaphores.bytes };
+        // Everything is listed, so that what is left must belong to unlinked objects.
+        let unlinked = used.saturating_sub(allocated + hidden_bytes);
+        if args.lists_everything() && unlinked > 0 && !hidden.is_partial() {
+            let unlinked = humanized_size(unlinked);
+            parts.push(format!("{unlinked} without a name (see --unlinked)"));
+        }
+        if !parts.is_empty() {
+            text += &format!("not listed: {}\n", parts.join(", "));
         }
     }
     let inodes_nearly_full = nearly_full(space.inodes_free, space.inodes);

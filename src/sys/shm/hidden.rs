@@ -21,6 +21,13 @@ pub struct HiddenUsage {
     pub directories: Usage,
 }
 
+impl HiddenUsage {
+    /// Whether there may be more than was counted.
+    pub fn is_partial(&self) -> bool {
+        self.semaphores.is_partial || self.directories.is_partial
+    }
+}
+
 /// The number and allocated memory of files.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Usage {

@@ -154,3 +154,18 @@ fn as_pid_1_shmtool_exits_with_128_plus_the_signal() {
         run(&mut unshare).fails(128 + libc::SIGTERM);
     });
 }
+
+#[test]
+fn no_zombie_is_left_to_a_parent_that_waits_only_for_shmtool() {
+    in_private_shm("size=4m", || {
+        if !is_root() {
+            return;
+        }
+        let script = "for i in 1 2 3; do $shmtool create j -- true; done; grep -c ' Z ' /proc/[0-9]*/stat | grep -c ':1'";
+        let mut unshare = Command::new("unshare");
+        unshare
+            .args(["--pid", "--fork", "--mount-proc", "sh", "-c", script])
+            .env("shmtool", env!("CARGO_BIN_EXE_shmtool"));
+        assert_eq!(run(&mut unshare).stdout, b"0\n");
+    });
+}

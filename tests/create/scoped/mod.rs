@@ -12,6 +12,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -89,7 +90,7 @@ fn if_one_object_cannot_be_created_the_others_are_removed_and_the_command_does_n
             .says("/taken: already exists\nhint: --replace replaces what an earlier run left");
         run(&mut create(&["a", "a", "--", "echo", "ran"]))
             .fails(125)
-            .says("/a: already exists\nhint: --replace replaces what an earlier run left");
+            .says("/a: already exists");
         run(&mut create(&["-s", "2M", "a", "--", "echo", "ran"])).fails(125);
         run(&mut create(&[
             "--from",
@@ -183,5 +184,58 @@ fn a_sweep_does_not_remove_the_objects() {
     in_private_shm("size=4m", || {
         let script = "i=0; while [ $i -lt 20 ]; do $shmtool unlink --glob '*'; $shmtool read-int j > /dev/null || echo gone; i=$((i+1)); done";
         run(&mut create(&["-s", "4", "j", "--", "sh", "-c", script])).prints("");
+    });
+}
+
+#[test]
+fn an_object_that_somebody_else_creates_meanwhile_is_checked_too() {
+    in_private_shm("size=4m", || {
+        for (options, size, status) in [("--exist-ok", "10", 125), ("--resize", "8192", 0)] {
+            // The first call only tries whether unnamed files can be named.
+            let inject = "inject=linkat:delay_enter=500000:when=2";
+            let args = [
+                "create",
+                options,
+                "-s",
+                "8K",
+                "j",
+                "--",
+                "stat",
+                "-c",
+                "%s",
+                "/dev/shm/j",
+            ];
+            let Some(mut strace) = strace(&["-e", inject], args) else {
+                return;
+            };
+            let strace = spawn(&mut strace);
+            sleep(Duration::from_millis(250));
+            fs::write("/dev/shm/j", [1; 10]).unwrap();
+            let ended = finish(strace);
+            assert_eq!(ended.status.code(), Some(status), "{ended:?}");
+            match status {
+                0 => assert_eq!(ended.stdout, format!("{size}\n").as_bytes()),
+                _ => assert!(
+                    ended.stderr.contains("exists and has 10B, less than 8KiB"),
+                    "{ended:?}"
+                ),
+            }
+            assert_eq!(object_names(), ["j"]);
+            fs::remove_file("/dev/shm/j").unwrap();
+        }
+    });
+}
+
+#[test]
+fn an_existing_object_that_may_not_be_read_is_left_to_the_command() {
+    in_private_shm("size=4m,mode=1777", || {
+        if !is_root() {
+            return;
+        }
+        fs::write("/dev/shm/theirs", "12").unwrap();
+        fs::set_permissions("/dev/shm/theirs", fs::Permissions::from_mode(0o600)).unwrap();
+        let mut command = create(&["--exist-ok", "theirs", "--", "echo", "ran"]);
+        run(as_nobody(&mut command)).prints("ran\n");
+        assert_eq!(object_names(), ["theirs"]);
     });
 }

@@ -17,7 +17,9 @@ struct Counter(Peer);
 impl Counter {
     fn start() -> Option<Counter> {
         let program = signal_counter()?;
-        let mut command = create(&["-s", "4", "j", "--", program.to_str().unwrap()]);
+        // A replacement blocks signals for a moment, and must not leave any in another state.
+        let program = program.to_str().unwrap();
+        let mut command = create(&["--replace", "-s", "4", "j", "--", program]);
         let mut peer = Peer::start(command.process_group(0));
         assert_eq!(peer.line(), "ready");
         Some(Counter(peer))
@@ -260,5 +262,100 @@ fn the_command_inherits_blocked_and_ignored_signals_unchanged() {
                 "{ignored}"
             );
         }
+    });
+}
+
+#[test]
+fn a_signal_to_the_process_group_right_after_the_start_is_not_lost() {
+    in_private_shm("size=4m", || {
+        for round in 0..60 {
+            let mut command = create(&["-s", "4", "j", "--", "sleep", "1000"]);
+            let child = spawn(command.process_group(0));
+            sleep(Duration::from_micros(round * 40));
+            send(-(child.id() as i32), libc::SIGTERM);
+            assert_eq!(finish(child).signal(), Some(libc::SIGTERM));
+            wait_until(|| object_names().is_empty());
+        }
+    });
+}
+
+#[test]
+fn a_stop_that_is_followed_by_a_continue_leaves_nothing_stopped() {
+    in_private_shm("size=4m", || {
+        let mut command = create(&["-s", "4", "j", "--", "sleep", "1000"]);
+        let child = spawn(command.process_group(0));
+        let shmtool = child.id() as i32;
+        wait_until(|| object_names() == ["j"]);
+        sleep(Duration::from_millis(100));
+        let is_stopped = |pid: &str| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+            stat.rsplit_once(") ").unwrap().1.starts_with('T')
+        };
+        let children = fs::read_to_string(format!("/proc/{shmtool}/task/{shmtool}/children"));
+        let children = children.unwrap();
+        for round in 0..20 {
+            send(-shmtool, libc::SIGTSTP);
+            sleep(Duration::from_micros(round * 30));
+            send(-shmtool, libc::SIGCONT);
+            sleep(Duration::from_millis(50));
+            for pid in children
+                .split_whitespace()
+                .chain([&shmtool.to_string()[..]])
+            {
+                assert!(!is_stopped(pid), "round {round}: {pid}");
+            }
+        }
+        send(-shmtool, libc::SIGTERM);
+        assert_eq!(finish(child).signal(), Some(libc::SIGTERM));
+    });
+}
+
+#[test]
+fn a_late_copy_does_not_swallow_the_next_signal() {
+    in_private_shm("size=4m", || {
+        let Some(mut counter) = Counter::start() else {
+            return;
+        };
+        let group = counter.group_members();
+        for pid in ["shmtool", "shm-witness"].map(|name| group[name]) {
+            send(pid, libc::SIGUSR2);
+            sleep(Duration::from_millis(25));
+        }
+        // The witness was late, so that the signal was sent on.
+        assert_eq!(counter.count(), "12:1");
+        send(counter.pid(), libc::SIGUSR2);
+        assert_eq!(counter.count(), "12:1");
+    });
+}
+
+#[test]
+fn a_witness_that_was_stopped_with_the_group_is_continued() {
+    in_private_shm("size=4m", || {
+        let Some(mut counter) = Counter::start() else {
+            return;
+        };
+        send(-counter.pid(), libc::SIGSTOP);
+        send(counter.pid(), libc::SIGCONT);
+        assert_eq!(counter.count(), "18:1");
+        sleep(Duration::from_millis(150));
+        for _ in 0..3 {
+            send(-counter.pid(), libc::SIGUSR1);
+            assert_eq!(counter.count(), "10:1");
+        }
+    });
+}
+
+#[test]
+fn a_value_that_comes_with_a_signal_is_passed_on() {
+    in_private_shm("size=4m", || {
+        let Some(mut counter) = Counter::start() else {
+            return;
+        };
+        let value = libc::sigval {
+            sival_ptr: std::ptr::without_provenance_mut(4711),
+        };
+        // SAFETY: the value is not used as an address.
+        Errno::result(unsafe { libc::sigqueue(counter.pid(), 40, value) }).unwrap();
+        assert_eq!(counter.count(), "40:1=4711");
     });
 }

@@ -205,3 +205,32 @@ echo ended $?";
         assert_eq!(object_names(), ["ready"]);
     });
 }
+
+#[test]
+fn a_command_that_stops_itself_at_the_terminal_stops_the_job() {
+    in_private_shm("size=4m", || {
+        // As a shell does for `suspend`.
+        let script = "set -m
+$shmtool create j -- sh -c 'kill -STOP $$; echo awake; exit 3'
+echo stopped $?
+fg
+echo ended $?";
+        let (shown, _) = in_terminal(script, |_| {});
+        Shown(shown).assert_has_in_order(&["stopped 147", "awake", "ended 3"]);
+        assert_eq!(object_names(), [""; 0]);
+    });
+}
+
+#[test]
+fn ctrl_c_does_not_reach_a_command_in_another_session() {
+    in_private_shm("size=4m", || {
+        let script = "echo > /dev/shm/ready; sleep 0.5; exit 3";
+        let mut command = create(&["j", "--", "setsid", "sh", "-c", script]);
+        let (mut terminal, child) = start_in_terminal(&mut command);
+        wait_until(|| fs::exists("/dev/shm/ready").unwrap());
+        sleep(Duration::from_millis(100));
+        terminal.write_all(b"\x03").unwrap();
+        assert_eq!(finish(child).status.code(), Some(3));
+        assert_eq!(object_names(), ["ready"]);
+    });
+}
