@@ -265,7 +265,9 @@ fn a_process_that_cannot_be_inspected_is_an_error_and_nothing_is_removed() {
         }
         // An empty /proc hides the process, as hidepid=invisible does.
         let (own, none) = (std::process::id().to_string(), None::<&str>);
-        mount(none, "/proc", Some("tmpfs"), MsFlags::empty(), none).unwrap();
+        if mount(none, "/proc", Some("tmpfs"), MsFlags::empty(), none).is_err() {
+            return skipped("nothing can be mounted");
+        }
         run(&mut shmtool(["ls", "--pid", &own]))
             .fails(1)
             .says(format!(
