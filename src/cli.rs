@@ -44,9 +44,9 @@ pub struct Cli {
 pub enum Command {
     /// Print files or shared memory objects through a memory mapping
     ///
-    /// shmtool maps each file into memory and writes that memory to standard output. If standard output is a pipe, the
-    /// memory is handed over without being copied. Anything that cannot be mapped, such as a pipe or a terminal, is read
-    /// and written instead. The output is the same as that of cat(1).
+    /// shmtool maps each file into memory and writes that memory to standard output. If standard output is a pipe, most
+    /// of a large file is handed over without being copied. An input that cannot be mapped (a pipe, a terminal, a device,
+    /// a file in /proc) is read instead. The output is the same as that of cat(1).
     ///
     /// A file that grows while it is printed is printed to its new end. If a file is truncated meanwhile, shmtool prints
     /// what is left and reports an error. Holes are printed as zeros, and printing them allocates no memory in a shared
@@ -61,8 +61,8 @@ pub enum Command {
     /// is left as it is and create fails (status 4), unless an option says what to do with it.
     ///
     /// With -- COMMAND, the objects exist while COMMAND runs. shmtool holds them open, so that no shmtool unlink with
-    /// filters removes them. COMMAND has the terminal, process group, signals, environment and descriptors that it would
-    /// have without shmtool. When COMMAND ends, for whatever reason, the objects that shmtool created are removed, even
+    /// filters removes them. COMMAND has the terminal, process group, environment and descriptors that it would have
+    /// without shmtool, and receives every signal that is sent to shmtool. When COMMAND ends, for whatever reason, the objects that shmtool created are removed, even
     /// if shmtool itself was killed. Objects that existed before stay. shmtool ends as COMMAND ended: with the same
     /// status, or by the same signal. The status is 125 if shmtool fails before COMMAND runs, 126 if COMMAND cannot be
     /// run, and 127 if COMMAND is not found.
@@ -76,7 +76,8 @@ pub enum Command {
     /// store is not atomic. Several VALUEs go into consecutive integers, as in an array, and each is stored separately.
     ///
     /// A missing object is created, filled with zeros, just large enough, and accessible only to its owner. An object of
-    /// size 0 is grown. It is an error if any other object is too small.
+    /// size 0 grows to fit. An object of any other size never grows: it is an error if it is too small (shmtool create
+    /// --resize makes it larger).
     ///
     /// Each store wakes the processes that wait for the integer in shmtool read-int --until.
     ///

@@ -187,7 +187,7 @@ fn a_usage_error_has_one_line_and_at_most_one_hint() {
         ),
         (
             &["read-int", "--until", ">=4", "x"],
-            ">=4: not an integer: use decimal digits, or 0x, 0o or 0b and digits; _ may stand between digits\n\
+            ">=4: not a condition: write VALUE or OP:VALUE, where OP is eq, ne, lt, le, gt or ge\n\
              hint: write ge:4",
         ),
         (

@@ -1,6 +1,6 @@
 //! The options of `write-int` and `read-int`.
 
-use super::values::{conditions, names, parser, usage_error};
+use super::values::{conditions, names, parser, usage_error, values};
 use crate::exit::Failure;
 use crate::notation::condition::{Condition, Test};
 use crate::notation::value::Value;
@@ -58,7 +58,7 @@ pub struct WriteIntArgs {
     ///
     /// A VALUE that starts with 0x, 0o or 0b is the bit pattern of the type: 0xffffffff is -1 as an i32. --add, --swap
     /// and --if take exactly one VALUE.
-    #[arg(value_name = "VALUE", required = true, value_parser = parser(str::parse::<Value>))]
+    #[arg(value_name = "VALUE", required = true, value_parser = values())]
     pub values: Vec<Value>,
 }
 

@@ -126,9 +126,10 @@ fn translate_clap_error(error: &clap::Error, verb: Option<&str>) -> Failure {
             match value.as_str() {
                 "f32" | "float" => failure.hint(float_hint(4)),
                 "f64" | "double" => failure.hint(float_hint(8)),
-                "int" => failure.hint("an int of C is i32"),
-                "long" => failure.hint("a long of C is i64 on most 64-bit machines"),
-                _ => failure,
+                other => match rust_name(other) {
+                    Some(name) => failure.hint(format!("{other} is {name} here")),
+                    None => failure,
+                },
             }
         }
         ErrorKind::TooManyValues => Failure::usage(format!("{arguments} takes no value")),
@@ -143,6 +144,21 @@ fn translate_clap_error(error: &clap::Error, verb: Option<&str>) -> Failure {
 /// The hint if an option or operand is unknown or missing.
 const SEE_HELP: &str = "add --help to see the options and operands";
 
+/// The name here of an integer type of C, on a 64-bit machine.
+fn rust_name(c_name: &str) -> Option<&'static str> {
+    Some(match c_name {
+        "int8_t" | "char" | "signed char" => "i8",
+        "uint8_t" | "byte" | "bool" | "unsigned char" => "u8",
+        "int16_t" | "short" => "i16",
+        "uint16_t" | "unsigned short" => "u16",
+        "int32_t" | "int" | "int32" => "i32",
+        "uint32_t" | "unsigned" | "unsigned int" => "u32",
+        "int64_t" | "long" | "long long" | "int64" => "i64",
+        "uint64_t" | "size_t" | "unsigned long" => "u64",
+        _ => return None,
+    })
+}
+
 /// The hint that shows how to print a floating-point number.
 fn float_hint(width: usize) -> String {
     format!("shmtool cat --shm --offset 0 --length {width} NAME | od -An -tf{width} prints it")
@@ -152,5 +168,10 @@ fn float_hint(width: usize) -> String {
 fn displayed(argument: &str) -> String {
     let text = argument.replace(NEGATIVE_PREFIX, "").replace("...", "");
     let text = text.replace(['<', '>'], "");
+    // An optional operand. (The brackets of [OP:]VALUE stay.)
+    let text = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'))
+        .unwrap_or(&text);
     Escaped(text.trim().as_bytes()).to_string()
 }

@@ -2,6 +2,7 @@
 
 use crate::exit::Failure;
 use crate::notation::condition::{self, Condition};
+use crate::notation::value::Value;
 use crate::sys::escape;
 use crate::sys::shm::name::{NameError, ShmName};
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -58,6 +59,20 @@ fn without_prefix(operand: &OsStr) -> &OsStr {
             .strip_prefix(NEGATIVE_PREFIX.as_bytes())
             .unwrap_or(bytes),
     )
+}
+
+/// Returns the value parser of VALUEs. It hints at the order of the operands if the user starts with the VALUE.
+pub(super) fn values() -> impl TypedValueParser<Value = Value> {
+    OsStringValueParser::new().try_map(|text| {
+        let text = without_prefix(&text);
+        text.to_string_lossy().parse().map_err(|error| {
+            let failure = operand_error(text, &error);
+            match text.as_bytes().starts_with(b"/") {
+                true => failure.hint("NAME comes before VALUE"),
+                false => failure,
+            }
+        })
+    })
 }
 
 /// Returns the value parser of conditions. It hints at `ge:4` if the user writes `>=4`.

@@ -5,6 +5,7 @@ use super::{STDOUT, is_output_failure};
 use crate::cli::{CatArgs, Input};
 use crate::commands::progress::Progress;
 use crate::exit::{Report, with_hint};
+use crate::sys::error::Error;
 use crate::sys::escape;
 use crate::sys::io::stream;
 use crate::sys::memory::access::Access;
@@ -64,11 +65,7 @@ fn print(
     let (label, mut file) = match input {
         Input::Object(name) => (
             name.to_string(),
-            File::from(OwnedFd::from(Object::open(
-                &Directory::own(),
-                name,
-                Access::Read,
-            )?)),
+            File::from(OwnedFd::from(open_object(name)?)),
         ),
         Input::File(path) => {
             let label = escape::operand(path.as_os_str());
@@ -182,4 +179,16 @@ fn hint_at_shm(path: &Path, error: anyhow::Error) -> anyhow::Error {
         ),
         false => error,
     }
+}
+
+/// Opens an object. If there is none, but a file of that name, the error gets the hint to omit `--shm`.
+fn open_object(name: &ShmName) -> anyhow::Result<Object> {
+    Object::open(&Directory::own(), name, Access::Read).map_err(|error| {
+        let is_missing = matches!(error, Error::NotFound(_));
+        let error = error.into();
+        match is_missing && Path::new(name.file_name()).is_file() {
+            true => with_hint(&error, "omit --shm to print the file of that name"),
+            false => error,
+        }
+    })
 }

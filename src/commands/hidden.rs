@@ -10,7 +10,11 @@ pub fn describe(hidden: HiddenUsage, has_semaphores: bool) -> Option<String> {
         let kind = if usage.count == 1 { one } else { many };
         let at_least = if usage.is_partial { "at least " } else { "" };
         let (count, size) = (usage.count, humanized_size(usage.bytes));
-        (count > 0).then(|| format!("{count} {kind} with {at_least}{size}"))
+        match (count, usage.bytes, usage.is_partial) {
+            (0, ..) => None,
+            (_, 0, true) => Some(format!("{count} {kind} of unknown size")),
+            _ => Some(format!("{count} {kind} with {at_least}{size}")),
+        }
     };
     let semaphores = match has_semaphores {
         true => None,

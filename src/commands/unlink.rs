@@ -305,7 +305,7 @@ impl Remover<'_> {
     /// Returns whether we have permission to remove an object, for a dry run.
     fn may_remove(&self, name: &ShmName, metadata: &Metadata) -> Result<bool, Error> {
         attribute::check_removable(&self.directory, name)?;
-        Ok(self.directory.may_unlink(metadata.uid()))
+        self.directory.may_unlink(metadata.uid())
     }
 
     /// Returns the outcome for an object that was removed, replaced or opened after it was selected.

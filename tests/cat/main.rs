@@ -338,3 +338,15 @@ fn a_missing_file_gets_a_hint_if_an_object_has_its_name() {
         .fails(1)
         .says("/shmtool-test-no-such-object: No such file or directory");
 }
+
+#[test]
+fn a_missing_object_gets_a_hint_if_a_file_has_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let name = "shmtool-test-only-a-file";
+    std::fs::write(directory.path().join(name), "").unwrap();
+    run(shmtool(["cat", "--shm", name]).current_dir(directory.path()))
+        .fails(3)
+        .says(format!(
+            "/{name}: no such object\nhint: omit --shm to print the file of that name"
+        ));
+}

@@ -31,7 +31,9 @@ fn exist_ok_leaves_an_existing_object_unchanged() {
     );
     create(&["--exist-ok", "-s", "9"], &name)
         .fails(1)
-        .says(format!("{name}: exists and has 8B, less than 9B"));
+        .says(format!(
+            "{name}: exists and has 8B, less than 9B\nhint: --resize makes it larger"
+        ));
     let missing = Name::new();
     create(&["--exist-ok", "-s", "9"], &missing).prints("");
     assert_eq!(fs::read(missing.path()).unwrap(), [0; 9]);

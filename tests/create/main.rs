@@ -100,7 +100,7 @@ fn an_existing_object_is_status_4_and_unchanged() {
     run(shmtool(["create", "-s", "4K", "-m", "777"]).arg(&name))
         .fails(4)
         .says(format!(
-            "{name}: already exists\nhint: --exist-ok keeps it, --replace replaces it"
+            "{name}: already exists\nhint: --exist-ok keeps it, --resize changes its size, --replace replaces it"
         ));
     let after = fs::metadata(name.path()).unwrap();
     assert_eq!(fs::read(name.path()).unwrap(), b"mine");
@@ -142,7 +142,7 @@ fn a_name_that_fails_is_reported_and_the_others_are_created() {
     run(shmtool(["create", "-s", "8"]).args([&first, &taken, &last]))
         .fails(4)
         .says(format!(
-            "{taken}: already exists\nhint: --exist-ok keeps it, --replace replaces it"
+            "{taken}: already exists\nhint: --exist-ok keeps it, --resize changes its size, --replace replaces it"
         ));
     assert_eq!(fs::metadata(first.path()).unwrap().len(), 8);
     assert_eq!(fs::metadata(last.path()).unwrap().len(), 8);

@@ -136,7 +136,7 @@ fn directories_that_are_not_read_completely_have_a_lower_bound_as_size() {
         fs::write(path + "/file", [1; 4096]).unwrap();
         assert_eq!(
             not_listed(&ls_on_terminal(&[])),
-            Some("1 directory with at least 0B")
+            Some("1 directory of unknown size")
         );
         fs::remove_dir_all("/dev/shm/deep").unwrap();
         if is_root() {
@@ -144,7 +144,7 @@ fn directories_that_are_not_read_completely_have_a_lower_bound_as_size() {
             fs::write("/dev/shm/private/file", [1; 4096]).unwrap();
             fs::set_permissions("/dev/shm/private", fs::Permissions::from_mode(0o700)).unwrap();
             let text = on_plain_terminal(as_nobody(&mut shmtool(["ls"])));
-            assert_eq!(not_listed(&text), Some("1 directory with at least 0B"));
+            assert_eq!(not_listed(&text), Some("1 directory of unknown size"));
         }
     });
 }
@@ -200,5 +200,19 @@ fn memory_without_a_name_is_added_up() {
         );
         drop(held);
         assert_eq!(not_listed(&ls_on_terminal(&["-a"])), None);
+    });
+}
+
+#[test]
+fn an_object_with_two_names_counts_once() {
+    in_private_shm("size=4m", || {
+        fs::write("/dev/shm/one", [1; 8192]).unwrap();
+        fs::hard_link("/dev/shm/one", "/dev/shm/two").unwrap();
+        let text = ls_on_terminal(&[]);
+        assert!(
+            text.contains("2 objects with 8KiB; /dev/shm has 8KiB used"),
+            "{text}"
+        );
+        assert_eq!(not_listed(&text), None);
     });
 }

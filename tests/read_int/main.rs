@@ -66,7 +66,7 @@ fn each_type_has_its_own_width_and_sign() {
 fn an_unknown_type_is_a_usage_error() {
     run(&mut shmtool(["read-int", "-t", "int", "x"]))
         .fails(2)
-        .says("int: not one of i8, i16, i32, i64, u8, u16, u32, u64\nhint: an int of C is i32");
+        .says("int: not one of i8, i16, i32, i64, u8, u16, u32, u64\nhint: int is i32 here");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::common::*;
 use crate::*;
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -165,5 +166,25 @@ fn root_of_a_user_namespace_sweeps_as_the_owner() {
             "{swept:?}"
         );
         assert_eq!(remaining(), ["of-others", "used"]);
+    });
+}
+
+#[test]
+fn a_dry_run_on_a_read_only_directory_fails_as_the_real_run_does() {
+    in_private_shm("size=4m", || {
+        create(&["a"]);
+        let none = None::<&str>;
+        let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+        if mount(none, "/dev/shm", none, flags, none).is_err() {
+            return skipped("nothing can be remounted");
+        }
+        for args in [&["a"][..], &["--unused"], &["--unused", "a"]] {
+            let dry = [&["-n"], args].concat();
+            for args in [args, &dry] {
+                let ended = unlink(args);
+                assert!(ended.stderr.contains("Read-only file system"), "{ended:?}");
+                assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+            }
+        }
     });
 }

@@ -67,7 +67,7 @@ impl Creation<'_> {
                     }
                     result => return result.map(|()| None),
                 },
-                Ok(_) => return Err(exists(args, name)),
+                Ok(_) => return Err(exists(args, &self.directory, name)),
                 Err(Error::NotFound(_)) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -119,17 +119,22 @@ impl Creation<'_> {
 }
 
 /// Returns the error for an object that already exists, with the options that deal with it.
-fn exists(args: &CreateArgs, name: &ShmName) -> anyhow::Error {
+fn exists(args: &CreateArgs, directory: &Directory, name: &ShmName) -> anyhow::Error {
     let error = Error::Exists(name.clone()).into();
-    let hint = match args.command.is_empty() {
-        true => "--exist-ok keeps it, --replace replaces it",
-        // A service that is started again, after everything was killed at once.
-        false => "--replace replaces what an earlier run left",
+    let is_unused = || {
+        let leases = Leases::new(directory).ok();
+        leases.is_some_and(|leases| leases.acquire(name).is_ok())
     };
     match args.names.iter().filter(|other| *other == name).count() {
-        1 => with_hint(&error, hint),
         // It is there because the NAME was given twice.
-        _ => error,
+        2.. => error,
+        _ if args.command.is_empty() => with_hint(
+            &error,
+            "--exist-ok keeps it, --resize changes its size, --replace replaces it",
+        ),
+        // A service that is started again, after everything was killed at once.
+        _ if is_unused() => with_hint(&error, "--replace replaces what an earlier run left"),
+        _ => with_hint(&error, "it is in use, perhaps by another run"),
     }
 }
 
@@ -137,9 +142,8 @@ fn check_size(args: &CreateArgs, name: &ShmName, size: u64) -> anyhow::Result<()
     match args.size {
         Some(requested) if size < requested => {
             let (size, requested) = distinct_sizes(size, requested);
-            Err(anyhow!(
-                "{name}: exists and has {size}, less than {requested}"
-            ))
+            let error = anyhow!("{name}: exists and has {size}, less than {requested}");
+            Err(with_hint(&error, "--resize makes it larger"))
         }
         _ => Ok(()),
     }

@@ -10,7 +10,9 @@ use crate::objects::item::Item;
 use crate::sys::shm::directory::{Directory, Space};
 use crate::sys::shm::hidden::measure_hidden;
 use anyhow::Context;
+use std::collections::HashSet;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 
 /// Writes the totals.
 ///
@@ -33,7 +35,7 @@ pub fn write(
         _ if free < size.div_ceil(10) => format!(": {alarm}nearly full{alarm:#}"),
         _ => String::new(),
     };
-    let allocated: u64 = items.iter().filter_map(Item::allocated).sum();
+    let allocated = total_allocated(items);
     let mut text = format!(
         "{} with {}",
         count_objects(items.len()),
@@ -76,4 +78,15 @@ pub fn write(
         );
     }
     out.write_all(text.as_bytes()).context(STDOUT)
+}
+
+/// The memory of all objects in bytes. An object with several names counts once.
+fn total_allocated(items: &[Item]) -> u64 {
+    let mut linked = HashSet::new();
+    let mut counts = |item: &&Item| {
+        let has_one_name = item.metadata().is_none_or(|metadata| metadata.nlink() == 1);
+        has_one_name || linked.insert(item.inode())
+    };
+    let counted = items.iter().filter(|item| counts(item));
+    counted.filter_map(Item::allocated).sum()
 }

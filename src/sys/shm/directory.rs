@@ -185,15 +185,23 @@ impl Directory {
     /// Returns whether we may remove the name of an object that belongs to `owner`. `unlink(2)` needs write permission
     /// for the directory. In a sticky directory, only root and the owners of the object and of the directory may do
     /// it.
-    pub fn may_unlink(&self, owner: u32) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// Those of `faccessat(2)` that concern everybody: `EROFS` if the directory is read-only.
+    pub fn may_unlink(&self, owner: u32) -> Result<bool> {
         let rights = AccessFlags::W_OK | AccessFlags::X_OK;
         let us = geteuid();
         let is_ours = |directory: Metadata| {
             let is_sticky = directory.mode() & 0o1000 != 0;
             !is_sticky || us.is_root() || [owner, directory.uid()].contains(&us.as_raw())
         };
-        faccessat(AT_FDCWD, self.path, rights, AtFlags::AT_EACCESS).is_ok()
-            && std::fs::metadata(self.path).is_ok_and(is_ours)
+        match faccessat(AT_FDCWD, self.path, rights, AtFlags::AT_EACCESS) {
+            Ok(()) => Ok(std::fs::metadata(self.path).is_ok_and(is_ours)),
+            Err(Errno::EACCES) => Ok(false),
+            // It is read-only, for instance.
+            Err(errno) => Err(Error::DirectoryCall(errno)),
+        }
     }
 
     /// Opens an object with `shm_open(3)`. With `O_CREAT`, a new object gets mode 0600.

@@ -239,3 +239,18 @@ fn an_existing_object_that_may_not_be_read_is_left_to_the_command() {
         assert_eq!(object_names(), ["theirs"]);
     });
 }
+
+#[test]
+fn the_hint_at_replace_appears_only_if_nobody_uses_the_object() {
+    in_private_shm("size=4m", || {
+        fs::write("/dev/shm/j", "").unwrap();
+        let user = File::open("/dev/shm/j").unwrap();
+        run(&mut create(&["j", "--", "true"]))
+            .fails(125)
+            .says("/j: already exists\nhint: it is in use, perhaps by another run");
+        drop(user);
+        run(&mut create(&["j", "--", "true"]))
+            .fails(125)
+            .says("/j: already exists\nhint: --replace replaces what an earlier run left");
+    });
+}

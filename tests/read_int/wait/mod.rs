@@ -154,9 +154,9 @@ fn invalid_conditions_timeouts_and_objects_are_rejected() {
     until(&["--until", "200", "-t", "i8"])
         .fails(2)
         .says("200: out of range: i8 is -128 to 127");
-    until(&["--until", "is:5"])
-        .fails(2)
-        .says("is:5: not a condition: write OP:VALUE, where OP is eq, ne, lt, le, gt or ge");
+    until(&["--until", "is:5"]).fails(2).says(
+        "is:5: not a condition: write VALUE or OP:VALUE, where OP is eq, ne, lt, le, gt or ge",
+    );
     until(&["--timeout", "5"]).fails(2);
     for timeout in ["-1", "soon", "1h30"] {
         until(&["--until", "0", "--timeout", timeout]).fails(2).says(format!(
