@@ -55,9 +55,13 @@ fn scope(args: &CreateArgs) -> anyhow::Result<(Ending, Vec<anyhow::Error>)> {
         }
     };
     if let Err(error) = scope.name_all(&command, &mut guard) {
-        scope.remove();
+        let failures = scope.remove();
         command.cancel()?;
-        guard.dismiss()?;
+        if failures.is_empty() {
+            guard.dismiss()?;
+        }
+        // What failed first is reported last, for it decides the status.
+        failures.iter().for_each(print_error);
         return Err(error);
     }
     // If this fails the command may still run, and uses the objects. The guard removes them when it has ended.

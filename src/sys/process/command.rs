@@ -10,7 +10,8 @@
 //!    or by `kill -- -PGID`, or to each of the processes of a service.
 //! 3. What the command sends to its parent is not sent back to it.
 //! 4. A command that leads a process group of its own (`timeout(1)` does) misses what is sent to our group. Its group
-//!    gets that, as it would have without us. A command in a session of its own gets nothing from our terminal.
+//!    gets that, as it would have without us. A command in a session of its own gets nothing from our terminal, but
+//!    what else the kernel sends, such as the SIGALRM of an `alarm(2)` that whoever started us has set.
 //! 5. A signal that may not be sent (EPERM: the command is another user's by now) is not an error. Nobody could
 //!    have sent it without us either.
 //! 6. When the command stops, this process stops by the same signal, so that a shell sees a stopped job. When it
@@ -19,10 +20,11 @@
 //! 7. All children are waited for: as PID 1 of a container we inherit orphans.
 //! 8. This process ends as the command ended, without a second core dump.
 
+use super::arrivals::{OF_TERMINAL, arrived, is_among, is_canceled};
 use super::child::{self, pidfd};
 use super::raw_signal::{
-    all, change_mask, deliver, discard_pending, for_nix, is_pending, raise_default, send,
-    send_queued,
+    FIRST_REAL_TIME, all, change_mask, deliver, discard_pending, for_nix, is_pending,
+    raise_default, send, send_queued,
 };
 use super::signal;
 use super::witness::Witness;
@@ -44,6 +46,7 @@ use std::io::{self, Write};
 use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::time::Instant;
 
 /// How `sigqueue(3)` sends a signal, with a value. The C library's crate lacks it.
 const SI_QUEUE: i32 = -1;
@@ -57,6 +60,10 @@ pub struct Command {
     go: OwnedFd,
     signals: SignalFd,
     witness: Witness,
+    /// What came before the process of the command was there.
+    early: Vec<siginfo>,
+    /// When we last began to collect what has arrived. What comes later is new.
+    collected: Instant,
 }
 
 /// How a command ended.
@@ -86,6 +93,7 @@ impl Command {
         change_mask(libc::SIG_BLOCK, &all())?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&for_nix(all()), flags)?;
+        let collected = Instant::now();
         // The witness comes first: whoever goes through a list of processes reaches it right after us.
         let witness = Witness::start()?;
         let (wait, go) = pipe2(OFlag::O_CLOEXEC)?;
@@ -105,8 +113,10 @@ impl Command {
                 pid: child,
                 pidfd: pidfd(child)?,
                 go,
+                early: arrived(&signals)?,
                 signals,
                 witness,
+                collected,
             }),
         }
     }
@@ -123,15 +133,19 @@ impl Command {
     /// The command cannot be waited for, and may still run.
     pub fn run(mut self) -> nix::Result<Ending> {
         // What was sent to the group before the process of the command was in it has reached the witness, but not the
-        // command. So all that came so far is sent on. The command has all signals blocked still, and a signal that is
-        // pending is not added a second time.
-        while let Some(got) = self.signals.read_signal()? {
-            if got.ssi_signo as i32 == libc::SIGCHLD {
-                continue;
+        // command. So all that came so far is sent on. The command has all signals blocked still, and a standard signal
+        // that is pending is not added a second time.
+        let since = self.collected;
+        for got in mem::take(&mut self.early) {
+            self.witness.received(&got, since, true);
+            self.pass(self.pid, &got);
+        }
+        self.collected = Instant::now();
+        for got in arrived(&self.signals)? {
+            let has_copy = self.witness.received(&got, since, true);
+            if !has_copy || got.ssi_signo < FIRST_REAL_TIME {
+                self.pass(self.pid, &got);
             }
-            self.witness.received(&got, true);
-            // Rule 5.
-            let _ = send(self.pid.as_raw(), got.ssi_signo as i32);
         }
         match write(&self.go, b"!") {
             // It was killed before it started, and is waited for as if it had.
@@ -139,11 +153,14 @@ impl Command {
             Err(errno) => return Err(errno),
         }
         let ending = loop {
-            // Signals first: what stopped the command may have been sent to us too.
-            self.send_on_all()?;
+            self.send_on_arrived()?;
             match self.next_change()? {
                 Some(Change::Ended(ending)) => break ending,
-                Some(Change::Stopped(signal)) => self.stop(signal)?,
+                Some(Change::Stopped(signal)) => {
+                    // What stopped the command may have been sent to us too.
+                    self.send_on_arrived()?;
+                    self.stop(signal)?;
+                }
                 None => {
                     let mut readable = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
                     match poll(&mut readable, PollTimeout::NONE) {
@@ -167,61 +184,57 @@ impl Command {
         getpgid(Some(self.pid)) == Ok(getpgrp())
     }
 
-    /// Sends all signals on to the command that have arrived for it.
-    fn send_on_all(&mut self) -> nix::Result<()> {
-        while let Some(got) = self.signals.read_signal()? {
-            if got.ssi_signo as i32 != libc::SIGCHLD {
-                self.send_on(&got)?;
+    /// Sends the signals on to the command that have arrived for it, until it has ended. Not those that arrive
+    /// meanwhile, of which there may always be more.
+    fn send_on_arrived(&mut self) -> nix::Result<()> {
+        let since = mem::replace(&mut self.collected, Instant::now());
+        let arrived = arrived(&self.signals)?;
+        for index in 0..arrived.len() {
+            let mut ended = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
+            if poll(&mut ended, PollTimeout::ZERO)? > 0 {
+                break;
             }
+            self.send_on(&arrived, index, since)?;
         }
         Ok(())
     }
 
-    /// Sends a signal on to the command, if the command has not got it.
-    fn send_on(&mut self, got: &siginfo) -> nix::Result<()> {
+    /// Sends one of the signals that have arrived after the time `since` on to the command, if the command has not got
+    /// it.
+    fn send_on(&mut self, arrived: &[siginfo], index: usize, since: Instant) -> nix::Result<()> {
+        let got = &arrived[index];
         let signal = got.ssi_signo as i32;
-        let was_stopped = signal == libc::SIGCONT || is_pending(libc::SIGCONT)?;
+        let was_stopped = is_among(arrived, libc::SIGCONT) || is_pending(libc::SIGCONT)?;
         // The witness is always asked, so that it does not keep this signal for the next of its kind.
-        let is_for_group = self.witness.received(got, was_stopped);
+        let is_for_group = self.witness.received(got, since, was_stopped);
         // `sigaction(2)`: a process sent it, SI_USER and below; the kernel did, above.
         let is_by_process = got.ssi_code <= libc::SI_USER;
         let is_from_command = is_by_process && got.ssi_pid == self.pid.as_raw() as u32;
         // The terminal of our session sends nothing to other sessions.
-        let is_from_elsewhere = !is_by_process && getsid(Some(self.pid)) != getsid(None);
+        let is_of_terminal = !is_by_process && OF_TERMINAL.contains(&signal);
+        let is_from_elsewhere = is_of_terminal && getsid(Some(self.pid)) != getsid(None);
         if is_from_command || is_from_elsewhere || (is_for_group && self.is_in_our_group()) {
             return Ok(());
         }
         // A signal that stops a process cancels one that continues it, and the other way round, wherever it is still
         // pending. The witness may have lost its copy in this way.
-        if self.is_canceled(signal)? {
+        if is_canceled(signal, &arrived[index + 1..])? {
             return Ok(());
         }
-        let target = match self.own_group() {
-            Some(group) if is_for_group => -group.as_raw(),
-            _ => self.pid.as_raw(),
-        };
-        // Rule 5. The command has not been waited for yet, so that its id is not another's.
-        let _ = match got.ssi_code == SI_QUEUE && target > 0 {
-            true => send_queued(target, got),
-            false => send(target, signal),
-        };
+        match self.own_group() {
+            Some(group) if is_for_group => self.pass(Pid::from_raw(-group.as_raw()), got),
+            _ => self.pass(self.pid, got),
+        }
         Ok(())
     }
 
-    /// Whether a signal that stops or continues has come too late, because its opposite came meanwhile.
-    fn is_canceled(&self, signal: i32) -> nix::Result<bool> {
-        const STOPPING: [i32; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
-        let opposites = match signal {
-            libc::SIGCONT => &STOPPING[..],
-            _ if STOPPING.contains(&signal) => &[libc::SIGCONT],
-            _ => &[],
+    /// Passes a signal to a process, with the value that came with it, or to a group.
+    fn pass(&self, target: Pid, got: &siginfo) {
+        // Rule 5. The command has not been waited for yet, so that its id is not another's.
+        let _ = match got.ssi_code == SI_QUEUE && target.as_raw() > 0 {
+            true => send_queued(target.as_raw(), got),
+            false => send(target.as_raw(), got.ssi_signo as i32),
         };
-        for opposite in opposites {
-            if is_pending(*opposite)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// Stops this process, for the command has stopped, and returns when both go on.

@@ -1,5 +1,6 @@
 //! Processes: this one, the command that it runs, and all the others on the machine.
 
+mod arrivals;
 mod child;
 pub(crate) mod command;
 pub(crate) mod guard;

@@ -9,6 +9,9 @@ use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::ptr;
 
+/// The first of the kernel's real-time signals, each of which counts, `signal(7)`.
+pub const FIRST_REAL_TIME: u32 = 32;
+
 /// A set of signals that leaves none out.
 pub type Set = libc::sigset_t;
 

@@ -5,7 +5,7 @@
 //! copy: one that was sent in the same way, by the same user, at about the same time.
 
 use super::child::{self, Helper};
-use super::raw_signal::{all, for_nix};
+use super::raw_signal::{FIRST_REAL_TIME, all, for_nix};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::set_pdeathsig;
@@ -21,18 +21,17 @@ use std::time::{Duration, Instant};
 /// processes, as systemd does with those of a service, may reach the witness a little later than us.
 const ARRIVAL: Duration = Duration::from_millis(10);
 
-/// How long after a copy has come a question can mean it. Later it means another signal of the same kind.
+/// How long after a copy has come a question can mean it, unless our process was stopped. Later it means another
+/// signal of the same kind.
 const SAME_TIME: Duration = Duration::from_millis(100);
 
-/// How long after a question was denied a copy can belong to it. Not longer, for it may belong to the next question.
+/// How long after a question was denied a copy can belong to it. If the next question follows the copy within
+/// [`ARRIVAL`], the copy belongs to that.
 const LATE: Duration = Duration::from_millis(20);
 
 /// How close two standard signals must follow each other for the second to be merged with the first, which is still
 /// pending, `signal(7)`. It may have been merged here, but not in our process.
 const MERGED: Duration = Duration::from_millis(2);
-
-/// The first of the kernel's real-time signals, which are never merged.
-const FIRST_REAL_TIME: u32 = 32;
 
 /// How long to wait for an answer. Somebody may have stopped or killed the witness.
 const ANSWER: Duration = Duration::from_millis(100);
@@ -42,6 +41,8 @@ const ANSWER: Duration = Duration::from_millis(100);
 pub struct Witness {
     helper: Helper,
     channel: UnixStream,
+    /// Both processes count time from here.
+    epoch: Instant,
     /// Numbers the questions, to tell the answer to one that came too late from the answer to the next.
     question: u8,
 }
@@ -55,31 +56,38 @@ impl Witness {
     pub fn start() -> io::Result<Witness> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_read_timeout(Some(ANSWER))?;
+        let epoch = Instant::now();
         // SAFETY: there is one thread, so that the child has everything that we have.
         match unsafe { fork() }? {
             ForkResult::Child => {
                 drop(ours);
                 // Without it, signals arrive twice; with it in an unknown state, they could be lost.
-                let _ = testify(theirs);
+                let _ = testify(theirs, epoch);
                 child::exit(0)
             }
             ForkResult::Parent { child } => Ok(Witness {
                 helper: Helper::new(child)?,
                 channel: ours,
+                epoch,
                 question: 0,
             }),
         }
     }
 
-    /// Whether the witness received a copy of this signal: at about this time, or, if `was_stopped`, at any time, since
-    /// signals wait for a stopped process. If it does not answer, the answer is no: a signal that arrives twice is
-    /// better than one that is lost.
-    pub fn received(&mut self, got: &siginfo, was_stopped: bool) -> bool {
+    /// Whether the witness received a copy of this signal, which was not there yet at the time `since`. If our process
+    /// `was_stopped`, the signal may have waited for long. If the witness does not answer, the answer is no: a signal
+    /// that arrives twice is better than one that is lost.
+    pub fn received(&mut self, got: &siginfo, since: Instant, was_stopped: bool) -> bool {
         self.question = self.question.wrapping_add(1);
+        let since = match was_stopped {
+            true => since,
+            false => since.max(Instant::now() - SAME_TIME),
+        };
+        let since = since.saturating_duration_since(self.epoch);
         let question = Question {
             number: self.question,
             kind: Kind::of(got),
-            at_any_time: was_stopped,
+            since: since.as_nanos().try_into().unwrap_or(u64::MAX),
         };
         let question = question.to_bytes();
         let deadline = Instant::now() + ANSWER;
@@ -129,61 +137,50 @@ impl Kind {
 struct Question {
     number: u8,
     kind: Kind,
-    at_any_time: bool,
+    /// The copy came after this time, in nanoseconds.
+    since: u64,
 }
 
 impl Question {
-    const LENGTH: usize = 14;
+    const LENGTH: usize = 21;
 
     fn to_bytes(&self) -> [u8; Self::LENGTH] {
         let mut bytes = [self.number; Self::LENGTH];
-        bytes[1] = self.at_any_time.into();
-        bytes[2..6].copy_from_slice(&self.kind.signal.to_ne_bytes());
-        bytes[6..10].copy_from_slice(&self.kind.code.to_ne_bytes());
-        bytes[10..].copy_from_slice(&self.kind.uid.to_ne_bytes());
+        bytes[1..5].copy_from_slice(&self.kind.signal.to_ne_bytes());
+        bytes[5..9].copy_from_slice(&self.kind.code.to_ne_bytes());
+        bytes[9..13].copy_from_slice(&self.kind.uid.to_ne_bytes());
+        bytes[13..].copy_from_slice(&self.since.to_ne_bytes());
         bytes
     }
 
     fn from_bytes(bytes: [u8; Self::LENGTH]) -> Question {
-        let [number, at_any_time, a, b, c, d, e, f, g, h, i, j, k, l] = bytes;
+        let [number, a, b, c, d, e, f, g, h, i, j, k, l, since @ ..] = bytes;
         Question {
             number,
-            at_any_time: at_any_time == 1,
             kind: Kind {
                 signal: u32::from_ne_bytes([a, b, c, d]),
                 code: i32::from_ne_bytes([e, f, g, h]),
                 uid: u32::from_ne_bytes([i, j, k, l]),
             },
+            since: u64::from_ne_bytes(since),
         }
     }
 }
 
 /// Signals with the time at which they were noted.
-struct Notes {
-    signals: Vec<(Kind, Instant)>,
-    /// How long they are of use.
-    lifetime: Duration,
-}
+#[derive(Default)]
+struct Notes(Vec<(Kind, Instant)>);
 
 impl Notes {
-    fn new(lifetime: Duration) -> Notes {
-        let signals = Vec::new();
-        Notes { signals, lifetime }
-    }
-
     fn add(&mut self, kind: Kind) {
-        self.signals.push((kind, Instant::now()));
+        self.0.push((kind, Instant::now()));
     }
 
-    /// Takes out a signal of this kind, if one was noted not too long ago, or at any time. Returns when.
-    fn take(&mut self, kind: Kind, at_any_time: bool) -> Option<Instant> {
-        if !at_any_time {
-            let lifetime = self.lifetime;
-            self.signals.retain(|(_, time)| time.elapsed() < lifetime);
-        }
-        let mut signals = self.signals.iter();
-        let found = signals.position(|(noted, _)| *noted == kind)?;
-        Some(self.signals.remove(found).1)
+    /// Takes out a signal of this kind, if one was noted after this time. Returns when. Forgets what is older.
+    fn take(&mut self, kind: Kind, since: Instant) -> Option<Instant> {
+        self.0.retain(|(_, time)| *time > since);
+        let found = self.0.iter().position(|(noted, _)| *noted == kind)?;
+        Some(self.0.remove(found).1)
     }
 }
 
@@ -192,9 +189,10 @@ struct Testimony {
     signals: SignalFd,
     /// What it has received and was not asked about yet.
     received: Notes,
-    /// What it was asked about and had not received. A copy that arrives later belongs to that question, not to the
-    /// next.
+    /// What it was asked about and had not received.
     denied: Notes,
+    /// Copies of what was denied, which came later.
+    late: Notes,
     /// The last signal that it has confirmed, and when it had received that.
     confirmed: Option<(Kind, Instant)>,
 }
@@ -203,18 +201,26 @@ impl Testimony {
     fn note_arrivals(&mut self) -> nix::Result<()> {
         while let Some(got) = self.signals.read_signal()? {
             let kind = Kind::of(&got);
-            if self.denied.take(kind, false).is_none() {
-                self.received.add(kind);
+            match self.denied.take(kind, Instant::now() - LATE) {
+                None => self.received.add(kind),
+                Some(_) => self.late.add(kind),
             }
         }
         Ok(())
     }
 
-    fn answer(&mut self, question: &Question) -> nix::Result<bool> {
-        let deadline = Instant::now() + ARRIVAL;
+    fn answer(&mut self, question: &Question, epoch: Instant) -> nix::Result<bool> {
+        let asked = Instant::now();
+        let deadline = asked + ARRIVAL;
+        let since = epoch + Duration::from_nanos(question.since);
         loop {
             self.note_arrivals()?;
-            if let Some(time) = self.received.take(question.kind, question.at_any_time) {
+            let received = self.received.take(question.kind, since);
+            let found = received.or_else(|| {
+                let since = since.max(asked - ARRIVAL);
+                self.late.take(question.kind, since)
+            });
+            if let Some(time) = found {
                 self.confirmed = Some((question.kind, time));
                 return Ok(true);
             }
@@ -234,9 +240,7 @@ impl Testimony {
             )?;
         }
     }
-}
 
-impl Testimony {
     /// Whether the copy of this signal may have been merged with the one that was confirmed last.
     fn is_merged(&self, kind: Kind) -> bool {
         let is_standard = kind.signal < FIRST_REAL_TIME;
@@ -248,7 +252,7 @@ impl Testimony {
 }
 
 /// Answers questions until there is nobody left to ask them.
-fn testify(mut channel: UnixStream) -> io::Result<()> {
+fn testify(mut channel: UnixStream, epoch: Instant) -> io::Result<()> {
     set_pdeathsig(Signal::SIGKILL)?;
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     let signals = SignalFd::with_flags(&for_nix(all()), flags)?;
@@ -258,8 +262,9 @@ fn testify(mut channel: UnixStream) -> io::Result<()> {
     );
     let mut testimony = Testimony {
         signals,
-        received: Notes::new(SAME_TIME),
-        denied: Notes::new(LATE),
+        received: Notes::default(),
+        denied: Notes::default(),
+        late: Notes::default(),
         confirmed: None,
     };
     loop {
@@ -274,7 +279,7 @@ fn testify(mut channel: UnixStream) -> io::Result<()> {
             let mut question = [0; Question::LENGTH];
             channel.read_exact(&mut question)?;
             let question = Question::from_bytes(question);
-            let answer = testimony.answer(&question)?;
+            let answer = testimony.answer(&question, epoch)?;
             channel.write_all(&[question.number, answer.into()])?;
         }
     }

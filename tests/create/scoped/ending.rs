@@ -116,6 +116,24 @@ fn shmtool_writes_no_core_dump_of_its_own() {
 }
 
 #[test]
+fn an_object_that_could_not_be_removed_before_the_command_is_reported_and_removed_by_the_guard() {
+    in_private_shm("size=4m", || {
+        // The first linkat of each object only finds out whether its name is free.
+        let fail = ["linkat:error=EIO:when=4", "unlink:error=EIO:when=1"];
+        let options = fail.map(|fault| format!("inject={fault}"));
+        let options = ["-e", &options[0], "-e", &options[1]];
+        let args = ["create", "a", "b", "--", "true"];
+        let Some(mut strace) = strace(&options, args) else {
+            return;
+        };
+        run(&mut strace)
+            .fails(125)
+            .says("/a: cannot remove it: Input/output error\nshmtool: /b: cannot name it: Input/output error");
+        wait_until(|| object_names().is_empty());
+    });
+}
+
+#[test]
 fn as_pid_1_shmtool_reaps_orphans() {
     in_private_shm("size=4m", || {
         let script = "for i in 1 2 3; do (sleep 0.05 &); done; sleep 0.5; cat /proc/[0-9]*/stat | grep -c ' Z '";

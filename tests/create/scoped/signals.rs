@@ -359,3 +359,90 @@ fn a_value_that_comes_with_a_signal_is_passed_on() {
         assert_eq!(counter.count(), "40:1=4711");
     });
 }
+
+#[test]
+fn the_end_of_the_command_is_noticed_while_signals_keep_coming() {
+    in_private_shm("size=4m", || {
+        let mut command = create(&["-s", "4", "j", "--", "sh", "-c", "sleep 0.3; exit 3"]);
+        let ignore_usr1 = || {
+            // SAFETY: to ignore a signal runs no handler.
+            unsafe { libc::signal(libc::SIGUSR1, libc::SIG_IGN) };
+            Ok(())
+        };
+        // SAFETY: only a system call is made between fork and exec.
+        unsafe { command.pre_exec(ignore_usr1) };
+        let mut shmtool = spawn(&mut command);
+        let start = Instant::now();
+        while shmtool.try_wait().unwrap().is_none() {
+            send(shmtool.id() as i32, libc::SIGUSR1);
+            sleep(Duration::from_millis(3));
+            assert!(start.elapsed() < HANG);
+        }
+        assert_eq!(finish(shmtool).status.code(), Some(3));
+        assert!(object_names().is_empty());
+    });
+}
+
+#[test]
+fn signals_that_were_merged_while_shmtool_was_stopped_do_not_swallow_a_later_one() {
+    in_private_shm("size=4m", || {
+        let Some(mut counter) = Counter::start() else {
+            return;
+        };
+        for (target, copies) in [(-counter.pid(), 2), (counter.pid(), 1)] {
+            send(counter.pid(), libc::SIGSTOP);
+            for _ in 0..copies {
+                sleep(Duration::from_millis(20));
+                send(target, libc::SIGUSR1);
+            }
+            sleep(Duration::from_millis(20));
+            send(counter.pid(), libc::SIGCONT);
+            sleep(Duration::from_millis(150));
+            assert_eq!(counter.0.ask("count"), "10:1 18:1", "{copies} copies");
+        }
+    });
+}
+
+#[test]
+fn a_signal_to_shmtool_and_then_to_the_process_group_arrives_twice() {
+    in_private_shm("size=4m", || {
+        let Some(mut counter) = Counter::start() else {
+            return;
+        };
+        for _ in 0..5 {
+            send(counter.pid(), 40);
+            sleep(Duration::from_millis(15));
+            send(-counter.pid(), 40);
+            sleep(Duration::from_millis(150));
+            assert_eq!(counter.0.ask("count"), "40:2");
+        }
+    });
+}
+
+#[test]
+fn a_timer_that_shmtool_inherits_reaches_a_command_in_its_own_session() {
+    in_private_shm("size=4m", || {
+        let mut command = create(&["-s", "4", "j", "--", "setsid", "sleep", "1000"]);
+        let set_timer = || {
+            let time = libc::timeval {
+                tv_sec: 0,
+                tv_usec: 300_000,
+            };
+            let timer = libc::itimerval {
+                it_interval: libc::timeval {
+                    tv_sec: 0,
+                    tv_usec: 0,
+                },
+                it_value: time,
+            };
+            let old = std::ptr::null_mut();
+            // SAFETY: both structures are memory of our own.
+            Errno::result(unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, old) })?;
+            Ok(())
+        };
+        // SAFETY: only a system call is made between fork and exec.
+        unsafe { command.pre_exec(set_timer) };
+        assert_eq!(finish(spawn(&mut command)).signal(), Some(libc::SIGALRM));
+        assert!(object_names().is_empty());
+    });
+}
