@@ -5,6 +5,7 @@ mod ending;
 mod killed;
 mod signals;
 mod terminal;
+mod timing;
 
 use crate::common::*;
 use nix::libc;
