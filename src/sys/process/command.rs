@@ -46,10 +46,14 @@ use std::io::{self, Write};
 use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How `sigqueue(3)` sends a signal, with a value. The C library's crate lacks it.
 const SI_QUEUE: i32 = -1;
+
+/// How long before its arrival here a copy of a signal can have reached the witness, if nothing has delayed it here. A
+/// copy that came earlier is one of another signal of the same kind.
+const SAME_TIME: Duration = Duration::from_millis(100);
 
 /// A process that is going to run a command.
 #[derive(Debug)]
@@ -64,6 +68,8 @@ pub struct Command {
     early: Vec<siginfo>,
     /// When we last began to collect what has arrived. What comes later is new.
     collected: Instant,
+    /// When we last waited for signals, so that none can have come long before.
+    waited: Instant,
 }
 
 /// How a command ended.
@@ -117,6 +123,7 @@ impl Command {
                 signals,
                 witness,
                 collected,
+                waited: collected,
             }),
         }
     }
@@ -137,12 +144,12 @@ impl Command {
         // that is pending is not added a second time.
         let since = self.collected;
         for got in mem::take(&mut self.early) {
-            self.witness.received(&got, since, true);
+            self.witness.received(&got, since);
             self.pass(self.pid, &got);
         }
         self.collected = Instant::now();
         for got in arrived(&self.signals)? {
-            let has_copy = self.witness.received(&got, since, true);
+            let has_copy = self.witness.received(&got, since);
             if !has_copy || got.ssi_signo < FIRST_REAL_TIME {
                 self.pass(self.pid, &got);
             }
@@ -167,6 +174,7 @@ impl Command {
                         Ok(_) | Err(Errno::EINTR) => {}
                         Err(errno) => return Err(errno),
                     }
+                    self.waited = Instant::now();
                 }
             }
         };
@@ -205,8 +213,12 @@ impl Command {
         let got = &arrived[index];
         let signal = got.ssi_signo as i32;
         let was_stopped = is_among(arrived, libc::SIGCONT) || is_pending(libc::SIGCONT)?;
+        let since = match was_stopped {
+            true => since,
+            false => since.max(self.waited - SAME_TIME),
+        };
         // The witness is always asked, so that it does not keep this signal for the next of its kind.
-        let is_for_group = self.witness.received(got, since, was_stopped);
+        let is_for_group = self.witness.received(got, since);
         // `sigaction(2)`: a process sent it, SI_USER and below; the kernel did, above.
         let is_by_process = got.ssi_code <= libc::SI_USER;
         let is_from_command = is_by_process && got.ssi_pid == self.pid.as_raw() as u32;

@@ -21,10 +21,6 @@ use std::time::{Duration, Instant};
 /// processes, as systemd does with those of a service, may reach the witness a little later than us.
 const ARRIVAL: Duration = Duration::from_millis(10);
 
-/// How long after a copy has come a question can mean it, unless our process was stopped. Later it means another
-/// signal of the same kind.
-const SAME_TIME: Duration = Duration::from_millis(100);
-
 /// How long after a question was denied a copy can belong to it. If the next question follows the copy within
 /// [`ARRIVAL`], the copy belongs to that.
 const LATE: Duration = Duration::from_millis(20);
@@ -74,15 +70,10 @@ impl Witness {
         }
     }
 
-    /// Whether the witness received a copy of this signal, which was not there yet at the time `since`. If our process
-    /// `was_stopped`, the signal may have waited for long. If the witness does not answer, the answer is no: a signal
-    /// that arrives twice is better than one that is lost.
-    pub fn received(&mut self, got: &siginfo, since: Instant, was_stopped: bool) -> bool {
+    /// Whether the witness received a copy of this signal after the time `since`. If the witness does not answer, the
+    /// answer is no: a signal that arrives twice is better than one that is lost.
+    pub fn received(&mut self, got: &siginfo, since: Instant) -> bool {
         self.question = self.question.wrapping_add(1);
-        let since = match was_stopped {
-            true => since,
-            false => since.max(Instant::now() - SAME_TIME),
-        };
         let since = since.saturating_duration_since(self.epoch);
         let question = Question {
             number: self.question,

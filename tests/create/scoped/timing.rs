@@ -141,3 +141,18 @@ fn a_signal_to_shmtool_and_then_to_the_process_group_arrives_twice() {
         }
     });
 }
+
+#[test]
+fn a_signal_to_the_process_group_behind_many_to_shmtool_reaches_the_command_once() {
+    in_private_shm("size=4m", || {
+        let Some(mut counter) = Counter::start() else {
+            return;
+        };
+        for _ in 0..30 {
+            send(counter.pid(), 40);
+        }
+        send(-counter.pid(), 41);
+        sleep(Duration::from_millis(600));
+        assert_eq!(counter.0.ask("count"), "40:30 41:1");
+    });
+}
