@@ -160,7 +160,7 @@ impl Command {
             Err(errno) => return Err(errno),
         }
         let ending = loop {
-            self.send_on_arrived()?;
+            let has_arrived = self.send_on_arrived()?;
             match self.next_change()? {
                 Some(Change::Ended(ending)) => break ending,
                 Some(Change::Stopped(signal)) => {
@@ -168,6 +168,8 @@ impl Command {
                     self.send_on_arrived()?;
                     self.stop(signal)?;
                 }
+                // Look again, so that what the witness has noted up to now is known to be old.
+                None if has_arrived => {}
                 None => {
                     let mut readable = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
                     match poll(&mut readable, PollTimeout::NONE) {
@@ -193,8 +195,8 @@ impl Command {
     }
 
     /// Sends the signals on to the command that have arrived for it, until it has ended. Not those that arrive
-    /// meanwhile, of which there may always be more.
-    fn send_on_arrived(&mut self) -> nix::Result<()> {
+    /// meanwhile, of which there may always be more. Returns whether there were any.
+    fn send_on_arrived(&mut self) -> nix::Result<bool> {
         let since = mem::replace(&mut self.collected, Instant::now());
         let arrived = arrived(&self.signals)?;
         for index in 0..arrived.len() {
@@ -204,7 +206,7 @@ impl Command {
             }
             self.send_on(&arrived, index, since)?;
         }
-        Ok(())
+        Ok(!arrived.is_empty())
     }
 
     /// Sends one of the signals that have arrived after the time `since` on to the command, if the command has not got

@@ -156,3 +156,21 @@ fn a_signal_to_the_process_group_behind_many_to_shmtool_reaches_the_command_once
         assert_eq!(counter.0.ask("count"), "40:30 41:1");
     });
 }
+
+#[test]
+fn continuing_the_process_group_repeatedly_does_not_swallow_a_later_continue() {
+    in_private_shm("size=4m", || {
+        let Some(mut counter) = Counter::start() else {
+            return;
+        };
+        for _ in 0..8 {
+            for _ in 0..4 {
+                send(-counter.pid(), libc::SIGCONT);
+            }
+            sleep(Duration::from_millis(60));
+            assert_eq!(counter.0.ask("count"), "18:1");
+            send(counter.pid(), libc::SIGCONT);
+            assert_eq!(counter.count(), "18:1");
+        }
+    });
+}
