@@ -5,7 +5,7 @@ use crate::{file_with, path_of};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
@@ -14,11 +14,7 @@ const MIB: u64 = 1 << 20;
 fn start_cat(mebibytes: u64) -> (File, Child, std::process::ChildStdout) {
     let file = file_with(&vec![b'x'; (mebibytes * MIB) as usize]);
     let mut cat = shmtool(["cat", &path_of(&file)]);
-    let mut child = cat
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = spawn(&mut cat);
     let mut stdout = child.stdout.take().unwrap();
     stdout.read_exact(&mut [0]).unwrap();
     (file, child, stdout)

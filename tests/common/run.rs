@@ -30,13 +30,16 @@ pub struct Ended {
 
 /// Runs a command and waits for it. Panics if it hangs.
 pub fn run(command: &mut Command) -> Ended {
-    finish(
-        command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the command starts"),
-    )
+    finish(spawn(command))
+}
+
+/// Starts a command with its output and messages in pipes.
+pub fn spawn(command: &mut Command) -> Child {
+    command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command starts")
 }
 
 /// Waits for a process. Kills it and panics if it hangs.

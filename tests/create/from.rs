@@ -30,11 +30,7 @@ fn create(args: &[&str], from: &Path, name: &Name) -> Ended {
 fn create_from_pipe(args: &[&str], name: &Name, bytes: &[u8]) -> Ended {
     let mut create = shmtool(["create", "--from", "-"]);
     create.args(args).arg(name).stdin(Stdio::piped());
-    let mut child = create
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = spawn(&mut create);
     let mut stdin = child.stdin.take().unwrap();
     // Writing fails if shmtool does not read everything; the caller checks what shmtool reports.
     let _ = stdin.write_all(bytes);

@@ -1,7 +1,6 @@
 //! Objects that another process truncates while they are read or waited for.
 
 use crate::common::*;
-use crate::spawn;
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -21,11 +21,7 @@ fn an_object_opened_at_the_last_moment_is_kept() {
         let Some(mut strace) = strace(&["-e", inject], ["unlink", "-v", "--unused"]) else {
             return;
         };
-        let sweep = strace
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let sweep = spawn(&mut strace);
         sleep(Duration::from_millis(500));
         let mut text = String::new();
         open("x").read_to_string(&mut text).unwrap();
@@ -47,11 +43,7 @@ fn an_object_that_takes_the_name_at_the_last_moment_is_kept() {
         let Some(mut strace) = strace(&["-e", inject], ["unlink", "-v", "--glob", "x"]) else {
             return;
         };
-        let sweep = strace
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let sweep = spawn(&mut strace);
         sleep(Duration::from_millis(500));
         fs::rename("/dev/shm/y", "/dev/shm/x").unwrap();
         finish(sweep);
@@ -69,11 +61,7 @@ fn an_object_modified_after_it_was_selected_is_kept() {
         let Some(mut strace) = strace(&["-e", inject], args) else {
             return;
         };
-        let sweep = strace
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let sweep = spawn(&mut strace);
         sleep(Duration::from_millis(500));
         run(&mut shmtool(["write-int", "-t", "u8", "x", "7"])).prints("");
         let ended = finish(sweep);

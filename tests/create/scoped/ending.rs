@@ -133,23 +133,23 @@ fn an_object_that_could_not_be_removed_before_the_command_is_reported_and_remove
     });
 }
 
+/// `create j -- sh -c SCRIPT` as PID 1 of a PID namespace.
+fn as_pid_1(script: &str) -> Command {
+    let mut unshare = Command::new("unshare");
+    let options = ["--pid", "--fork", "--mount-proc"];
+    unshare.args(options).arg(env!("CARGO_BIN_EXE_shmtool"));
+    unshare.args(["create", "j", "--", "sh", "-c", script]);
+    unshare
+}
+
 #[test]
 fn as_pid_1_shmtool_reaps_orphans() {
     in_private_shm("size=4m", || {
-        let script = "for i in 1 2 3; do (sleep 0.05 &); done; sleep 0.5; cat /proc/[0-9]*/stat | grep -c ' Z '";
-        let mut unshare = Command::new("unshare");
-        unshare
-            .args([
-                "--pid",
-                "--fork",
-                "--mount-proc",
-                env!("CARGO_BIN_EXE_shmtool"),
-            ])
-            .args(["create", "j", "--", "sh", "-c", script]);
         if !is_root() {
             return;
         }
-        assert_eq!(run(&mut unshare).stdout, b"0\n");
+        let script = "for i in 1 2 3; do (sleep 0.05 &); done; sleep 0.5; cat /proc/[0-9]*/stat | grep -c ' Z '";
+        assert_eq!(run(&mut as_pid_1(script)).stdout, b"0\n");
         assert_eq!(object_names(), [""; 0]);
     });
 }
@@ -160,16 +160,7 @@ fn as_pid_1_shmtool_exits_with_128_plus_the_signal() {
         if !is_root() {
             return;
         }
-        let mut unshare = Command::new("unshare");
-        unshare
-            .args([
-                "--pid",
-                "--fork",
-                "--mount-proc",
-                env!("CARGO_BIN_EXE_shmtool"),
-            ])
-            .args(["create", "j", "--", "sh", "-c", "kill -TERM $$"]);
-        run(&mut unshare).fails(128 + libc::SIGTERM);
+        run(&mut as_pid_1("kill -TERM $$")).fails(128 + libc::SIGTERM);
     });
 }
 

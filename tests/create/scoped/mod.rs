@@ -28,14 +28,6 @@ fn create(args: &[&str]) -> Command {
     create
 }
 
-fn spawn(command: &mut Command) -> Child {
-    command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
 fn object_names() -> Vec<String> {
     let entries = fs::read_dir("/dev/shm").unwrap();
     entries

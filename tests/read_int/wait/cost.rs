@@ -2,7 +2,6 @@
 
 use super::{TIME_TO_FALL_ASLEEP, spawn_waiter};
 use crate::common::*;
-use crate::spawn;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use std::fs;

@@ -4,7 +4,6 @@ mod cost;
 mod objects;
 
 use crate::common::*;
-use crate::spawn;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;

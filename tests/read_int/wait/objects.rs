@@ -2,7 +2,6 @@
 
 use super::{TIME_TO_FALL_ASLEEP, replace_object, spawn_waiter, write};
 use crate::common::*;
-use crate::spawn;
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::process::Command;
