@@ -6,7 +6,6 @@ use super::{STDOUT, not_found, write_name};
 use crate::cli::{LsArgs, SortKey};
 use crate::exit::{Failure, Report, Status};
 use crate::objects::columns::{Column, Context, Subject};
-use crate::objects::filter::last_change;
 use crate::objects::item::Item;
 use crate::objects::value::Style;
 use crate::sys::error::Error;
@@ -15,13 +14,12 @@ use crate::sys::process::proc::DELETED;
 use crate::sys::shm::directory::Directory;
 use crate::sys::shm::lease::Refusal;
 use crate::sys::shm::name::ShmName;
+use crate::sys::status::FileStatus;
 use anyhow::Context as _;
 use std::cmp::Reverse;
 use std::collections::HashSet;
-use std::fs::Metadata;
 use std::io::{BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
 use table::Table;
 use users::Query;
 
@@ -59,7 +57,7 @@ pub fn run(args: &LsArgs, report: &mut Report) -> anyhow::Result<()> {
     let width = terminal_size::terminal_size_of(stdout.as_fd()).map(|(width, _)| width.0.into());
     let mut out = BufWriter::with_capacity(64 << 10, stdout);
     if args.json {
-        let space = directory.space().context(directory.label())?;
+        let space = directory.space()?;
         json::write(&mut out, &items, &columns, context, space).context(STDOUT)?;
     } else if args.only_names {
         let write = |item: &Item| write_name(&mut out, &item.name, args.nul, on_terminal);
@@ -113,7 +111,7 @@ fn linked_objects(
 ) -> anyhow::Result<Vec<Item>> {
     let filter = args.filters.filter(directory)?;
     // In this case it is enough to read the directory.
-    let only_names = args.only_names && !filter.needs_metadata() && args.sort == SortKey::Name;
+    let only_names = args.only_names && !filter.needs_status() && args.sort == SortKey::Name;
     let mut items = Vec::new();
     // Adds an object that passes the filters, and returns whether it does. Whether it is in use is checked later.
     let mut add_if_passes =
@@ -123,8 +121,8 @@ fn linked_objects(
             }
             let item = create_item()?;
             let passes = item
-                .metadata()
-                .is_none_or(|metadata| filter.passes_metadata(metadata));
+                .status()
+                .is_none_or(|status| filter.passes_status(status));
             if passes {
                 items.push(item);
             }
@@ -133,14 +131,14 @@ fn linked_objects(
     let mut all_pass = true;
     if args.names.is_empty() {
         for entry in directory.entries()? {
-            let entry = entry.context(directory.label())?;
+            let entry = entry?;
             let name = &entry.name;
             if name.is_semaphore() && !args.all {
                 continue;
             }
             match add_if_passes(name, &|| match only_names {
-                true => Ok(Item::without_metadata(name, entry.inode())),
-                false => Ok(Item::with_metadata(name, entry.stat()?)),
+                true => Ok(Item::without_status(name, entry.inode())),
+                false => Ok(Item::with_status(name, entry.stat()?)),
             }) {
                 // The object was removed or replaced since the directory was read.
                 Ok(_) | Err(Error::NotFound(_) | Error::NotAnObject { .. }) => {}
@@ -149,9 +147,7 @@ fn linked_objects(
         }
     } else {
         for name in &args.names {
-            match add_if_passes(name, &|| {
-                Ok(Item::with_metadata(name, directory.stat(name)?))
-            }) {
+            match add_if_passes(name, &|| Ok(Item::with_status(name, directory.stat(name)?))) {
                 Ok(passes) => all_pass &= passes,
                 Err(Error::NotFound(_)) => report.note(Err(not_found(name, "lists"))),
                 Err(error) => report.note(Err(error.into())),
@@ -191,15 +187,15 @@ fn unlinked_objects(args: &LsArgs, directory: &Directory) -> anyhow::Result<Vec<
     let filter = args.filters.filter(directory)?;
     let mut linked = HashSet::new();
     for entry in directory.entries()? {
-        linked.insert(entry.context(directory.label())?.inode());
+        linked.insert(entry?.inode());
     }
     let holders = users::holders(directory)?;
     // Each of these processes may use an object that is not listed.
     users::print_denied(&holders);
     let items = holders.held.into_iter().filter_map(|(inode, held)| {
         // The link count is needed too, because a file in a subdirectory is not in `linked` but still has its name.
-        let has_name = |metadata: &Metadata| metadata.nlink() > 0;
-        if linked.contains(&inode) || held.metadata.as_ref().is_some_and(has_name) {
+        let has_name = |status: FileStatus| status.links > 0;
+        if linked.contains(&inode) || held.status.is_some_and(has_name) {
             return None;
         }
         // If the kernel did not add this suffix to the path, the file still exists.
@@ -209,8 +205,8 @@ fn unlinked_objects(args: &LsArgs, directory: &Directory) -> anyhow::Result<Vec<
             .unwrap_or(name)
             .to_owned();
         let item = Item::unlinked(&name, inode, held);
-        let passes = match item.metadata() {
-            Some(metadata) => filter.passes_metadata(metadata),
+        let passes = match item.status() {
+            Some(status) => filter.passes_status(status),
             // The object does not pass a filter for metadata that is not known.
             None => filter.passes_inode(inode),
         };
@@ -227,9 +223,11 @@ fn sort(items: &mut [Item], args: &LsArgs, context: &mut Context) {
         SortKey::Name => {}
         SortKey::Size => items.sort_by_key(|item| Reverse(item.size())),
         SortKey::Allocated => items.sort_by_key(|item| Reverse(item.allocated())),
-        SortKey::Age => items.sort_by_key(|item| item.metadata().map_or(i128::MAX, last_change)),
+        SortKey::Age => {
+            items.sort_by_key(|item| item.status().map_or(i128::MAX, FileStatus::last_change))
+        }
         SortKey::Owner => items.sort_by_cached_key(|item| {
-            let uid = item.metadata().map(|metadata| metadata.uid());
+            let uid = item.status().map(|status| status.uid);
             let name = uid
                 .filter(|_| !args.numeric)
                 .and_then(|uid| context.user_name(uid));

@@ -37,7 +37,7 @@ pub fn run(args: &ReadIntArgs) -> anyhow::Result<()> {
         }
         None => (Object::open(directory, name, Access::Read)?, None),
     };
-    let size = object.metadata()?.len();
+    let size = object.status()?.size;
     let rest = size.saturating_sub(place.offset);
     let count = match args.count {
         Count::Some(count) if place.end(count) <= size => count,

@@ -15,14 +15,12 @@ use crate::sys::shm::hidden::measure_hidden;
 use crate::sys::shm::lease::Refusal;
 use crate::sys::shm::name::ShmName;
 use crate::sys::shm::object::Object;
-use anyhow::Context;
+use crate::sys::status::FileStatus;
 use nix::errno::Errno;
 use nix::unistd::geteuid;
 use outcome::Outcome;
 use rows::Rows;
-use std::fs::Metadata;
 use std::io::{self, IsTerminal};
-use std::os::unix::fs::MetadataExt;
 use summary::Summary;
 
 mod outcome;
@@ -94,7 +92,7 @@ impl Remover<'_> {
             result => result?,
         };
         let why = match outcome {
-            Outcome::Removed { metadata, .. } => return self.print(name, metadata),
+            Outcome::Removed { status, .. } => return self.print(name, status),
             Outcome::Gone if self.args.force => return Ok(()),
             Outcome::Gone => return Err(not_found(name, "removes")),
             // With --include-in-use, the object was to be removed in any case. So this is the same error as without
@@ -115,15 +113,15 @@ impl Remover<'_> {
     }
 
     fn try_remove_named(&mut self, name: &ShmName) -> Result<Outcome, Error> {
-        let metadata = self.directory.stat(name)?;
+        let status = self.directory.stat(name)?;
         if !self.args.filters.is_empty() {
-            return match self.filter.mismatch(name, &metadata) {
+            return match self.filter.mismatch(name, &status) {
                 Some(mismatch) => Ok(Outcome::Filtered(mismatch)),
                 None => self.remove(name),
             };
         }
         match self.args.dry_run {
-            true if !self.may_remove(name, &metadata)? => {
+            true if !self.may_remove(name, &status)? => {
                 return Err(Error::NotOwner(name.clone()));
             }
             true => {}
@@ -131,7 +129,7 @@ impl Remover<'_> {
         }
         // Not checked: only the summary needs it, and there is none for NAMEs.
         let in_use = false;
-        Ok(Outcome::Removed { metadata, in_use })
+        Ok(Outcome::Removed { status, in_use })
     }
 
     /// Removes every object that matches the filters.
@@ -141,7 +139,7 @@ impl Remover<'_> {
         let mut names = Vec::new();
         let directory = self.directory.clone();
         for entry in directory.entries()? {
-            let name = entry.context(directory.label())?.name;
+            let name = entry?.name;
             if self.filter.passes_name(&name) && (self.args.all || !name.is_semaphore()) {
                 names.push(name);
             }
@@ -155,7 +153,7 @@ impl Remover<'_> {
                 Ok(outcome) => {
                     summary.count(&outcome);
                     match outcome {
-                        Outcome::Removed { metadata, .. } => self.print(name, metadata)?,
+                        Outcome::Removed { status, .. } => self.print(name, status)?,
                         Outcome::Unclear(errno) => self.checker.count_unclear(errno),
                         _ => {}
                     }
@@ -172,7 +170,7 @@ impl Remover<'_> {
             for line in summary.lines(self.args.dry_run, &too_young) {
                 print_line(&line);
             }
-            let hidden = measure_hidden(&directory).context(directory.label())?;
+            let hidden = measure_hidden(&directory)?;
             if let Some(hidden) = describe(hidden, self.args.all) {
                 print_line(&format!("not swept: {hidden}"));
             }
@@ -187,10 +185,10 @@ impl Remover<'_> {
     }
 
     fn try_remove_swept(&mut self, name: &ShmName) -> Result<Outcome, Error> {
-        if self.filter.needs_metadata() {
+        if self.filter.needs_status() {
             match self.directory.stat(name) {
-                Ok(metadata) => {
-                    if let Some(mismatch) = self.filter.metadata_mismatch(&metadata) {
+                Ok(status) => {
+                    if let Some(mismatch) = self.filter.status_mismatch(&status) {
                         return Ok(Outcome::Filtered(mismatch));
                     }
                 }
@@ -219,19 +217,19 @@ impl Remover<'_> {
             Err(Refusal::Changed) => return Ok(self.gone_or_changed(name)),
             Err(Refusal::Unclear(errno)) => return Ok(self.not_ours_or_unclear(name, errno)),
         };
-        let metadata = lease.metadata();
+        let status = lease.status();
         // Check again under the lease: the object may have been modified or replaced in the meantime.
-        if !self.filter.passes_metadata(metadata) {
+        if !self.filter.passes_status(status) {
             return Ok(Outcome::Changed);
         }
         let removed = match self.args.dry_run {
-            true if !self.may_remove(name, metadata)? => return Ok(Outcome::NotOurs),
+            true if !self.may_remove(name, status)? => return Ok(Outcome::NotOurs),
             true => lease.is_still_valid(),
             false => lease.unlink()?,
         };
         Ok(match removed {
             true => Outcome::Removed {
-                metadata: metadata.clone(),
+                status: *status,
                 in_use: false,
             },
             false => self.gone_or_changed(name),
@@ -240,18 +238,18 @@ impl Remover<'_> {
 
     fn remove_in_use(&mut self, name: &ShmName) -> Result<Outcome, Error> {
         let remove = || {
-            let metadata = self.directory.stat(name)?;
+            let status = self.directory.stat(name)?;
             // Check again: the object may have been modified or replaced in the meantime.
-            if !self.filter.passes_metadata(&metadata) {
+            if !self.filter.passes_status(&status) {
                 return Ok(Outcome::Changed);
             }
             match self.args.dry_run {
-                true if !self.may_remove(name, &metadata)? => return Ok(Outcome::NotOurs),
+                true if !self.may_remove(name, &status)? => return Ok(Outcome::NotOurs),
                 true => {}
                 false => Object::unlink(&self.directory, name)?,
             }
             let in_use = true;
-            Ok(Outcome::Removed { metadata, in_use })
+            Ok(Outcome::Removed { status, in_use })
         };
         match remove() {
             Err(Error::NotFound(_)) => Ok(Outcome::Gone),
@@ -261,11 +259,11 @@ impl Remover<'_> {
         }
     }
 
-    fn print(&mut self, name: &ShmName, metadata: Metadata) -> anyhow::Result<()> {
+    fn print(&mut self, name: &ShmName, status: FileStatus) -> anyhow::Result<()> {
         let Some(rows) = &mut self.rows else {
             return Ok(());
         };
-        rows.print(name, metadata)?;
+        rows.print(name, status)?;
         match self.args.dry_run {
             true => Ok(()),
             // Print the row now: a signal may kill shmtool before the next object, and this one is already removed.
@@ -303,9 +301,9 @@ impl Remover<'_> {
     }
 
     /// Returns whether we have permission to remove an object, for a dry run.
-    fn may_remove(&self, name: &ShmName, metadata: &Metadata) -> Result<bool, Error> {
+    fn may_remove(&self, name: &ShmName, status: &FileStatus) -> Result<bool, Error> {
         attribute::check_removable(&self.directory, name)?;
-        self.directory.may_unlink(metadata.uid())
+        self.directory.may_unlink(status.uid)
     }
 
     /// Returns the outcome for an object that was removed, replaced or opened after it was selected.
@@ -319,7 +317,7 @@ impl Remover<'_> {
     /// Returns the outcome for an object about which the kernel gave no clear answer. It is no surprise if another user
     /// owns the object, because the kernel answers only its owner.
     fn not_ours_or_unclear(&self, name: &ShmName, errno: Errno) -> Outcome {
-        let is_foreign = |metadata: Metadata| metadata.uid() != geteuid().as_raw();
+        let is_foreign = |status: FileStatus| status.uid != geteuid().as_raw();
         let refused = matches!(errno, Errno::EACCES | Errno::EPERM) && !geteuid().is_root();
         match refused && self.directory.stat(name).is_ok_and(is_foreign) {
             true => Outcome::NotOurs,

@@ -149,7 +149,7 @@ struct Target<'a> {
 
 impl<'a> Target<'a> {
     fn new(object: &'a Object, place: &'a Place, count: u64) -> anyhow::Result<Target<'a>> {
-        let size = object.metadata()?.len();
+        let size = object.status()?.size;
         if 0 < size && size < place.end(count) {
             return Err(too_small(object.name(), place, count, size));
         }

@@ -9,7 +9,6 @@ use nix::unistd::{Gid, Group, Uid, User};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::os::unix::fs::MetadataExt;
 
 /// A property of an object, or of a process that uses it.
 #[derive(Debug)]
@@ -122,31 +121,31 @@ pub static COLUMNS: [Column; 24] = [
         row.item.allocated().map(Value::Bytes)
     }),
     column!(Object Always text, "mode", "the permissions", |row, _| {
-        row.item.metadata().map(|stat| Value::Mode(stat.mode()))
+        row.item.status().map(|stat| Value::Mode(stat.mode))
     }),
     column!(Object Always text, "owner", "the user who owns the object", |row, context| {
-        row.item.metadata().map(|stat| Value::Id(context.user_name(stat.uid()), stat.uid()))
+        row.item.status().map(|stat| Value::Id(context.user_name(stat.uid), stat.uid))
     }),
     column!(Object InAll number, "uid", "the user ID of the owner", |row, _| {
-        row.item.metadata().map(|stat| Value::Number(stat.uid().into()))
+        row.item.status().map(|stat| Value::Number(stat.uid.into()))
     }),
     column!(Object InAll text, "group", "the group", |row, context| {
-        row.item.metadata().map(|stat| Value::Id(context.group_name(stat.gid()), stat.gid()))
+        row.item.status().map(|stat| Value::Id(context.group_name(stat.gid), stat.gid))
     }),
     column!(Object InAll number, "gid", "the group ID", |row, _| {
-        row.item.metadata().map(|stat| Value::Number(stat.gid().into()))
+        row.item.status().map(|stat| Value::Number(stat.gid.into()))
     }),
     column!(Object InAll number, "inode", "the inode number", |row, _| {
         Some(Value::Number(row.item.inode()))
     }),
     column!(Object InAll number, "links", "the number of hard links", |row, _| {
-        row.item.metadata().map(|stat| Value::Number(stat.nlink()))
+        row.item.status().map(|stat| Value::Number(stat.links))
     }),
     column!(Object InAll text, "modified", "when the object was last written to", |row, _| {
-        row.item.metadata().map(|stat| Value::Time(stat.mtime(), stat.mtime_nsec()))
+        row.item.status().map(|stat| Value::Time(stat.modified))
     }),
     column!(Object InAll text, "changed", "when the mode, owner or names last changed", |row, _| {
-        row.item.metadata().map(|stat| Value::Time(stat.ctime(), stat.ctime_nsec()))
+        row.item.status().map(|stat| Value::Time(stat.changed))
     }),
     column!(
         Object Always number, "age", "seconds since modified or changed, whichever is later",

@@ -4,6 +4,7 @@ use crate::notation::duration::Written;
 use crate::sys::process::proc;
 use crate::sys::shm::directory::Directory;
 use crate::sys::shm::name::{PREFIX, ShmName};
+use crate::sys::status::FileStatus;
 use anyhow::anyhow;
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use jiff::Timestamp;
@@ -12,9 +13,7 @@ use nix::sys::signal::kill;
 use nix::unistd::{Pid, User};
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 
 /// The conditions that an object must meet, all of them. Whether it is in use is not checked here, because that needs
 /// the kernel.
@@ -59,7 +58,7 @@ impl Filter {
     }
 
     /// Returns whether the filter checks more than the name.
-    pub fn needs_metadata(&self) -> bool {
+    pub fn needs_status(&self) -> bool {
         !self.processes.is_empty() || self.needs_stat()
     }
 
@@ -68,33 +67,33 @@ impl Filter {
     }
 
     /// Returns whether everything except the name matches.
-    pub fn passes_metadata(&self, metadata: &Metadata) -> bool {
-        self.metadata_mismatch(metadata).is_none()
+    pub fn passes_status(&self, status: &FileStatus) -> bool {
+        self.status_mismatch(status).is_none()
     }
 
-    /// Like [`Filter::passes_metadata`], for an object of which only the inode number is known. It does not match if
+    /// Like [`Filter::passes_status`], for an object of which only the inode number is known. It does not match if
     /// the filter needs anything else.
     pub fn passes_inode(&self, inode: u64) -> bool {
         !self.needs_stat() && self.passes_process(inode)
     }
 
     /// Returns the first part that does not match, if any.
-    pub fn mismatch(&self, name: &ShmName, metadata: &Metadata) -> Option<Mismatch> {
+    pub fn mismatch(&self, name: &ShmName, status: &FileStatus) -> Option<Mismatch> {
         match self.passes_name(name) {
-            true => self.metadata_mismatch(metadata),
+            true => self.status_mismatch(status),
             false => Some(Mismatch::Name),
         }
     }
 
     /// Returns the first part except the name that does not match, if any.
-    pub fn metadata_mismatch(&self, metadata: &Metadata) -> Option<Mismatch> {
-        let is_owner = |owner: &u32| metadata.uid() == *owner;
-        let is_larger = |size| metadata.blocks() * 512 > size;
-        let is_old = |age: &MinAge| last_change(metadata) <= age.cutoff;
+    pub fn status_mismatch(&self, status: &FileStatus) -> Option<Mismatch> {
+        let is_owner = |owner: &u32| status.uid == *owner;
+        let is_larger = |size| status.allocated > size;
+        let is_old = |age: &MinAge| status.last_change() <= age.cutoff;
         match () {
             () if !self.owners.iter().all(is_owner) => Some(Mismatch::Owner),
             () if !self.larger_than.is_none_or(is_larger) => Some(Mismatch::Size),
-            () if !self.passes_process(metadata.ino()) => Some(Mismatch::Process),
+            () if !self.passes_process(status.inode) => Some(Mismatch::Process),
             () if !self.min_age.as_ref().is_none_or(is_old) => Some(Mismatch::Age),
             () => None,
         }
@@ -188,13 +187,6 @@ impl ProcessFiles {
             Err(_) => Err(anyhow!("process {pid}: may not be inspected")),
         }
     }
-}
-
-/// Returns the later of the modification time and the status change time (mode, owner, names), in nanoseconds since
-/// 1970.
-pub fn last_change(metadata: &Metadata) -> i128 {
-    let time = |seconds, nanoseconds| i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
-    time(metadata.mtime(), metadata.mtime_nsec()).max(time(metadata.ctime(), metadata.ctime_nsec()))
 }
 
 /// A pattern that includes or excludes names.

@@ -1,12 +1,10 @@
 //! An object and its metadata.
 
-use crate::objects::filter::last_change;
 use crate::sys::process::proc::{Held, Use};
 use crate::sys::shm::name::ShmName;
+use crate::sys::status::FileStatus;
 use std::ffi::OsStr;
-use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 
 /// An object and what is known about it.
 #[derive(Debug)]
@@ -28,14 +26,14 @@ enum Stat {
     /// Only its directory entry was read.
     Unknown,
     /// The result of `stat(2)`.
-    Known(Box<Metadata>),
+    Known(FileStatus),
     /// It is known only by its mappings, which reach up to this offset.
     Extent(u64),
 }
 
 impl Item {
     /// Creates an item of which only the name and the inode number are known.
-    pub fn without_metadata(name: &ShmName, inode: u64) -> Item {
+    pub fn without_status(name: &ShmName, inode: u64) -> Item {
         Item {
             name: name.as_bytes().into(),
             inode,
@@ -46,11 +44,11 @@ impl Item {
     }
 
     /// Creates an item with its metadata.
-    pub fn with_metadata(name: &ShmName, metadata: Metadata) -> Item {
+    pub fn with_status(name: &ShmName, status: FileStatus) -> Item {
         Item {
-            inode: metadata.ino(),
-            stat: Stat::Known(Box::new(metadata)),
-            ..Item::without_metadata(name, 0)
+            inode: status.inode,
+            stat: Stat::Known(status),
+            ..Item::without_status(name, 0)
         }
     }
 
@@ -59,8 +57,8 @@ impl Item {
         Item {
             name: name.into(),
             inode,
-            stat: match held.metadata {
-                Some(metadata) => Stat::Known(Box::new(metadata)),
+            stat: match held.status {
+                Some(status) => Stat::Known(status),
                 None => Stat::Extent(held.extent),
             },
             uses: Some(held.uses),
@@ -69,9 +67,9 @@ impl Item {
     }
 
     /// Returns the result of `stat(2)`, if it is known.
-    pub fn metadata(&self) -> Option<&Metadata> {
+    pub fn status(&self) -> Option<&FileStatus> {
         match &self.stat {
-            Stat::Known(metadata) => Some(metadata),
+            Stat::Known(status) => Some(status),
             _ => None,
         }
     }
@@ -94,20 +92,21 @@ impl Item {
     pub fn size(&self) -> u64 {
         match &self.stat {
             Stat::Unknown => 0,
-            Stat::Known(metadata) => metadata.len(),
+            Stat::Known(status) => status.size,
             Stat::Extent(bytes) => *bytes,
         }
     }
 
     /// Returns the allocated memory in bytes. `stat(2)` counts it in blocks of 512 bytes.
     pub fn allocated(&self) -> Option<u64> {
-        self.metadata().map(|metadata| metadata.blocks() * 512)
+        self.status().map(|status| status.allocated)
     }
 
     /// Returns the seconds since the object was last changed, or 0 if that time is in the future.
     pub fn age(&self, now: i128) -> Option<u64> {
-        let age = |metadata| now.saturating_sub(last_change(metadata)).max(0) / 1_000_000_000;
-        self.metadata()
-            .map(|metadata| age(metadata).try_into().unwrap_or(u64::MAX))
+        let age =
+            |status: &FileStatus| now.saturating_sub(status.last_change()).max(0) / 1_000_000_000;
+        self.status()
+            .map(|status| age(status).try_into().unwrap_or(u64::MAX))
     }
 }

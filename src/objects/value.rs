@@ -24,8 +24,8 @@ pub enum Value<'a> {
     Mode(u32),
     /// A user or group: its name, if it has one, and its number.
     Id(Option<String>, u32),
-    /// A point in time: seconds since 1970, and nanoseconds.
-    Time(i64, i64),
+    /// A point in time, in nanoseconds since 1970.
+    Time(i128),
     /// An age in seconds.
     Age(u64),
     /// How a process uses the object.
@@ -62,7 +62,11 @@ impl Display for Cell<'_> {
             Value::Mode(mode) => f.write_str(&mode::format(*mode)),
             Value::Id(Some(name), _) if !style.numeric => Escaped(name.as_bytes()).fmt(f),
             Value::Id(_, id) => id.fmt(f),
-            Value::Time(seconds, _) => f.write_str(rfc3339(*seconds, 0).as_deref().unwrap_or("?")),
+            Value::Time(time) => f.write_str(
+                rfc3339(time.div_euclid(SECOND) * SECOND)
+                    .as_deref()
+                    .unwrap_or("?"),
+            ),
             Value::Age(seconds) => write_age(f, *seconds),
             Value::Access(usage) => f.write_str(&access(usage)),
             Value::Rights(rights) => f.write_str(rights.map_or("-", letters)),
@@ -89,9 +93,7 @@ impl Serialize for Value<'_> {
             }
             Value::Mode(mode) => format!("{:04o}", mode & 0o7777).serialize(serializer),
             Value::Id(name, _) => name.serialize(serializer),
-            Value::Time(seconds, nanoseconds) => {
-                rfc3339(*seconds, *nanoseconds).serialize(serializer)
-            }
+            Value::Time(time) => rfc3339(*time).serialize(serializer),
             Value::Access(usage) => access(usage).serialize(serializer),
             Value::Rights(rights) => rights.map(letters).serialize(serializer),
             Value::Command(arguments) => {
@@ -125,9 +127,12 @@ fn letters(rights: Rights) -> &'static str {
     }
 }
 
-fn rfc3339(seconds: i64, nanoseconds: i64) -> Option<String> {
+/// The number of nanoseconds in a second.
+const SECOND: i128 = 1_000_000_000;
+
+fn rfc3339(time: i128) -> Option<String> {
     // Anybody can set the time of a file to a year that does not fit a Timestamp.
-    Timestamp::new(seconds, nanoseconds.try_into().ok()?)
+    Timestamp::from_nanosecond(time)
         .ok()
         .map(|time| time.to_string())
 }
@@ -166,8 +171,8 @@ mod tests {
 
     #[test]
     fn times_out_of_range_are_none() {
-        assert_eq!(rfc3339(0, 5), Some("1970-01-01T00:00:00.000000005Z".into()));
-        assert_eq!(rfc3339(i64::MAX, 0), None);
+        assert_eq!(rfc3339(5), Some("1970-01-01T00:00:00.000000005Z".into()));
+        assert_eq!(rfc3339(i128::from(i64::MAX) * SECOND), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::shm::name::ShmName;
 use humansize::{BINARY, FormatSizeOptions, SizeFormatter};
 use nix::errno::Errno;
 use std::io;
+use std::sync::Arc;
 
 /// A failed operation on an object or on its directory. [`Display`](std::fmt::Display) gives the message for the user.
 #[derive(Debug, thiserror::Error)]
@@ -37,16 +38,23 @@ pub enum Error {
         attribute: &'static str,
     },
     /// The directory itself is unusable, so that no object in it can be used.
-    #[error("/dev/shm: {problem}")]
+    #[error("{directory}: {problem}")]
     Directory {
+        /// The name of the directory.
+        directory: Arc<str>,
         /// What is wrong with the directory.
         problem: &'static str,
         /// How to fix it.
         hint: Option<&'static str>,
     },
     /// Any other failure of a system call on the directory.
-    #[error("/dev/shm: {}", describe_errno(*.0))]
-    DirectoryCall(Errno),
+    #[error("{directory}: {}", describe_errno(*errno))]
+    DirectoryCall {
+        /// The name of the directory.
+        directory: Arc<str>,
+        /// The error of the system call.
+        errno: Errno,
+    },
     /// The object was not shrunk, because a process that maps it could get SIGBUS (`mmap(2)`).
     #[error("{0}: not resized: it is in use, and shrinking it could crash programs that map it")]
     InUse(ShmName),
@@ -62,8 +70,10 @@ pub enum Error {
     #[error("{0}: its memory is gone: another process truncated it, or no memory was left")]
     BusError(ShmName),
     /// `ENOSPC`: the file system is full.
-    #[error("{name}: {} do not fit into /dev/shm, where {} are free", distinct_sizes(*requested, *free).0, distinct_sizes(*requested, *free).1)]
+    #[error("{name}: {} do not fit into {directory}, where {} are free", distinct_sizes(*requested, *free).0, distinct_sizes(*requested, *free).1)]
     NoSpace {
+        /// The name of the directory.
+        directory: Arc<str>,
         /// The object that needs the memory.
         name: ShmName,
         /// The number of bytes requested.
@@ -95,8 +105,10 @@ pub enum Error {
 
 /// All inodes of the file system are in use. A tmpfs limits their number (`nr_inodes`, `tmpfs(5)`).
 #[derive(Debug, thiserror::Error)]
-#[error("no inodes left in /dev/shm ({})", self.describe_users())]
+#[error("no inodes left in {directory} ({})", self.describe_users())]
 pub struct ExhaustedInodes {
+    /// The name of the directory.
+    pub directory: Arc<str>,
     /// The number of inodes.
     pub total: u64,
     /// The number of inodes that belong to semaphores. `ls` hides semaphores by default.
@@ -105,7 +117,9 @@ pub struct ExhaustedInodes {
 
 impl ExhaustedInodes {
     fn describe_users(&self) -> String {
-        let ExhaustedInodes { total, semaphores } = self;
+        let ExhaustedInodes {
+            total, semaphores, ..
+        } = self;
         match semaphores {
             0 => format!("all {total} are used"),
             1 => format!("1 of {total} is a semaphore, see ls -a"),

@@ -13,3 +13,4 @@ pub mod memory;
 #[doc(hidden)]
 pub mod process;
 pub mod shm;
+pub mod status;

@@ -127,8 +127,8 @@ fn processes_in_other_pid_namespaces_and_of_other_users_count() {
 fn objects_that_cannot_be_judged_count_as_in_use() {
     in_private_shm("size=4m", || {
         create(&["a", "b"]);
-        // The first three calls of fcntl check the standard streams.
-        let inject = "inject=fcntl:error=EINVAL:when=4+";
+        // The first three calls of fcntl check the standard streams, and the next two belong to fdopendir(3).
+        let inject = "inject=fcntl:error=EINVAL:when=6+";
         for (args, fate) in [
             (&["unlink", "--unused"][..], "kept"),
             (&["ls", "-q", "--unused"], "not listed"),
@@ -148,6 +148,8 @@ fn objects_that_cannot_be_judged_count_as_in_use() {
                 )
             );
         }
+        // A NAME alone is looked up without reading the directory.
+        let inject = "inject=fcntl:error=EINVAL:when=4+";
         let named = run(&mut strace(&["-e", inject], ["unlink", "--unused", "a"]).unwrap());
         named
             .fails(5)
@@ -249,7 +251,7 @@ fn include_in_use_overrides_the_protection() {
 fn include_in_use_removes_what_cannot_be_judged() {
     in_private_shm("size=4m", || {
         create(&["a", "b"]);
-        let inject = "inject=fcntl:error=EINVAL:when=4+";
+        let inject = "inject=fcntl:error=EINVAL:when=6+";
         let args = ["unlink", "--include-in-use", "--glob", "*"];
         let Some(mut strace) = strace(&["-e", inject], args) else {
             return;

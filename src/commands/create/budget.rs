@@ -8,7 +8,6 @@ use crate::sys::process::oom::FirstVictim;
 use crate::sys::shm::directory::{Directory, Space};
 use crate::sys::shm::object::Object;
 use anyhow::{Context, anyhow};
-use std::os::unix::fs::MetadataExt;
 
 /// The memory that all objects of one run together can take without a check. A check reads half a dozen files, which
 /// takes as long as reserving about a megabyte. A container that has less than this left is about to fail anyway.
@@ -84,8 +83,8 @@ fn can_exhaust(directory: &Directory, memory: u64) -> bool {
 fn not_enough_memory(object: &Object, bytes: u64, available: &AvailableMemory) -> anyhow::Error {
     let name = object.name();
     // A draft that does not fit is deleted, and that frees the memory that it has allocated so far.
-    let allocated = object.metadata().map_or(0, |now| match now.nlink() {
-        0 => now.blocks() * 512,
+    let allocated = object.status().map_or(0, |now| match now.links {
+        0 => now.allocated,
         _ => 0,
     });
     let sizes = [allocated + bytes, allocated.saturating_add(available.bytes)];

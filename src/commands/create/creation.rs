@@ -13,7 +13,6 @@ use crate::sys::shm::lease::{Leases, Refusal};
 use crate::sys::shm::name::ShmName;
 use crate::sys::shm::object::Object;
 use anyhow::anyhow;
-use std::os::unix::fs::MetadataExt;
 
 /// One run of `create`.
 pub struct Creation<'a> {
@@ -58,8 +57,8 @@ impl Creation<'_> {
             // was copied.
             match self.directory.stat(name) {
                 Ok(_) if args.replace => {}
-                Ok(metadata) if args.exist_ok => {
-                    return check_size(args, name, metadata.len()).map(|()| None);
+                Ok(status) if args.exist_ok => {
+                    return check_size(args, name, status.size).map(|()| None);
                 }
                 Ok(_) if args.resize => match self.resize(name) {
                     Err(error) if matches!(error.downcast_ref(), Some(Error::NotFound(_))) => {
@@ -99,8 +98,8 @@ impl Creation<'_> {
     /// Changes the size of an existing object.
     fn resize(&mut self, name: &ShmName) -> anyhow::Result<()> {
         let object = Object::open(&self.directory, name, Access::ReadWrite)?;
-        let metadata = object.metadata()?;
-        let (old, new) = (metadata.len(), self.args.size.unwrap_or(0));
+        let status = object.status()?;
+        let (old, new) = (status.size, self.args.size.unwrap_or(0));
         if new < old {
             drop(object);
             return Ok(shrink(&self.directory, name, new)?);
@@ -109,7 +108,7 @@ impl Creation<'_> {
             true if new > old => object.truncate(new)?,
             true => {}
             false => {
-                let bytes = new.saturating_sub(metadata.blocks() * 512);
+                let bytes = new.saturating_sub(status.allocated);
                 self.budget.take(&object, bytes)?;
                 object.grow(new)?;
             }

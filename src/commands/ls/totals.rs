@@ -12,7 +12,6 @@ use crate::sys::shm::hidden::measure_hidden;
 use anyhow::Context;
 use std::collections::HashSet;
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
 
 /// Writes the totals.
 ///
@@ -26,7 +25,7 @@ pub fn write(
     directory: &Directory,
     palette: Palette,
 ) -> anyhow::Result<()> {
-    let space = directory.space().context(directory.label())?;
+    let space = directory.space()?;
     let alarm = palette.alarm;
     let nearly_full = |free: u64, size: u64| match (free, size) {
         // A size of 0 means that there is no limit.
@@ -56,7 +55,7 @@ pub fn write(
     }
     text.push('\n');
     if args.names.is_empty() {
-        let hidden = measure_hidden(directory).context(directory.label())?;
+        let hidden = measure_hidden(directory)?;
         let mut parts: Vec<_> = describe(hidden, args.all).into_iter().collect();
         let hidden_bytes =
             hidden.directories.bytes + if args.all { 0 } else { hidden.semaphores.bytes };
@@ -84,7 +83,7 @@ pub fn write(
 fn total_allocated(items: &[Item]) -> u64 {
     let mut linked = HashSet::new();
     let mut counts = |item: &&Item| {
-        let has_one_name = item.metadata().is_none_or(|metadata| metadata.nlink() == 1);
+        let has_one_name = item.status().is_none_or(|status| status.links == 1);
         has_one_name || linked.insert(item.inode())
     };
     let counted = items.iter().filter(|item| counts(item));

@@ -94,7 +94,7 @@ impl Waiter<'_> {
         let (place, int_type) = (self.place, self.place.int_type);
         let mut mapping = None;
         loop {
-            let size = object.metadata()?.len();
+            let size = object.status()?.size;
             if size < place.end(1) {
                 self.sleep(State::TooSmall(size), None)?;
             } else {
@@ -149,7 +149,7 @@ impl Waiter<'_> {
     fn sleep_without_word(&mut self, timeout: Duration) {
         let slept = match &self.watch {
             Some(watch) => watch.sleep(timeout),
-            None => match Watch::new(self.directory.path()) {
+            None => match Watch::new(&self.directory.path()) {
                 // The new watch does not report earlier changes. So the caller checks once more before it sleeps.
                 Ok(watch) => return self.watch = Some(watch),
                 Err(errno) => Err(errno),

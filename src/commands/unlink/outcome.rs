@@ -1,13 +1,13 @@
 //! The result of an attempt to remove an object.
 
 use crate::objects::filter::Mismatch;
+use crate::sys::status::FileStatus;
 use nix::errno::Errno;
-use std::fs::Metadata;
 
 /// The result of an attempt to remove an object.
 pub enum Outcome {
     /// The object was removed, or would be removed without --dry-run.
-    Removed { metadata: Metadata, in_use: bool },
+    Removed { status: FileStatus, in_use: bool },
     /// The object does not match the filters.
     Filtered(Mismatch),
     /// The object is in use.

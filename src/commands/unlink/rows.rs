@@ -7,8 +7,8 @@ use crate::objects::value::Style;
 use crate::sys::escape::Escaped;
 use crate::sys::io::stream::{self, Output};
 use crate::sys::shm::name::ShmName;
+use crate::sys::status::FileStatus;
 use anyhow::Context as _;
-use std::fs::Metadata;
 use std::io::{BufWriter, Write};
 use unicode_width::UnicodeWidthStr;
 
@@ -43,10 +43,10 @@ impl Rows {
     }
 
     /// Prints the row of an object.
-    pub fn print(&mut self, name: &ShmName, metadata: Metadata) -> anyhow::Result<()> {
+    pub fn print(&mut self, name: &ShmName, status: FileStatus) -> anyhow::Result<()> {
         let mut row = escaped(name);
         row.extend(padding(self.name_width, &row));
-        let item = Item::with_metadata(name, metadata);
+        let item = Item::with_status(name, status);
         for (key, width) in CELLS {
             let column = Column::lookup(key).expect("CELLS contains only valid keys");
             let mut cell = String::new();

@@ -4,7 +4,6 @@ use super::outcome::Outcome;
 use crate::commands::in_use::count_objects;
 use crate::notation::size::humanized_size;
 use crate::objects::filter::Mismatch;
-use std::os::unix::fs::MetadataExt;
 
 /// Counts the objects of a sweep by outcome.
 #[derive(Debug, Default)]
@@ -27,10 +26,10 @@ impl Summary {
     /// Counts an object. Unclear outcomes are not counted here, but by the `UseChecker`, which prints the reasons.
     pub fn count(&mut self, outcome: &Outcome) {
         match outcome {
-            Outcome::Removed { metadata, in_use } => {
+            Outcome::Removed { status, in_use } => {
                 // If the object has another name (hard link), no memory is freed.
-                let bytes = match metadata.nlink() {
-                    1 => metadata.blocks() * 512,
+                let bytes = match status.links {
+                    1 => status.allocated,
                     _ => 0,
                 };
                 let (count, sum) = match in_use {

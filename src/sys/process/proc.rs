@@ -1,19 +1,18 @@
 //! Which processes use the files of a file system: `/proc/PID/fd` and `/proc/PID/maps`, `proc(5)`.
 
 use super::identity::Identity;
-use crate::sys::io::status::status;
+use crate::sys::status::FileStatus;
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{AT_FDCWD, OFlag};
 use nix::libc;
 use nix::sys::stat::{Mode, major, minor};
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsStr;
-use std::fs::{self, File, Metadata};
+use std::ffi::{CString, OsStr};
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -51,8 +50,8 @@ pub struct Held {
     pub path: Vec<u8>,
     /// As far as a mapping of it reaches, in bytes.
     pub extent: u64,
-    /// What `stat(2)` knows of one that has no name any more, if there was a way to ask.
-    pub metadata: Option<Metadata>,
+    /// The status of one that has no name any more, if there was a way to ask.
+    pub status: Option<FileStatus>,
     /// By whom.
     pub uses: Vec<Use>,
 }
@@ -153,11 +152,11 @@ impl Scan {
             let held = self.holders.held.entry(mapped.inode).or_default();
             held.extent = held.extent.max(mapped.offset + (mapped.end - mapped.start));
             // What still has a name can be looked at by that.
-            if held.metadata.is_none() && mapped.path.ends_with(DELETED) {
+            if held.status.is_none() && mapped.path.ends_with(DELETED) {
                 // Only who may look into every process may follow it (`CAP_CHECKPOINT_RESTORE`).
                 let (start, end) = (mapped.start, mapped.end);
                 let link = format!("/proc/{pid}/map_files/{start:x}-{end:x}");
-                held.metadata = metadata(Path::new(&link), self.device, mapped.inode);
+                held.status = status_of_link(&link, self.device, mapped.inode);
                 held.path = unescaped(mapped.path);
             }
             let one = one_use(held, pid, &mut self.identity, directory);
@@ -183,20 +182,21 @@ impl Scan {
             .collect();
         for name in names {
             // Closed meanwhile.
-            let Ok(file) = status(directory.as_fd(), &name, 0) else {
+            let Ok(file) = FileStatus::at(directory.as_fd(), &name, 0) else {
                 continue;
             };
             if file.device != self.device || !file.is_type(libc::S_IFREG) {
                 continue;
             }
             // The link's own mode says what it was opened for.
-            let Ok(link) = status(directory.as_fd(), &name, libc::AT_SYMLINK_NOFOLLOW) else {
+            let Ok(link) = FileStatus::at(directory.as_fd(), &name, libc::AT_SYMLINK_NOFOLLOW)
+            else {
                 continue;
             };
             let held = self.holders.held.entry(file.inode).or_default();
-            if held.metadata.is_none() && file.links == 0 {
+            if held.status.is_none() && file.links == 0 {
                 let path = Path::new(&path).join(OsStr::from_bytes(name.to_bytes()));
-                held.metadata = metadata(&path, self.device, file.inode);
+                held.status = Some(file);
                 held.path = fs::read_link(&path).map_or_else(|_| Vec::new(), path_bytes);
             }
             let rights = Rights {
@@ -210,10 +210,11 @@ impl Scan {
     }
 }
 
-/// What `stat(2)` knows of the file at the end of a link, if it is still the one that was seen there.
-fn metadata(link: &Path, device: u64, inode: u64) -> Option<Metadata> {
-    let is_same = |now: &Metadata| (now.dev(), now.ino()) == (device, inode);
-    fs::metadata(link).ok().filter(is_same)
+/// Returns the status of the file at the end of a link, if it is still the one that was seen there.
+fn status_of_link(link: &str, device: u64, inode: u64) -> Option<FileStatus> {
+    let link = CString::new(link).ok()?;
+    let is_same = |now: &FileStatus| (now.device, now.inode) == (device, inode);
+    FileStatus::at(AT_FDCWD, &link, 0).ok().filter(is_same)
 }
 
 /// One line of `/proc/PID/maps`.

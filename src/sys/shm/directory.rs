@@ -4,24 +4,32 @@
 //! directory.
 
 use super::name::ShmName;
-use crate::sys::error::{Error, ExhaustedInodes, Result, errno};
+use crate::sys::error::{Error, ExhaustedInodes, Result};
+use crate::sys::status::FileStatus;
+use nix::dir::{Dir, Entry as DirEntry, Type};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, renameat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2, renameat};
+use nix::libc;
 use nix::sys::mman::{shm_open, shm_unlink};
 use nix::sys::stat::Mode;
-use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
-use nix::sys::statvfs::statvfs;
-use nix::unistd::{AccessFlags, faccessat, geteuid, linkat};
-use std::fs::{DirEntry, Metadata};
-use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirEntryExt, FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use nix::sys::statfs::{FsType, Statfs, TMPFS_MAGIC, fstatfs, statfs};
+use nix::sys::statvfs::{fstatvfs, statvfs};
+use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, geteuid, linkat, unlinkat};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Arc;
 
-/// A directory of objects. Currently there is only one, [`Directory::own`].
+/// The path of our own directory.
+const OWN: &str = "/dev/shm";
+
+/// A directory of objects: our own, or that of another mount namespace.
 #[derive(Debug, Clone)]
 pub struct Directory {
-    path: &'static str,
+    /// The descriptor of a directory that is not our own. Its contents may be hostile.
+    other: Option<Arc<OwnedFd>>,
+    label: Arc<str>,
 }
 
 /// The size and usage of the file system of a directory.
@@ -44,22 +52,64 @@ pub struct Space {
 impl Directory {
     /// Returns `/dev/shm` as this process sees it. This is where the C library creates objects.
     pub fn own() -> Directory {
-        Directory { path: "/dev/shm" }
+        Directory {
+            other: None,
+            label: OWN.into(),
+        }
     }
 
-    /// The path of the directory.
-    pub fn path(&self) -> &'static Path {
-        Path::new(self.path)
+    /// Returns the directory with this descriptor, which may have been opened with `O_PATH`. The label is used in
+    /// messages.
+    pub fn other(directory: OwnedFd, label: &str) -> Directory {
+        Directory {
+            other: Some(Arc::new(directory)),
+            label: label.into(),
+        }
     }
 
-    /// The path of the directory for messages.
-    pub fn label(&self) -> &'static str {
-        self.path
+    /// Returns whether this is `/dev/shm` as this process sees it.
+    pub fn is_own(&self) -> bool {
+        self.other.is_none()
     }
 
-    /// Returns the path of an object, such as `/dev/shm/counter`.
-    pub fn path_of(&self, name: &ShmName) -> PathBuf {
-        self.path().join(name.file_name())
+    /// The name of the directory for messages.
+    pub fn label(&self) -> &Arc<str> {
+        &self.label
+    }
+
+    /// Returns a path for calls that do not take a descriptor.
+    pub fn path(&self) -> PathBuf {
+        match &self.other {
+            None => OWN.into(),
+            Some(fd) => format!("/proc/self/fd/{}", fd.as_raw_fd()).into(),
+        }
+    }
+
+    /// Returns the directory itself, for calls that take a descriptor and a path.
+    pub(in crate::sys) fn root(&self) -> (BorrowedFd<'_>, &'static CStr) {
+        match &self.other {
+            None => (AT_FDCWD, c"/dev/shm"),
+            Some(fd) => (fd.as_fd(), c"."),
+        }
+    }
+
+    /// Returns an object, for calls that take a descriptor and a path.
+    pub(in crate::sys) fn at(&self, name: &ShmName) -> (BorrowedFd<'_>, CString) {
+        let (base, path) = match &self.other {
+            None => (AT_FDCWD, [OWN.as_bytes(), name.as_bytes()].concat()),
+            Some(fd) => (fd.as_fd(), name.file_name().as_bytes().to_owned()),
+        };
+        (base, CString::new(path).expect("a ShmName contains no NUL"))
+    }
+
+    /// Returns the status of the directory itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Directory`] or [`Error::DirectoryCall`] if the directory is unusable.
+    pub fn status(&self) -> Result<FileStatus> {
+        let (base, path) = self.root();
+        FileStatus::at(base, path, 0).map_err(|errno| self.directory_error(errno))
     }
 
     /// Returns the device number of the file system. `/proc` uses the same number.
@@ -68,9 +118,7 @@ impl Directory {
     ///
     /// [`Error::Directory`] or [`Error::DirectoryCall`] if the directory is unusable.
     pub fn device(&self) -> Result<u64> {
-        let metadata =
-            std::fs::metadata(self.path).map_err(|error| self.directory_error(&error))?;
-        Ok(metadata.dev())
+        Ok(self.status()?.device)
     }
 
     /// Returns the size and usage of the file system (`statvfs(3)`).
@@ -78,8 +126,12 @@ impl Directory {
     /// # Errors
     ///
     /// Those of `statvfs(3)`.
-    pub fn space(&self) -> io::Result<Space> {
-        let stat = statvfs(self.path)?;
+    pub fn space(&self) -> Result<Space> {
+        let stat = match &self.other {
+            None => statvfs(OWN),
+            Some(fd) => fstatvfs(fd),
+        };
+        let stat = stat.map_err(|errno| self.directory_error(errno))?;
         // Some of these types are narrower than 64 bits on some architectures.
         #[allow(clippy::unnecessary_cast)]
         let bytes = |blocks| (blocks as u64).saturating_mul(stat.fragment_size() as u64);
@@ -104,15 +156,23 @@ impl Directory {
             return None;
         }
         let is_semaphore =
-            |entry: &io::Result<Entry>| entry.as_ref().is_ok_and(|entry| entry.name.is_semaphore());
+            |entry: &Result<Entry>| entry.as_ref().is_ok_and(|entry| entry.name.is_semaphore());
         // If the directory cannot be read, the number of semaphores is unknown, but the inodes are exhausted anyway.
         let semaphores = self
             .entries()
             .map_or(0, |entries| entries.filter(is_semaphore).count());
         Some(ExhaustedInodes {
+            directory: Arc::clone(&self.label),
             total: space.inodes,
             semaphores: semaphores as u64,
         })
+    }
+
+    fn statfs(&self) -> nix::Result<Statfs> {
+        match &self.other {
+            None => statfs(OWN),
+            Some(fd) => fstatfs(fd),
+        }
     }
 
     /// Returns whether the file system is a tmpfs (`statfs(2)`).
@@ -121,15 +181,26 @@ impl Directory {
     ///
     /// Those of `statfs(2)`.
     pub fn is_tmpfs(&self) -> nix::Result<bool> {
-        Ok(statfs(self.path)?.filesystem_type() == TMPFS_MAGIC)
+        Ok(self.statfs()?.filesystem_type() == TMPFS_MAGIC)
     }
 
     /// Returns whether the objects are stored in memory (tmpfs or ramfs). Returns false if `statfs(2)` fails.
     pub fn is_in_memory(&self) -> bool {
         // RAMFS_MAGIC of <linux/magic.h>, which nix lacks.
         const RAMFS_MAGIC: FsType = FsType(0x8584_58f6_u32 as _);
-        statfs(self.path)
+        self.statfs()
             .is_ok_and(|stat| [TMPFS_MAGIC, RAMFS_MAGIC].contains(&stat.filesystem_type()))
+    }
+
+    /// Opens the directory to read its entries.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Directory`] or [`Error::DirectoryCall`] if the directory cannot be read.
+    pub(in crate::sys) fn open_to_read(&self) -> Result<Dir> {
+        let (base, path) = self.root();
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        Dir::openat(base, path, flags, Mode::empty()).map_err(|errno| self.directory_error(errno))
     }
 
     /// Lists the objects, including semaphores, in no particular order. This reads only the directory, not the
@@ -141,45 +212,46 @@ impl Directory {
     /// # Errors
     ///
     /// [`Error::Directory`] or [`Error::DirectoryCall`] if the directory cannot be read.
-    pub fn entries(&self) -> Result<impl Iterator<Item = io::Result<Entry>> + use<>> {
+    pub fn entries(&self) -> Result<impl Iterator<Item = Result<Entry>> + use<>> {
         let directory = self.clone();
-        let entries = std::fs::read_dir(self.path).map_err(|error| self.directory_error(&error))?;
-        Ok(entries.filter_map(move |entry| {
-            let object = || -> io::Result<_> {
-                let entry = entry?;
-                let name = ShmName::new(&entry.file_name()).ok();
-                let name = name.filter(|_| entry.file_type().is_ok_and(|kind| kind.is_file()));
-                Ok(name.map(|name| Entry {
+        Ok(self.open_to_read()?.into_iter().filter_map(move |entry| {
+            let object = |entry: DirEntry| {
+                let name = ShmName::from_file_name(entry.file_name())?;
+                let is_file = match entry.file_type() {
+                    Some(kind) => kind == Type::File,
+                    // The file system does not store types in its directories.
+                    None => directory.stat(&name).is_ok(),
+                };
+                is_file.then(|| Entry {
                     name,
                     directory: directory.clone(),
-                    entry,
-                }))
+                    inode: entry.ino(),
+                })
             };
-            object().transpose()
+            match entry {
+                Ok(entry) => object(entry).map(Ok),
+                Err(errno) => Some(Err(directory.directory_error(errno))),
+            }
         }))
     }
 
-    /// Returns the metadata of an object (`lstat(2)`). This does not open the object, so it needs no permission for
-    /// it.
+    /// Returns the status of an object (`lstat(2)`). This does not open the object, so it needs no permission for it.
     ///
     /// # Errors
     ///
     /// [`Error::NotFound`] if there is no such object, [`Error::NotAnObject`] if the name belongs to something else,
     /// [`Error::Directory`] if the directory is unusable.
-    pub fn stat(&self, name: &ShmName) -> Result<Metadata> {
-        self.check_object(name, std::fs::symlink_metadata(self.path_of(name)))
-    }
-
-    fn check_object(&self, name: &ShmName, metadata: io::Result<Metadata>) -> Result<Metadata> {
-        let metadata = metadata.map_err(|error| {
-            let errno = errno(&error);
+    pub fn stat(&self, name: &ShmName) -> Result<FileStatus> {
+        let (base, path) = self.at(name);
+        let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT;
+        let status = FileStatus::at(base, &path, flags).map_err(|errno| {
             self.diagnose(errno).unwrap_or_else(|| match errno {
                 Errno::ENOENT => Error::NotFound(name.clone()),
                 _ => Error::os(name, "look at it", errno),
             })
         })?;
-        check_type(name, &metadata)?;
-        Ok(metadata)
+        check_type(name, &status)?;
+        Ok(status)
     }
 
     /// Returns whether we may remove the name of an object that belongs to `owner`. `unlink(2)` needs write permission
@@ -192,55 +264,97 @@ impl Directory {
     pub fn may_unlink(&self, owner: u32) -> Result<bool> {
         let rights = AccessFlags::W_OK | AccessFlags::X_OK;
         let us = geteuid();
-        let is_ours = |directory: Metadata| {
-            let is_sticky = directory.mode() & 0o1000 != 0;
-            !is_sticky || us.is_root() || [owner, directory.uid()].contains(&us.as_raw())
+        let is_ours = |directory: FileStatus| {
+            let is_sticky = directory.mode & 0o1000 != 0;
+            !is_sticky || us.is_root() || [owner, directory.uid].contains(&us.as_raw())
         };
-        match faccessat(AT_FDCWD, self.path, rights, AtFlags::AT_EACCESS) {
-            Ok(()) => Ok(std::fs::metadata(self.path).is_ok_and(is_ours)),
+        let (base, path) = self.root();
+        match faccessat(base, path, rights, AtFlags::AT_EACCESS) {
+            Ok(()) => Ok(self.status().is_ok_and(is_ours)),
             Err(Errno::EACCES) => Ok(false),
             // It is read-only, for instance.
-            Err(errno) => Err(Error::DirectoryCall(errno)),
+            Err(errno) => Err(self.directory_error(errno)),
         }
     }
 
-    /// Opens an object with `shm_open(3)`. With `O_CREAT`, a new object gets mode 0600.
+    /// Opens an object: our own with `shm_open(3)`. With `O_CREAT`, a new object gets mode 0600.
+    ///
+    /// In another directory everything may be hostile. There this opens only a regular file that is not a mount point,
+    /// and nothing else is touched: opening a device has side effects.
     pub(in crate::sys) fn open(&self, name: &ShmName, flags: OFlag) -> nix::Result<OwnedFd> {
-        shm_open(name.as_c_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        let Some(directory) = &self.other else {
+            return shm_open(name.as_c_str(), flags, mode);
+        };
+        let flags = flags | OFlag::O_CLOEXEC;
+        if flags.contains(OFlag::O_CREAT) {
+            return openat(directory, name.file_name(), flags | OFlag::O_NOFOLLOW, mode);
+        }
+        let file = self.open_path(name)?;
+        let status = FileStatus::of(&file)?;
+        if !status.is_file() || status.is_mount {
+            return Err(Errno::ELOOP);
+        }
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        open(path.as_str(), flags, Mode::empty())
+    }
+
+    /// Opens a name with `O_PATH`, which has no side effects, and does not leave the mount of the directory
+    /// (`openat2(2)`).
+    fn open_path(&self, name: &ShmName) -> nix::Result<OwnedFd> {
+        let (base, path) = self.at(name);
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let resolve = ResolveFlag::RESOLVE_NO_XDEV
+            | ResolveFlag::RESOLVE_NO_SYMLINKS
+            | ResolveFlag::RESOLVE_BENEATH;
+        match openat2(base, &*path, OpenHow::new().flags(flags).resolve(resolve)) {
+            // Before Linux 5.6, and in sandboxes. A name is one component, so O_NOFOLLOW is enough, and the caller
+            // notices a mount.
+            Err(Errno::ENOSYS | Errno::EPERM) => openat(base, &*path, flags, Mode::empty()),
+            // A mount point.
+            Err(Errno::EXDEV) => Err(Errno::ELOOP),
+            result => result,
+        }
     }
 
     /// Creates an unnamed object with mode 0600 (`O_TMPFILE`, `open(2)`).
     pub(in crate::sys) fn create_unnamed(&self) -> nix::Result<OwnedFd> {
         let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
-        open(self.path, flags, Mode::S_IRUSR | Mode::S_IWUSR)
+        let (base, path) = self.root();
+        openat(base, path, flags, Mode::S_IRUSR | Mode::S_IWUSR)
     }
 
     /// Gives an unnamed object its name.
     pub(in crate::sys) fn link_unnamed(&self, file: BorrowedFd, name: &ShmName) -> nix::Result<()> {
-        link_descriptor(file, &self.path_of(name))
+        let (base, path) = self.at(name);
+        link_descriptor(file, base, &path)
     }
 
     /// Returns whether an unnamed object can get a name. It needs `/proc`, Linux 6.10, or privilege.
     pub(in crate::sys) fn can_link_unnamed(&self, file: BorrowedFd) -> bool {
         // Try a name that always exists, so that the call cannot succeed. It fails with ENOENT only if the kernel does
         // not let us refer to the file.
-        link_descriptor(file, Path::new("/")) != Err(Errno::ENOENT)
+        link_descriptor(file, AT_FDCWD, c"/") != Err(Errno::ENOENT)
     }
 
     /// Gives an object a second name (`link(2)`).
     pub(in crate::sys) fn link(&self, old: &ShmName, new: &ShmName) -> nix::Result<()> {
-        let (old, new) = (self.path_of(old), self.path_of(new));
-        linkat(AT_FDCWD, &old, AT_FDCWD, &new, AtFlags::empty())
+        let ((base, old), (_, new)) = (self.at(old), self.at(new));
+        linkat(base, &*old, base, &*new, AtFlags::empty())
     }
 
     /// Renames an object (`rename(2)`). An existing object with the new name loses its name.
     pub(in crate::sys) fn rename(&self, old: &ShmName, new: &ShmName) -> nix::Result<()> {
-        renameat(AT_FDCWD, &self.path_of(old), AT_FDCWD, &self.path_of(new))
+        let ((base, old), (_, new)) = (self.at(old), self.at(new));
+        renameat(base, &*old, base, &*new)
     }
 
-    /// Removes a name with `shm_unlink(3)`. In glibc this returns `EACCES` where `unlink(2)` returns `EPERM`.
+    /// Removes a name: our own with `shm_unlink(3)`. In glibc this returns `EACCES` where `unlink(2)` returns `EPERM`.
     pub(in crate::sys) fn unlink(&self, name: &ShmName) -> nix::Result<()> {
-        shm_unlink(name.as_c_str())
+        match &self.other {
+            None => shm_unlink(name.as_c_str()),
+            Some(directory) => unlinkat(directory, name.file_name(), UnlinkatFlags::NoRemoveDir),
+        }
     }
 
     /// Returns an error about the directory if the directory itself is the reason that a call on an entry failed with
@@ -248,7 +362,7 @@ impl Directory {
     pub(in crate::sys) fn diagnose(&self, errno: Errno) -> Option<Error> {
         let (problem, hint) = match errno {
             // ENOENT usually means that only the object is missing.
-            Errno::ENOENT if std::fs::exists(self.path).is_ok_and(|exists| !exists) => (
+            Errno::ENOENT if self.is_missing() => (
                 "no such directory",
                 "mkdir -p /dev/shm && mount -t tmpfs -o mode=1777 tmpfs /dev/shm",
             ),
@@ -262,14 +376,26 @@ impl Directory {
             ),
             _ => return None,
         };
-        let hint = Some(hint);
-        Some(Error::Directory { problem, hint })
+        Some(Error::Directory {
+            directory: Arc::clone(&self.label),
+            problem,
+            hint: self.is_own().then_some(hint),
+        })
+    }
+
+    /// Returns whether our own directory does not exist.
+    fn is_missing(&self) -> bool {
+        let (base, path) = self.root();
+        self.is_own() && FileStatus::at(base, path, 0) == Err(Errno::ENOENT)
     }
 
     /// Returns the error for a failed call on the directory itself.
-    fn directory_error(&self, error: &io::Error) -> Error {
-        let errno = errno(error);
-        self.diagnose(errno).unwrap_or(Error::DirectoryCall(errno))
+    pub(in crate::sys) fn directory_error(&self, errno: Errno) -> Error {
+        self.diagnose(errno)
+            .unwrap_or_else(|| Error::DirectoryCall {
+                directory: Arc::clone(&self.label),
+                errno,
+            })
     }
 }
 
@@ -279,51 +405,56 @@ pub struct Entry {
     /// The name of the object.
     pub name: ShmName,
     directory: Directory,
-    entry: DirEntry,
+    inode: u64,
 }
 
 impl Entry {
     /// The inode number of the object.
     pub fn inode(&self) -> u64 {
-        self.entry.ino()
+        self.inode
     }
 
-    /// Returns the metadata of the object, like [`Directory::stat`].
+    /// Returns the status of the object, like [`Directory::stat`].
     ///
     /// # Errors
     ///
     /// Those of [`Directory::stat`], if the object was removed or replaced after the directory was read.
-    pub fn stat(&self) -> Result<Metadata> {
-        self.directory
-            .check_object(&self.name, self.entry.metadata())
+    pub fn stat(&self) -> Result<FileStatus> {
+        self.directory.stat(&self.name)
     }
 }
 
 /// Gives an unnamed file a name with `linkat(2)`. If the kernel does not allow linking a descriptor directly (that
 /// needs privilege or Linux 6.10), this falls back to `/proc/self/fd`.
-fn link_descriptor(file: BorrowedFd, path: &Path) -> nix::Result<()> {
-    match linkat(file, "", AT_FDCWD, path, AtFlags::AT_EMPTY_PATH) {
+fn link_descriptor(file: BorrowedFd, base: BorrowedFd, path: &CStr) -> nix::Result<()> {
+    match linkat(file, "", base, path, AtFlags::AT_EMPTY_PATH) {
         Err(Errno::ENOENT) => {
             let by_proc = format!("/proc/self/fd/{}", file.as_raw_fd());
-            let flags = AtFlags::AT_SYMLINK_FOLLOW;
-            linkat(AT_FDCWD, by_proc.as_str(), AT_FDCWD, path, flags)
+            linkat(
+                AT_FDCWD,
+                by_proc.as_str(),
+                base,
+                path,
+                AtFlags::AT_SYMLINK_FOLLOW,
+            )
         }
         result => result,
     }
 }
 
-/// Checks that a file is an object, that is, a regular file.
+/// Checks that a file is an object, that is, a regular file that is not a mount point.
 ///
 /// # Errors
 ///
 /// [`Error::NotAnObject`] if it is not.
-pub(in crate::sys) fn check_type(name: &ShmName, metadata: &Metadata) -> Result<()> {
-    let what = match metadata.file_type() {
-        file if file.is_file() => return Ok(()),
-        file if file.is_dir() => "a directory",
-        file if file.is_symlink() => "a symbolic link",
-        file if file.is_fifo() => "a FIFO",
-        file if file.is_socket() => "a socket",
+pub(in crate::sys) fn check_type(name: &ShmName, status: &FileStatus) -> Result<()> {
+    let what = match status.mode & libc::S_IFMT {
+        _ if status.is_mount => "a mount point",
+        libc::S_IFREG => return Ok(()),
+        libc::S_IFDIR => "a directory",
+        libc::S_IFLNK => "a symbolic link",
+        libc::S_IFIFO => "a FIFO",
+        libc::S_IFSOCK => "a socket",
         _ => "a device",
     };
     Err(Error::NotAnObject {

@@ -9,14 +9,13 @@ use super::name::ShmName;
 use super::object::Object;
 use crate::sys::error::{Error, Result};
 use crate::sys::process::signal::BlockedSignals;
+use crate::sys::status::FileStatus;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 use std::ffi::OsStr;
-use std::fs::Metadata;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -247,11 +246,10 @@ fn name_beside(name: &ShmName) -> ShmName {
 fn clear_away(directory: &Directory, beside: &ShmName, deadline: Instant) -> bool {
     // Anybody may plant something there to make us wait. What is not a regular file of ours, with this one name, no
     // replacement of ours has left. It is not opened either: whoever is at the other end of a FIFO would notice.
-    let is_ours =
-        |metadata: &Metadata| metadata.uid() == geteuid().as_raw() && metadata.nlink() == 1;
+    let is_ours = |status: &FileStatus| status.uid == geteuid().as_raw() && status.links == 1;
     match directory.stat(beside) {
         Err(Error::NotFound(_)) => return true,
-        Ok(metadata) if is_ours(&metadata) => {}
+        Ok(status) if is_ours(&status) => {}
         _ => return false,
     }
     match Leases::new(directory).map(|leases| leases.acquire(beside)) {

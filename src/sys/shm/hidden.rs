@@ -1,7 +1,8 @@
 //! Memory in a directory of objects that a listing of the objects does not show: semaphores and subdirectories.
 
 use super::directory::Directory;
-use crate::sys::io::status::{Status, status};
+use crate::sys::error::Result;
+use crate::sys::status::FileStatus;
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -9,7 +10,6 @@ use nix::libc;
 use nix::sys::stat::Mode;
 use std::collections::HashSet;
 use std::ffi::{CStr, CString};
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// The memory usage of semaphores and subdirectories.
@@ -54,11 +54,12 @@ const MAX_DEPTH: usize = 64;
 /// # Errors
 ///
 /// Those of `open(2)` and `getdents(2)` if the directory cannot be read.
-pub fn measure_hidden(directory: &Directory) -> io::Result<HiddenUsage> {
-    let mut directory = Dir::open(directory.path(), OPEN_DIRECTORY, Mode::empty())?;
+pub fn measure_hidden(directory: &Directory) -> Result<HiddenUsage> {
+    let failed = |errno| directory.directory_error(errno);
+    let mut directory = directory.open_to_read()?;
     let (mut semaphores, mut directories) = (Vec::new(), Vec::new());
     for entry in directory.iter() {
-        let entry = entry?;
+        let entry = entry.map_err(failed)?;
         let name = entry.file_name();
         match entry.file_type() {
             Some(Type::File) | None if name.to_bytes().starts_with(b"sem.") => {
@@ -70,7 +71,7 @@ pub fn measure_hidden(directory: &Directory) -> io::Result<HiddenUsage> {
             _ => {}
         }
     }
-    let device = status(directory.as_fd(), c"", libc::AT_EMPTY_PATH)?.device;
+    let device = FileStatus::of(&directory).map_err(failed)?.device;
     let mut hidden = HiddenUsage::default();
     let mut walk = Walk::new(device);
     for name in &semaphores {
@@ -123,14 +124,14 @@ impl Walk {
 
     /// Returns the status of a file. Returns `None` if it does not exist any more, if it belongs to another file
     /// system, or if it cannot be examined.
-    fn inspect(&mut self, directory: BorrowedFd, name: &CStr) -> Option<Status> {
+    fn inspect(&mut self, directory: BorrowedFd, name: &CStr) -> Option<FileStatus> {
         if self.files_left == 0 {
             self.usage.is_partial = true;
             return None;
         }
         self.files_left -= 1;
         let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT;
-        match status(directory, name, flags) {
+        match FileStatus::at(directory, name, flags) {
             Ok(file) => (!file.is_mount && file.device == self.device).then_some(file),
             Err(errno) => {
                 self.usage.is_partial |= errno != Errno::ENOENT;
@@ -151,8 +152,8 @@ impl Walk {
             }
         };
         // The directory may have been replaced, or become a mount point, since it was examined.
-        let is_same = |now: Status| (now.device, now.inode) == (self.device, inode);
-        if !status(directory.as_fd(), c"", libc::AT_EMPTY_PATH).is_ok_and(is_same) {
+        let is_same = |now: FileStatus| (now.device, now.inode) == (self.device, inode);
+        if !FileStatus::of(&directory).is_ok_and(is_same) {
             return;
         }
         let mut names: Vec<CString> = Vec::new();

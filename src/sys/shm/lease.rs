@@ -17,14 +17,13 @@ use super::name::ShmName;
 use super::object::to_off_t;
 use crate::sys::error::{Error, Result};
 use crate::sys::process::signal::{BlockedSignals, ignore_lease_breaks};
+use crate::sys::status::FileStatus;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
-use nix::sys::stat::stat;
 use nix::unistd::{Uid, ftruncate, setfsuid};
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
 
 /// Acquires leases for the objects of a directory.
 #[derive(Debug)]
@@ -46,7 +45,7 @@ pub struct Leases {
 pub struct Lease {
     directory: Directory,
     name: ShmName,
-    metadata: Metadata,
+    status: FileStatus,
     /// Closing the file releases the lease. This field is before the signals, so that they are unblocked afterwards.
     file: File,
     _signals: BlockedSignals,
@@ -73,7 +72,8 @@ impl Leases {
     /// Those of `sigaction(2)`, and of `stat(2)` and `statfs(2)` for the directory.
     pub fn new(directory: &Directory) -> nix::Result<Leases> {
         ignore_lease_breaks()?;
-        let device = stat(directory.path())?.st_dev;
+        let (base, path) = directory.root();
+        let device = FileStatus::at(base, path, 0)?.device;
         Ok(Leases {
             directory: directory.clone(),
             device: directory.is_tmpfs()?.then_some(device),
@@ -112,30 +112,27 @@ impl Leases {
         };
         let refused = |errno| match errno {
             Errno::EAGAIN => Refusal::InUse,
-            _ if file.metadata().is_ok_and(|metadata| !metadata.is_file()) => Refusal::Changed,
+            _ if FileStatus::of(&file).is_ok_and(|status| !status.is_file()) => Refusal::Changed,
             _ => Refusal::Unclear(errno),
         };
         match set_lease(&file) {
             // A lease needs ownership of the file or CAP_LEASE. Root of a container lacks that capability on the host,
             // but may act as the owner.
-            Err(Errno::EACCES) => file
-                .metadata()
+            Err(Errno::EACCES) => FileStatus::of(&file)
                 .map_err(|_| Errno::EACCES)
-                .and_then(|metadata| call_as_owner(&metadata, || set_lease(&file)))
+                .and_then(|status| call_as_owner(&status, || set_lease(&file)))
                 .map_err(refused)?,
             result => result.map_err(refused)?,
         }
-        let Ok(metadata) = file.metadata() else {
-            return Err(Refusal::Unclear(Errno::last()));
-        };
-        // A file may be mounted over the object. That file is not an object.
-        if !metadata.is_file() || metadata.dev() != device {
+        let status = FileStatus::of(&file).map_err(Refusal::Unclear)?;
+        // A file may be mounted over the object, even another object of the same file system.
+        if !status.is_file() || status.is_mount || status.device != device {
             return Err(Refusal::Changed);
         }
         Ok(Lease {
             directory: self.directory.clone(),
             name: name.clone(),
-            metadata,
+            status,
             file,
             _signals: signals,
         })
@@ -143,15 +140,14 @@ impl Leases {
 }
 
 impl Lease {
-    /// The metadata of the object (`fstat(2)`), read when the lease was granted.
-    pub fn metadata(&self) -> &Metadata {
-        &self.metadata
+    /// The status of the object, read when the lease was granted.
+    pub fn status(&self) -> &FileStatus {
+        &self.status
     }
 
     /// Returns whether the name still leads to the object, and nobody is waiting to open it.
     pub fn is_still_valid(&self) -> bool {
-        let own = (self.metadata.dev(), self.metadata.ino());
-        let is_own = |now: Metadata| (now.dev(), now.ino()) == own;
+        let is_own = |now: FileStatus| now.is_same_file(&self.status);
         self.directory.stat(&self.name).is_ok_and(is_own) && self.is_unbroken()
     }
 
@@ -184,7 +180,7 @@ impl Lease {
         let result = match unlink() {
             // A sticky directory requires the owner. Root of a user namespace does not count as the owner of an object
             // whose group is not mapped into the namespace.
-            Err(Errno::EPERM) => call_as_owner(&self.metadata, unlink).map_err(|_| Errno::EPERM),
+            Err(Errno::EPERM) => call_as_owner(&self.status, unlink).map_err(|_| Errno::EPERM),
             result => result,
         };
         match result {
@@ -224,8 +220,8 @@ fn open(directory: &Directory, name: &ShmName, access: OFlag) -> nix::Result<Fil
     };
     match open(access) {
         Err(Errno::EACCES) if access == OFlag::O_RDONLY => {
-            let metadata = directory.stat(name).map_err(|_| Errno::EACCES)?;
-            call_as_owner(&metadata, || {
+            let status = directory.stat(name).map_err(|_| Errno::EACCES)?;
+            call_as_owner(&status, || {
                 open(OFlag::O_RDONLY).or_else(|_| open(OFlag::O_WRONLY))
             })
         }
@@ -239,8 +235,8 @@ fn open(directory: &Directory, name: &ShmName, access: OFlag) -> nix::Result<Fil
 /// # Errors
 ///
 /// Those of the call; `EACCES` if we may not act as the owner.
-fn call_as_owner<T>(file: &Metadata, call: impl FnOnce() -> nix::Result<T>) -> nix::Result<T> {
-    let owner = Uid::from_raw(file.uid());
+fn call_as_owner<T>(file: &FileStatus, call: impl FnOnce() -> nix::Result<T>) -> nix::Result<T> {
+    let owner = Uid::from_raw(file.uid);
     let own = setfsuid(owner);
     // setfsuid returns the previous user ID and never reports an error. A second call shows whether the first
     // succeeded.

@@ -66,6 +66,11 @@ impl ShmName {
         }
     }
 
+    /// Returns the name of the object in a file of the directory. Returns `None` for `.` and `..`.
+    pub(in crate::sys) fn from_file_name(file_name: &CStr) -> Option<ShmName> {
+        ShmName::new(OsStr::from_bytes(file_name.to_bytes())).ok()
+    }
+
     /// Returns `/counter` with a NUL at the end, for `shm_open(3)`.
     pub fn as_c_str(&self) -> &CStr {
         &self.0

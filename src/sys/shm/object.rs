@@ -10,15 +10,16 @@ use crate::sys::memory::access::Access;
 use crate::sys::memory::hole;
 use crate::sys::memory::int::{Int, IntType};
 use crate::sys::memory::mapping::Mapping;
+use crate::sys::status::FileStatus;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, fchmod, futimens};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Uid, ftruncate, geteuid};
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -56,7 +57,7 @@ impl Object {
             match directory.open(name, flags) {
                 Ok(fd) => {
                     let object = Object::new(directory, name, fd);
-                    directory::check_type(name, &object.metadata()?)?;
+                    directory::check_type(name, &object.status()?)?;
                     return Ok(object);
                 }
                 // Because of O_NONBLOCK, opening a leased object returns EAGAIN instead of waiting. musl's shm_open
@@ -65,6 +66,10 @@ impl Object {
                 Err(Errno::EAGAIN) => return Err(Error::Leased(name.clone())),
                 Err(Errno::EINTR) => {}
                 Err(Errno::ENOENT) => return Err(Error::NotFound(name.clone())),
+                // It was replaced after the check.
+                Err(Errno::ELOOP) if !directory.is_own() => {
+                    directory.stat(name)?;
+                }
                 Err(Errno::EACCES) => return Err(Error::Denied(name.clone())),
                 Err(errno) => {
                     return Err(attribute::explain_refusal(
@@ -118,15 +123,13 @@ impl Object {
         }
     }
 
-    /// Returns the metadata (`fstat(2)`): size, owner, mode, times.
+    /// Returns the status (`statx(2)`): size, owner, mode, times.
     ///
     /// # Errors
     ///
-    /// Those of `fstat(2)`.
-    pub fn metadata(&self) -> Result<Metadata> {
-        self.file
-            .metadata()
-            .map_err(|error| Error::io(&self.name, "look at it", &error))
+    /// Those of `statx(2)`.
+    pub fn status(&self) -> Result<FileStatus> {
+        FileStatus::of(&self.file).map_err(|errno| Error::os(&self.name, "look at it", errno))
     }
 
     /// Returns whether the `length` bytes from `start` are all in a [hole], that is, zeros.
@@ -142,7 +145,7 @@ impl Object {
     /// Those of `fstat(2)`.
     pub fn is_fully_allocated(&self) -> Result<bool> {
         // The unit of `blocks` is 512 bytes (`stat(3type)`).
-        self.metadata().map(|now| now.blocks() * 512 >= now.len())
+        self.status().map(|now| now.allocated >= now.size)
     }
 
     /// Reads the integer at the byte `start` with `pread(2)`. This is not atomic. In a hole it allocates nothing,
@@ -179,8 +182,8 @@ impl Object {
     ///
     /// Those of `fstat(2)`.
     pub(in crate::sys) fn is_linked_as(&self, name: &ShmName) -> Result<bool> {
-        let own = self.metadata()?;
-        let is_own = |other: Metadata| (other.dev(), other.ino()) == (own.dev(), own.ino());
+        let own = self.status()?;
+        let is_own = |other: FileStatus| other.is_same_file(&own);
         Ok(self.directory.stat(name).is_ok_and(is_own))
     }
 
@@ -208,7 +211,7 @@ impl Object {
     ///
     /// [`Error::Truncated`] if the object is smaller; otherwise those of `fstat(2)`.
     pub fn check_not_truncated(&self, end: u64) -> Result<()> {
-        match self.metadata()?.len() >= end {
+        match self.status()?.size >= end {
             true => Ok(()),
             false => Err(Error::Truncated(self.name.clone())),
         }
@@ -262,7 +265,7 @@ impl Object {
     /// directory is sticky, [`Error::NotAnObject`] if the name belongs to something else, [`Error::Protected`] if a
     /// file attribute forbids it, and others of `shm_unlink(3)`.
     pub fn unlink(directory: &Directory, name: &ShmName) -> Result<()> {
-        let owner = Uid::from_raw(directory.stat(name)?.uid());
+        let owner = Uid::from_raw(directory.stat(name)?.uid);
         let is_ours = || [owner, Uid::from_raw(0)].contains(&geteuid());
         directory.unlink(name).map_err(|errno| match errno {
             Errno::ENOENT => Error::NotFound(name.clone()),

@@ -7,7 +7,7 @@ use crate::sys::shm::directory::Space;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, fallocate, fcntl};
 use std::num::NonZero;
-use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
 
 impl Object {
     /// Allocates memory for `length` bytes from the byte `start` with `fallocate(2)`, so that stores into them cannot
@@ -79,7 +79,7 @@ impl Object {
         let zeros = Mapping::private_anonymous(ZEROS)
             .map_err(|errno| Error::os(&self.name, "reserve its memory", errno))?;
         loop {
-            let end = self.metadata()?.len();
+            let end = self.status()?.size;
             if end >= size {
                 return Ok(());
             }
@@ -107,12 +107,13 @@ impl Object {
     pub(super) fn allocation_error(&self, requested: u64, errno: Errno) -> Error {
         match (errno, self.directory.space()) {
             (Errno::ENOSPC, Ok(Space { size, free, .. })) => Error::NoSpace {
+                directory: Arc::clone(self.directory.label()),
                 name: self.name.clone(),
                 requested,
                 // An unnamed object is dropped after this error. Its memory becomes free again, so it counts as free.
                 free: free
-                    + self.metadata().map_or(0, |now| match now.nlink() {
-                        0 => now.blocks() * 512,
+                    + self.status().map_or(0, |now| match now.links {
+                        0 => now.allocated,
                         _ => 0,
                     }),
                 limit: size,
