@@ -6,6 +6,7 @@ mod cat;
 mod integers;
 mod objects;
 pub mod parse;
+mod target;
 mod values;
 
 pub use cat::{CatArgs, Input};

@@ -2,11 +2,12 @@
 
 use crate::sys::error::{Error, describe_errno};
 use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 use std::fmt::Display;
 use std::io::{self, Write};
 
 /// The exit status of the program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Status {
     /// Success.
@@ -28,7 +29,8 @@ pub enum Status {
 }
 
 /// An error with its exit status and, optionally, a hint at the next step.
-#[derive(Debug, Clone, thiserror::Error)]
+/// A child can send it to its parent.
+#[derive(Debug, Clone, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
     status: Status,
@@ -60,6 +62,16 @@ impl Failure {
     pub fn hint(mut self, hint: impl Into<String>) -> Failure {
         self.hint = Some(hint.into());
         self
+    }
+}
+
+impl From<&anyhow::Error> for Failure {
+    fn from(error: &anyhow::Error) -> Failure {
+        Failure {
+            status: status(error),
+            message: message(error),
+            hint: hint(error),
+        }
     }
 }
 

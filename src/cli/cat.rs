@@ -1,5 +1,6 @@
 //! The options of `cat`.
 
+use super::target::TargetArgs;
 use super::values::{parse_name, parser};
 use crate::exit::Failure;
 use crate::notation::size;
@@ -13,6 +14,9 @@ pub struct CatArgs {
     /// Print shared memory objects; the operands are NAMEs
     #[arg(long)]
     pub shm: bool,
+
+    #[command(flatten)]
+    pub target: TargetArgs,
 
     /// Skip this many bytes at the start of each operand
     ///
@@ -60,6 +64,9 @@ impl CatArgs {
     ///
     /// Fails if an operand is not a NAME, with `--shm`.
     pub fn inputs(&self) -> Result<Vec<Input>, Failure> {
+        if self.target.target.is_some() && !self.shm {
+            return Err(Failure::usage("--target needs --shm"));
+        }
         if self.operands.is_empty() {
             return Ok(vec![Input::Stdin]);
         }

@@ -1,5 +1,6 @@
 //! The options of `write-int` and `read-int`.
 
+use super::target::TargetArgs;
 use super::values::{conditions, names, parser, usage_error, values};
 use crate::exit::Failure;
 use crate::notation::condition::{Condition, Test};
@@ -25,6 +26,9 @@ const WAITING: &str = "Waiting";
 pub struct WriteIntArgs {
     #[command(flatten)]
     pub place: Place,
+
+    #[command(flatten)]
+    pub target: TargetArgs,
 
     /// Do not create a missing object, but fail (status 3)
     #[arg(long)]
@@ -125,6 +129,9 @@ impl WriteIntArgs {
 pub struct ReadIntArgs {
     #[command(flatten)]
     pub place: Place,
+
+    #[command(flatten)]
+    pub target: TargetArgs,
 
     /// Print N integers, or all up to the end of the object
     ///

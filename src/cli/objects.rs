@@ -1,5 +1,6 @@
 //! The options of `create`, `ls` and `unlink`, and the filters.
 
+use super::target::TargetArgs;
 use super::values::{names, parser};
 use crate::exit::Failure;
 use crate::notation::duration::{self, Written};
@@ -58,6 +59,9 @@ pub struct CreateArgs {
     /// terminal.
     #[arg(long)]
     pub progress: bool,
+
+    #[command(flatten)]
+    pub target: TargetArgs,
 
     /// Leave the existing object as it is
     ///

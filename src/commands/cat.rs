@@ -1,5 +1,6 @@
 //! `cat`: prints files, each through one memory mapping.
 
+use super::place;
 use super::source::{self, Failure, Part, Reader};
 use super::{STDOUT, is_output_failure};
 use crate::cli::{CatArgs, Input};
@@ -44,9 +45,17 @@ pub fn run(args: &CatArgs, report: &mut Report) -> anyhow::Result<()> {
         sink: Sink::new(stream::stdout().context(STDOUT)?).context(STDOUT)?,
         zeros: OnceCell::new(),
     };
+    let directory = place::enter(args.target.target.as_ref())?;
     let mut reader = Reader::new().context("cannot get memory for a buffer")?;
     for input in &inputs {
-        match print(input, part, args.progress, &mut reader, &mut printer) {
+        match print(
+            input,
+            &directory,
+            part,
+            args.progress,
+            &mut reader,
+            &mut printer,
+        ) {
             // The other operands could not be printed either.
             Err(error) if is_output_failure(&error) => return Err(error),
             result => report.note(result),
@@ -57,6 +66,7 @@ pub fn run(args: &CatArgs, report: &mut Report) -> anyhow::Result<()> {
 
 fn print(
     input: &Input,
+    directory: &Directory,
     part: Part,
     progress: bool,
     reader: &mut Reader,
@@ -65,7 +75,7 @@ fn print(
     let (label, mut file) = match input {
         Input::Object(name) => (
             name.to_string(),
-            File::from(OwnedFd::from(open_object(name)?)),
+            File::from(OwnedFd::from(open_object(directory, name)?)),
         ),
         Input::File(path) => {
             let label = escape::operand(path.as_os_str());
@@ -182,11 +192,11 @@ fn hint_at_shm(path: &Path, error: anyhow::Error) -> anyhow::Error {
 }
 
 /// Opens an object. If there is none, but a file of that name, the error gets the hint to omit `--shm`.
-fn open_object(name: &ShmName) -> anyhow::Result<Object> {
-    Object::open(&Directory::own(), name, Access::Read).map_err(|error| {
+fn open_object(directory: &Directory, name: &ShmName) -> anyhow::Result<Object> {
+    Object::open(directory, name, Access::Read).map_err(|error| {
         let is_missing = matches!(error, Error::NotFound(_));
         let error = error.into();
-        match is_missing && Path::new(name.file_name()).is_file() {
+        match is_missing && directory.is_own() && Path::new(name.file_name()).is_file() {
             true => with_hint(&error, "omit --shm to print the file of that name"),
             false => error,
         }

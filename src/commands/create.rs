@@ -1,5 +1,6 @@
 //! `create`: creates objects. Other processes see a complete object or none.
 
+use super::place;
 use crate::cli::CreateArgs;
 use crate::exit::{Failure, Report};
 use crate::sys::escape;
@@ -28,7 +29,11 @@ pub fn run(args: &CreateArgs, report: &mut Report) -> anyhow::Result<()> {
         scoped::run(args, report);
         return Ok(());
     }
-    let mut creation = Creation::new(args);
+    // FILE is always ours, so it is opened before we give up any rights.
+    let input = args.target.target.as_ref().map(|_| fill::open_early(args));
+    let input = input.transpose()?.flatten();
+    let directory = place::enter(args.target.target.as_ref())?;
+    let mut creation = Creation::new(args, directory, input);
     for name in &args.names {
         report.note(creation.create(name));
     }

@@ -1,6 +1,7 @@
 //! `ls`: lists shared memory objects and the processes that use them.
 
 use super::color::Palette;
+use super::denied::print_denied;
 use super::in_use::UseChecker;
 use super::{STDOUT, not_found, write_name};
 use crate::cli::{LsArgs, SortKey};
@@ -191,7 +192,7 @@ fn unlinked_objects(args: &LsArgs, directory: &Directory) -> anyhow::Result<Vec<
     }
     let holders = users::holders(directory)?;
     // Each of these processes may use an object that is not listed.
-    users::print_denied(&holders);
+    print_denied(&holders.denied);
     let items = holders.held.into_iter().filter_map(|(inode, held)| {
         // The link count is needed too, because a file in a subdirectory is not in `linked` but still has its name.
         let has_name = |status: FileStatus| status.links > 0;

@@ -1,12 +1,11 @@
 //! `read-int`: prints integers, or waits for one.
 
-use super::{map_integers, offset_in_mapping, print, too_small};
+use super::{map_integers, offset_in_mapping, place, print, too_small};
 use crate::cli::{Count, Place, ReadIntArgs};
 use crate::exit::print_line;
 use crate::sys::memory::access::Access;
 use crate::sys::memory::bus_error::BusError;
 use crate::sys::memory::int::Int;
-use crate::sys::shm::directory::Directory;
 use crate::sys::shm::object::Object;
 use std::fmt::{self, Write};
 
@@ -22,9 +21,10 @@ const CHUNK: u64 = 4096;
 /// Fails for a usage error, if the object does not exist, may not be read or is too small, if waiting timed out, or if
 /// standard output fails.
 pub fn run(args: &ReadIntArgs) -> anyhow::Result<()> {
+    let test = args.test()?;
+    let directory = &place::enter(args.target.target.as_ref())?;
     let (name, place) = (&args.name, &args.place);
-    let directory = &Directory::own();
-    let (object, awaited) = match args.test()? {
+    let (object, awaited) = match test {
         Some(test) => {
             let (object, int) = wait::until(directory, name, place, &test, args.timeout)?;
             if args.count == Count::Some(1) {

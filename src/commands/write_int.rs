@@ -1,6 +1,6 @@
 //! `write-int`: stores integers, or changes an integer atomically.
 
-use super::{map_integers, offset_in_mapping, print, too_small};
+use super::{map_integers, offset_in_mapping, place, print, too_small};
 use crate::cli::{Change, Place, Update, WriteIntArgs};
 use crate::exit::{Failure, Status};
 use crate::sys::error::Error;
@@ -26,10 +26,12 @@ const MODE: u32 = 0o600;
 /// Fails for a usage error, if the object is too small or may not be accessed, if `/dev/shm` is full, if a sum does not
 /// fit the type, or if the condition given with `--if` is not met.
 pub fn run(args: &WriteIntArgs) -> anyhow::Result<()> {
-    match args.change()? {
-        Change::Store(ints) => store(args, &ints),
+    let change = args.change()?;
+    let directory = &place::enter(args.target.target.as_ref())?;
+    match change {
+        Change::Store(ints) => store(args, directory, &ints),
         Change::Update(update) => {
-            let (old, new) = update_one(args, update)?;
+            let (old, new) = update_one(args, directory, update)?;
             match update {
                 Update::Add(_) => print(&format!("{new}\n")),
                 Update::Swap(_) => print(&format!("{old}\n")),
@@ -39,7 +41,7 @@ pub fn run(args: &WriteIntArgs) -> anyhow::Result<()> {
     }
 }
 
-fn store(args: &WriteIntArgs, ints: &[Int]) -> anyhow::Result<()> {
+fn store(args: &WriteIntArgs, directory: &Directory, ints: &[Int]) -> anyhow::Result<()> {
     let place = &args.place;
     let store_all = |mapping: &Mapping| {
         let mut ints = ints.iter().enumerate();
@@ -51,7 +53,7 @@ fn store(args: &WriteIntArgs, ints: &[Int]) -> anyhow::Result<()> {
         })
     };
     let count = ints.len() as u64;
-    match open_or_create(args, count, || Ok(store_all))? {
+    match open_or_create(args, directory, count, || Ok(store_all))? {
         None => Ok(()),
         Some(object) => {
             let target = Target::new(&object, place, count)?;
@@ -63,7 +65,11 @@ fn store(args: &WriteIntArgs, ints: &[Int]) -> anyhow::Result<()> {
 }
 
 /// Updates one integer, and returns its old and new value.
-fn update_one(args: &WriteIntArgs, update: Update) -> anyhow::Result<(Int, Int)> {
+fn update_one(
+    args: &WriteIntArgs,
+    directory: &Directory,
+    update: Update,
+) -> anyhow::Result<(Int, Int)> {
     let place = &args.place;
     let zero = Int::zero(place.int_type);
     let apply = |old: Int| match update {
@@ -78,7 +84,7 @@ fn update_one(args: &WriteIntArgs, update: Update) -> anyhow::Result<(Int, Int)>
         let new = apply(zero)?;
         Ok(move |mapping: &Mapping| mapping.store(offset_in_mapping(place), new))
     };
-    let Some(object) = open_or_create(args, 1, init)? else {
+    let Some(object) = open_or_create(args, directory, 1, init)? else {
         return Ok((zero, apply(zero)?));
     };
     let target = Target::new(&object, place, 1)?;
@@ -110,11 +116,11 @@ fn sum_out_of_range(name: &ShmName, old: Int, amount: i128) -> anyhow::Error {
 /// Opens the object. If it does not exist, creates it with the integers that `fill` stores, and returns None.
 fn open_or_create<F: FnOnce(&Mapping) -> Result<(), BusError>>(
     args: &WriteIntArgs,
+    directory: &Directory,
     count: u64,
     fill: impl Fn() -> anyhow::Result<F>,
 ) -> anyhow::Result<Option<Object>> {
     let (name, place) = (&args.name, &args.place);
-    let directory = &Directory::own();
     // Open without O_CREAT first: in a sticky directory the kernel refuses O_CREAT for another user's object even to
     // root (`fs.protected_regular`, proc_sys_fs(5)). Each further iteration means that another process created the
     // object in the meantime.

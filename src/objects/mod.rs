@@ -3,5 +3,6 @@
 pub mod columns;
 pub mod filter;
 pub mod item;
+pub mod place;
 pub mod selection;
 pub mod value;

@@ -13,21 +13,26 @@ use crate::sys::shm::lease::{Leases, Refusal};
 use crate::sys::shm::name::ShmName;
 use crate::sys::shm::object::Object;
 use anyhow::anyhow;
+use std::fs::File;
 
 /// One run of `create`.
 pub struct Creation<'a> {
-    args: &'a CreateArgs,
+    pub args: &'a CreateArgs,
     pub directory: Directory,
     pub budget: Budget,
+    /// FILE, opened before this process gave up the rights to do that.
+    input: Option<File>,
     /// Standard input or a FIFO was read, which is possible only once.
     has_read_input: bool,
 }
 
 impl Creation<'_> {
-    pub fn new(args: &CreateArgs) -> Creation<'_> {
+    /// Prepares a run in this directory. FILE is opened later, unless `input` is it.
+    pub fn new(args: &CreateArgs, directory: Directory, input: Option<File>) -> Creation<'_> {
         Creation {
             args,
-            directory: Directory::own(),
+            directory,
+            input,
             budget: Budget::new(),
             has_read_input: false,
         }
@@ -75,9 +80,12 @@ impl Creation<'_> {
                     "{name}: created and removed by another process, and the input cannot be read again"
                 ));
             }
-            self.has_read_input = args.from.as_deref().is_some_and(fill::is_read_once);
+            self.has_read_input = match &self.input {
+                Some(input) => fill::is_fifo(input),
+                None => args.from.as_deref().is_some_and(fill::is_read_once),
+            };
             let draft = Draft::new(&self.directory, name)?;
-            fill::fill(&draft, args, &mut self.budget)?;
+            fill::fill(&draft, args, self.input.as_ref(), &mut self.budget)?;
             return Ok(Some(draft));
         }
     }

@@ -11,10 +11,18 @@ use crate::sys::shm::draft::Draft;
 use anyhow::{Context, anyhow};
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::{self, Seek};
 use std::os::unix::fs::FileTypeExt;
 
 /// Sets the size and contents of the object, and reserves its memory.
-pub fn fill(draft: &Draft, args: &CreateArgs, budget: &mut Budget) -> anyhow::Result<()> {
+///
+/// If FILE is open already, this reads it from its start.
+pub fn fill(
+    draft: &Draft,
+    args: &CreateArgs,
+    input: Option<&File>,
+    budget: &mut Budget,
+) -> anyhow::Result<()> {
     let mut filler = Filler {
         draft,
         args,
@@ -27,7 +35,7 @@ pub fn fill(draft: &Draft, args: &CreateArgs, budget: &mut Budget) -> anyhow::Re
     };
     match &args.from {
         None => filler.set_size(args.size.unwrap_or(0)),
-        Some(from) => filler.copy_from(from),
+        Some(from) => filler.copy_from(from, input),
     }
 }
 
@@ -61,11 +69,12 @@ impl Filler<'_> {
         Ok(())
     }
 
-    fn copy_from(&mut self, from: &OsStr) -> anyhow::Result<()> {
+    fn copy_from(&mut self, from: &OsStr, input: Option<&File>) -> anyhow::Result<()> {
         self.label = escape::operand(from);
-        let file = match from == "-" {
-            true => source::stdin(),
-            false => File::open(from),
+        let file = match input {
+            Some(input) => restart(input),
+            None if from == "-" => source::stdin(),
+            None => File::open(from),
         };
         let mut file = file.with_context(|| self.label.clone())?;
         if self.args.progress {
@@ -176,4 +185,26 @@ impl Sink for Filler<'_> {
 /// Returns whether FILE can be read only once: standard input, and a FIFO.
 pub fn is_read_once(from: &OsStr) -> bool {
     from == "-" || fs::metadata(from).is_ok_and(|metadata| metadata.file_type().is_fifo())
+}
+
+/// Returns whether an open FILE can be read only once.
+pub fn is_fifo(input: &File) -> bool {
+    let metadata = input.metadata();
+    metadata.is_ok_and(|metadata| metadata.file_type().is_fifo())
+}
+
+/// Opens FILE, unless it is standard input, which is always open.
+pub fn open_early(args: &CreateArgs) -> anyhow::Result<Option<File>> {
+    let from = args.from.as_deref().filter(|from| *from != "-");
+    let open = |from| File::open(from).with_context(|| escape::operand(from));
+    from.map(open).transpose()
+}
+
+/// Returns an open file once more, at its start if it is one that can be read several times.
+fn restart(input: &File) -> io::Result<File> {
+    let mut file = input.try_clone()?;
+    if file.metadata()?.is_file() {
+        file.rewind()?;
+    }
+    Ok(file)
 }

@@ -2,19 +2,24 @@
 
 use super::creation::Creation;
 use crate::cli::CreateArgs;
+use crate::commands::place;
 use crate::exit::{Report, print_error};
 use crate::sys::error::Error;
 use crate::sys::memory::access::Access;
 use crate::sys::process::command::{Command, Ending};
 use crate::sys::process::guard::Guard;
+use crate::sys::shm::directory::Directory;
 use crate::sys::shm::draft::Draft;
 use crate::sys::shm::name::ShmName;
 use crate::sys::shm::object::Object;
 use anyhow::Context;
 use std::ffi::CString;
+use std::fs::File;
 use std::mem;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
+
+mod elsewhere;
 
 /// Makes the objects, runs the command, removes what was made, and ends as the command ended.
 pub fn run(args: &CreateArgs, report: &mut Report) {
@@ -38,23 +43,31 @@ fn scope(args: &CreateArgs) -> anyhow::Result<(Ending, Vec<anyhow::Error>)> {
     let words = words
         .collect::<Result<Vec<_>, _>>()
         .context("an argument holds a NUL byte")?;
+    let place = place::find(args.target.target.as_ref(), false)?;
+    match &place.container {
+        Some(container) => elsewhere::scope(args, &words, place.directory, &container.rights),
+        None => scope_here(args, &words),
+    }
+}
+
+/// Makes the objects in our own directory, and runs the command.
+fn scope_here(
+    args: &CreateArgs,
+    words: &[CString],
+) -> anyhow::Result<(Ending, Vec<anyhow::Error>)> {
     // The objects are whole, but have no names yet. The guard is there before the first name is given, so that
     // from then on nothing that kills this process leaves an object behind.
-    let mut scope = Scope::new(args);
-    for name in &args.names {
-        scope.prepare(name)?;
-    }
-    // Before anything is forked that inherits what the budget has changed.
-    scope.creation.budget.finish()?;
-    let command = Command::prepare(&words).context("cannot start a process for COMMAND")?;
-    let mut guard = match scope.start_guard(&command) {
+    let mut scope = Scope::new(args, Directory::own(), None);
+    scope.prepare_all()?;
+    let command = Command::prepare(words).context("cannot start a process for COMMAND")?;
+    let mut guard = match scope.start_guard(command.pidfd()) {
         Ok(guard) => guard,
         Err(error) => {
             command.cancel()?;
             return Err(error);
         }
     };
-    if let Err(error) = scope.name_all(&command, &mut guard) {
+    if let Err(error) = scope.name_all(command.pidfd(), &mut guard) {
         let failures = scope.remove();
         command.cancel()?;
         if failures.is_empty() {
@@ -84,18 +97,22 @@ struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    fn new(args: &CreateArgs) -> Scope<'_> {
+    fn new(args: &CreateArgs, directory: Directory, input: Option<File>) -> Scope<'_> {
         Scope {
-            creation: Creation::new(args),
+            creation: Creation::new(args, directory, input),
             drafts: Vec::new(),
             existing: Vec::new(),
         }
     }
 
-    fn prepare(&mut self, name: &ShmName) -> anyhow::Result<()> {
-        let draft = self.draft_or_hold(name)?;
-        self.drafts.extend(draft);
-        Ok(())
+    /// Makes all objects, which have no names yet, and restores what that has changed in this process.
+    fn prepare_all(&mut self) -> anyhow::Result<()> {
+        for name in &self.creation.args.names {
+            let draft = self.draft_or_hold(name)?;
+            self.drafts.extend(draft);
+        }
+        // Before anything is forked that inherits what the budget has changed.
+        self.creation.budget.finish()
     }
 
     /// Makes a new object, or holds an existing one open, so that no sweep removes it.
@@ -117,21 +134,19 @@ impl Scope<'_> {
     }
 
     /// Starts the process that removes the objects if this one cannot.
-    fn start_guard(&self, command: &Command) -> anyhow::Result<Guard> {
-        let objects: Vec<_> = self
-            .drafts
-            .iter()
-            .map(|draft| draft.object().as_fd())
+    fn start_guard(&self, command: BorrowedFd) -> anyhow::Result<Guard> {
+        let objects = self.drafts.iter().map(|draft| draft.object().as_fd());
+        let objects: Vec<_> = objects
+            .chain(self.creation.directory.descriptor())
             .collect();
         // There is nobody to tell if it fails, and nothing else to try.
         let tidy_up = || drop(self.remove());
-        Guard::start(command.pidfd(), &objects, tidy_up)
-            .context("cannot start the process that cleans up")
+        Guard::start(command, &objects, tidy_up).context("cannot start the process that cleans up")
     }
 
     /// Gives all objects their names. If somebody else created an object meanwhile, that is dealt with as before; the
     /// guard is replaced by one that knows the objects that we have then.
-    fn name_all(&mut self, command: &Command, guard: &mut Guard) -> anyhow::Result<()> {
+    fn name_all(&mut self, command: BorrowedFd, guard: &mut Guard) -> anyhow::Result<()> {
         let mut index = 0;
         while index < self.drafts.len() {
             if self.creation.publish(&mut self.drafts[index])? {

@@ -1,7 +1,7 @@
 //! Finds the users of objects: the processes that `/proc` shows. If it shows none, the kernel is asked.
 
+use crate::commands::denied::print_denied;
 use crate::commands::in_use::UseChecker;
-use crate::exit::print_line;
 use crate::objects::item::Item;
 use crate::sys::process::proc::Holders;
 use crate::sys::shm::directory::Directory;
@@ -44,7 +44,7 @@ pub fn look_up(items: &mut [Item], directory: &Directory, query: Query) -> anyho
         let has_unseen_user = |item: &&mut Item| has_no_process(item) && item.in_use != Some(false);
         let unseen = items.iter_mut().filter(has_unseen_user);
         if unseen.map(|item| item.uses = None).count() > 0 {
-            print_denied(holders);
+            print_denied(&holders.denied);
         }
     }
     Ok(())
@@ -94,54 +94,9 @@ pub fn holders(directory: &Directory) -> anyhow::Result<Holders> {
     Holders::of(directory.device()?).context("/proc")
 }
 
-/// Prints how many processes could not be inspected, if any, and the first three process IDs.
-pub fn print_denied(holders: &Holders) {
-    let pids: Vec<_> = holders.denied.iter().map(i32::to_string).collect();
-    let (first, more) = match pids.len() {
-        0 => return,
-        4.. => (&pids[..3], ", ..."),
-        _ => (&pids[..], ""),
-    };
-    let processes = if pids.len() == 1 {
-        "process"
-    } else {
-        "processes"
-    };
-    print_line(&format!(
-        "{} {processes} could not be inspected ({}{more})",
-        group_thousands(pids.len()),
-        first.join(", ")
-    ));
-}
-
-/// Formats a number with commas between the thousands.
-fn group_thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let (first, rest) = digits.split_at((digits.len() - 1) % 3 + 1);
-    let groups = rest.as_bytes().chunks(3).map(String::from_utf8_lossy);
-    groups.fold(first.to_owned(), |text, group| text + "," + &group)
-}
-
 /// Returns the lowest ID of the processes that use an object, or the largest number if there is none, so that such
 /// objects are sorted last.
 pub fn first_pid(item: &Item) -> i32 {
     let uses = item.uses.iter().flatten();
     uses.map(|usage| usage.pid).min().unwrap_or(i32::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_are_separated_by_commas() {
-        for (number, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1843, "1,843"),
-            (1234567, "1,234,567"),
-        ] {
-            assert_eq!(group_thousands(number), text);
-        }
-    }
 }

@@ -4,12 +4,13 @@ use super::start::overwrite_arguments;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::libc;
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::prctl;
 use nix::sys::stat::Mode;
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use std::ffi::CStr;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
 
 /// A descriptor for a process, `pidfd_open(2)`, which nix does not wrap. It becomes readable when the
@@ -72,6 +73,18 @@ impl Helper {
             Ok(_) | Err(Errno::ESRCH | Errno::ECHILD) => Ok(()),
             Err(errno) => Err(errno),
         }
+    }
+}
+
+impl Helper {
+    /// Kills it, and waits for its end for a moment at most: not even SIGKILL ends a process that waits for a file
+    /// server.
+    pub fn abandon(self) {
+        // There is nothing to do about a failure: init waits for the child when this process has ended.
+        let _ = self.send(libc::SIGKILL);
+        let mut ended = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
+        let _ = poll(&mut ended, 50_u8);
+        let _ = waitpid(self.pid, Some(WaitPidFlag::WNOHANG));
     }
 }
 

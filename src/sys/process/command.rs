@@ -133,6 +133,11 @@ impl Command {
         self.pidfd.as_fd()
     }
 
+    /// The ID of the process.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
     /// Runs the command to its end.
     ///
     /// # Errors

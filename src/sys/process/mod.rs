@@ -1,13 +1,20 @@
 //! Processes: this one, the command that it runs, and all the others on the machine.
 
 mod arrivals;
-mod child;
+pub(crate) mod assistant;
+pub(crate) mod child;
 pub(crate) mod command;
+pub(crate) mod container;
+pub(crate) mod crew;
 pub(crate) mod guard;
 pub(crate) mod identity;
 pub(crate) mod oom;
+pub(crate) mod places;
 pub(crate) mod proc;
 mod raw_signal;
+pub(crate) mod rights;
+mod socket;
+pub(crate) mod target;
 // For `main`, before anything else.
 pub mod pow;
 pub mod signal;

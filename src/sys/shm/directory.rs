@@ -72,6 +72,11 @@ impl Directory {
         self.other.is_none()
     }
 
+    /// The descriptor, if it is not our own directory.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.other.as_ref().map(|fd| fd.as_fd())
+    }
+
     /// The name of the directory for messages.
     pub fn label(&self) -> &Arc<str> {
         &self.label

@@ -1,0 +1,142 @@
+//! Objects in the `/dev/shm` of another container, for a command that runs here.
+//!
+//! A child takes on the rights of the container, makes the objects and removes them. This process keeps its own rights,
+//! and runs the command.
+
+use super::Scope;
+use crate::cli::CreateArgs;
+use crate::commands::create::fill;
+use crate::exit::Failure;
+use crate::sys::process::assistant::{Assistant, Superior};
+use crate::sys::process::child::pidfd;
+use crate::sys::process::command::{Command, Ending};
+use crate::sys::process::rights::Rights;
+use crate::sys::process::target::TargetError;
+use crate::sys::shm::directory::Directory;
+use anyhow::Context;
+use nix::unistd::Pid;
+use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd};
+
+/// What failed. Empty if nothing did.
+type Failures = Vec<Failure>;
+
+/// Makes the objects, runs the command, and removes the objects.
+pub fn scope(
+    args: &CreateArgs,
+    words: &[CString],
+    directory: Directory,
+    rights: &Rights,
+) -> anyhow::Result<(Ending, Vec<anyhow::Error>)> {
+    // FILE is always ours, so it is opened before the child gives up any rights.
+    let input = fill::open_early(args)?;
+    let assistant = Assistant::start(|superior| {
+        // There is nobody to tell if it fails: the parent has ended then.
+        let _ = assist(superior, args, directory, input, rights);
+    });
+    let assistant = assistant.context("cannot start a process for the container")?;
+    // It has made the objects, without names.
+    check(&assistant)?;
+    let command = Command::prepare(words).context("cannot start a process for COMMAND")?;
+    let named = assistant
+        .request(command.pid().to_string().as_bytes())
+        .context("the process for the container has ended")
+        .and_then(|()| check(&assistant));
+    if let Err(error) = named {
+        command.cancel()?;
+        return Err(error);
+    }
+    // If this fails the command may still run, and uses the objects. The guard removes them when it has ended.
+    let ending = command.run().context("cannot wait for COMMAND")?;
+    // If the child has been killed, its guard removes the objects.
+    let removed = assistant
+        .request(b"remove")
+        .map_or(Ok(Vec::new()), |()| failures(&assistant));
+    let failed = removed.unwrap_or_default().into_iter();
+    Ok((ending, failed.map(anyhow::Error::from).collect()))
+}
+
+/// Reads the answer of the child.
+///
+/// # Errors
+///
+/// What failed in the child.
+fn check(assistant: &Assistant) -> anyhow::Result<()> {
+    match failures(assistant)?.pop() {
+        None => Ok(()),
+        Some(failure) => Err(failure.into()),
+    }
+}
+
+fn failures(assistant: &Assistant) -> anyhow::Result<Failures> {
+    let answer = assistant
+        .answer()
+        .context("the process for the container has ended")?;
+    Ok(serde_json::from_slice(&answer)?)
+}
+
+/// The work of the child.
+///
+/// # Errors
+///
+/// Fails if the parent has ended.
+fn assist(
+    superior: &Superior,
+    args: &CreateArgs,
+    directory: Directory,
+    input: Option<File>,
+    rights: &Rights,
+) -> anyhow::Result<()> {
+    let answer = |failures: Vec<anyhow::Error>| -> anyhow::Result<()> {
+        let failures: Failures = failures.iter().map(Failure::from).collect();
+        Ok(superior.answer(&serde_json::to_vec(&failures)?)?)
+    };
+    let mut scope = Scope::new(args, directory, input);
+    let assumed = rights.assume().map_err(TargetError::from);
+    if let Err(error) = assumed
+        .map_err(anyhow::Error::from)
+        .and_then(|()| scope.prepare_all())
+    {
+        return answer(vec![error]);
+    }
+    answer(Vec::new())?;
+    let Some(request) = superior.next_request() else {
+        return Ok(());
+    };
+    let pid = str::from_utf8(&request)?.parse()?;
+    let command = pidfd(Pid::from_raw(pid))?;
+    let objects = scope.drafts.iter().map(|draft| draft.object().as_fd());
+    let objects = objects.chain(scope.existing.iter().map(AsFd::as_fd));
+    let kept = objects
+        .chain([command.as_fd()])
+        .chain(scope.creation.directory.descriptor());
+    superior.move_to_background(kept.map(|fd| fd.as_raw_fd()).collect())?;
+    let mut guard = match scope.start_guard(command.as_fd()) {
+        Ok(guard) => guard,
+        Err(error) => return answer(vec![error]),
+    };
+    if let Err(error) = scope.name_all(command.as_fd(), &mut guard) {
+        let mut failures = scope.remove();
+        if failures.is_empty() {
+            guard.dismiss()?;
+        }
+        // What failed first is reported last, for it decides the status.
+        failures.push(error);
+        return answer(failures);
+    }
+    answer(Vec::new())?;
+    // If the parent has ended, the guard removes the objects when the command has ended too.
+    if superior.next_request().is_some() {
+        let mut failures = scope.remove();
+        // If something could not be removed, the guard tries again.
+        if failures.is_empty()
+            && let Err(errno) = guard.dismiss()
+        {
+            let error = anyhow::Error::from(errno);
+            failures.push(error.context("cannot end the process that cleans up"));
+        }
+        return answer(failures);
+    }
+    Ok(())
+}

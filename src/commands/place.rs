@@ -1,0 +1,238 @@
+//! Finds the places that `--target` and `--everywhere` select.
+
+use super::denied::print_denied;
+use crate::exit::{Failure, Status, print_line};
+use crate::objects::place::{Inhabitant, OWN_LABEL, Place, Selector};
+use crate::sys::process::container::Container;
+use crate::sys::process::places::{Found, Groups, allow_more_descriptors, find_directories};
+use crate::sys::process::rights::IdMap;
+use crate::sys::process::target::{Target, TargetError};
+use crate::sys::shm::directory::Directory;
+use anyhow::Context;
+use std::collections::HashSet;
+use std::iter;
+
+/// A target, and what is known about it while its directory is looked for.
+struct Candidate {
+    pid: i32,
+    name: Option<Container>,
+    users: IdMap,
+    groups: IdMap,
+}
+
+impl Candidate {
+    fn new(pid: i32, target: &Target) -> Candidate {
+        Candidate {
+            pid,
+            name: Container::of(pid),
+            users: target.users.clone(),
+            groups: target.groups.clone(),
+        }
+    }
+
+    fn label(&self) -> String {
+        Place::label_of(self.pid, self.name.as_ref())
+    }
+
+    fn into_place(self, found: Found) -> Result<Place, TargetError> {
+        let label = self.label();
+        Ok(Place {
+            directory: Directory::other(found.directory?, &format!("/dev/shm of {label}")),
+            label,
+            container: Some(Inhabitant {
+                pid: self.pid,
+                name: self.name,
+                rights: found.rights,
+                users: self.users,
+                groups: self.groups,
+            }),
+        })
+    }
+}
+
+/// Returns the place that `--target` selects, or our own. With `to_read`, it must be possible to list its directory.
+///
+/// # Errors
+///
+/// Fails if there is no such process or place, if it may not be entered, or if it has no usable `/dev/shm`.
+pub fn find(selector: Option<&Selector>, to_read: bool) -> anyhow::Result<Place> {
+    match selector {
+        None => Ok(Place::own()),
+        Some(Selector::Pid(pid)) => find_by_pid(*pid, to_read),
+        Some(Selector::Label(label)) if label == OWN_LABEL => Ok(Place::own()),
+        Some(Selector::Label(label)) => find_by_label(label, to_read),
+    }
+}
+
+/// Like [`find`], for verbs that work in the place with this process. If it is not our own place, this process takes on
+/// the rights of root of the container for good.
+///
+/// # Errors
+///
+/// Those of [`find`].
+pub fn enter(selector: Option<&Selector>) -> anyhow::Result<Directory> {
+    let place = find(selector, false)?;
+    if let Some(container) = &place.container {
+        container
+            .rights
+            .assume()
+            .map_err(TargetError::from)
+            .with_context(|| place.label.clone())?;
+    }
+    Ok(place.directory)
+}
+
+fn find_by_pid(pid: i32, to_read: bool) -> anyhow::Result<Place> {
+    let failed = |error| explain(&format!("process {pid}"), error);
+    let target = Target::open(pid).map_err(failed)?;
+    if target
+        .sees_our_files()
+        .map_err(|errno| failed(errno.into()))?
+    {
+        return Ok(Place::own());
+    }
+    let candidate = Candidate::new(pid, &target);
+    let found = find_directories(iter::once(target), to_read).pop();
+    let place = match found {
+        Some(found) => candidate.into_place(found).map_err(failed)?,
+        None => return Err(failed(TargetError::Stuck)),
+    };
+    let own = Directory::own().status();
+    let is_own = place.directory.status()?;
+    match own.is_ok_and(|own| own.is_same_file(&is_own)) {
+        true => Ok(Place::own()),
+        false => Ok(place),
+    }
+}
+
+fn find_by_label(label: &str, to_read: bool) -> anyhow::Result<Place> {
+    let mut search = Search::new(to_read)?;
+    search.candidates(|candidate| candidate.label() == label);
+    let mut places = search.places();
+    match (places.len(), search.failed.pop()) {
+        (1, _) => Ok(places.remove(0)),
+        (0, Some((label, error))) => Err(explain(&label, error)),
+        (0, None) => {
+            let message = format!("{label}: no container has this label");
+            Err(Failure::new(Status::Failed, message)
+                .hint("shmtool ls --everywhere shows the labels in the column PLACE")
+                .into())
+        }
+        (count, _) => {
+            let pids = places.iter().filter_map(|place| place.container.as_ref());
+            let pids: Vec<_> = pids.map(|container| container.pid.to_string()).collect();
+            let message = format!("{label}: {count} places have this label");
+            Err(Failure::new(Status::Failed, message)
+                .hint(format!("give one of the PIDs: {}", pids.join(", ")))
+                .into())
+        }
+    }
+}
+
+/// Returns every place on the machine, our own first. Places that cannot be used are named on standard error.
+///
+/// # Errors
+///
+/// Fails if `/proc` cannot be read.
+pub fn find_all() -> anyhow::Result<Vec<Place>> {
+    let mut search = Search::new(true)?;
+    search.candidates(|_| true);
+    let mut places = vec![Place::own()];
+    places.extend(search.places());
+    for (label, error) in &search.failed {
+        print_line(&format!("{label}: skipped: {error}"));
+    }
+    print_denied(&search.groups.denied);
+    Ok(places)
+}
+
+/// A search through all containers.
+struct Search {
+    groups: Groups,
+    to_read: bool,
+    found: Vec<(Rank, Candidate, Found)>,
+    /// The labels of the places that cannot be used, and why.
+    failed: Vec<(String, TargetError)>,
+}
+
+/// The order in which places come. If several processes see the same directory, the one with the most rights counts:
+/// otherwise, a container that mounts the directory of another one could hide that one.
+type Rank = (usize, bool, i32);
+
+impl Search {
+    fn new(to_read: bool) -> anyhow::Result<Search> {
+        allow_more_descriptors();
+        Ok(Search {
+            groups: Groups::find().context("/proc")?,
+            to_read,
+            found: Vec::new(),
+            failed: Vec::new(),
+        })
+    }
+
+    /// Looks for the directories of the containers that `is_wanted` selects.
+    fn candidates(&mut self, is_wanted: impl Fn(&Candidate) -> bool) {
+        let (mut candidates, failed) = (Vec::new(), &mut self.failed);
+        let targets = self.groups.groups.iter().filter_map(|group| {
+            let (pid, target) = match group.open() {
+                Ok(opened) => opened,
+                Err(error) => {
+                    let pid = group.pids[0];
+                    let label = Place::label_of(pid, Container::of(pid).as_ref());
+                    failed.push((label, error));
+                    return None;
+                }
+            };
+            let candidate = Candidate::new(pid, &target);
+            if !is_wanted(&candidate) {
+                return None;
+            }
+            candidates.push((group.has_init, candidate));
+            Some(target)
+        });
+        let found = find_directories(targets, self.to_read);
+        for ((has_init, candidate), found) in candidates.into_iter().zip(found) {
+            let rank = (found.rights.depth(), !has_init, candidate.pid);
+            self.found.push((rank, candidate, found));
+        }
+        // A process that has ended, or that has no /dev/shm, has no objects either.
+        self.failed.retain(|(_, error)| !is_nothing(*error));
+    }
+
+    /// Returns each place once.
+    fn places(&mut self) -> Vec<Place> {
+        self.found.sort_by_key(|(rank, ..)| *rank);
+        let own = Directory::own().status().ok();
+        let mut seen: HashSet<_> = own.iter().map(|own| (own.device, own.inode)).collect();
+        let mut places = Vec::new();
+        for (_, candidate, found) in self.found.drain(..) {
+            let label = candidate.label();
+            match candidate.into_place(found) {
+                Ok(place) => {
+                    let status = place.directory.status();
+                    if status.is_ok_and(|now| seen.insert((now.device, now.inode))) {
+                        places.push(place);
+                    }
+                }
+                Err(error) if is_nothing(error) => {}
+                Err(error) => self.failed.push((label, error)),
+            }
+        }
+        places
+    }
+}
+
+fn is_nothing(error: TargetError) -> bool {
+    matches!(error, TargetError::NoProcess | TargetError::Missing)
+}
+
+/// Returns the error for a target that cannot be used.
+fn explain(label: &str, error: TargetError) -> anyhow::Error {
+    let failure = Failure::new(Status::Failed, format!("{label}: {error}"));
+    match error {
+        TargetError::Denied => failure
+            .hint("root may enter any container, and the user who started a container may enter it")
+            .into(),
+        _ => failure.into(),
+    }
+}

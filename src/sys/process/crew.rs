@@ -1,0 +1,192 @@
+//! Children that work at the same time and send their results over a socket: `fork(2)`, `socketpair(2)`, `unix(7)`.
+//!
+//! A child may get stuck for ever in a system call that a hostile file server does not answer, and then not even
+//! SIGKILL ends it. So the parent never waits for a child without a limit.
+
+use super::child::{self, Helper, become_helper};
+use super::socket::{MAX_MESSAGE, Message, Socket};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::sys::socket::MsgFlags;
+use nix::unistd::{ForkResult, Pid, fork, getpid, getppid};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::time::{Duration, Instant};
+
+/// The number of children that work at the same time, so that one that is stuck does not delay the others.
+const CREW: usize = 8;
+
+/// How long a child may work without sending anything.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The last message of each child. All others are longer.
+const DONE: &[u8] = b".";
+
+/// The work of a child. It runs in the child, where it cannot change anything in the parent.
+pub type Work<'a> = Box<dyn FnOnce(&Channel) -> nix::Result<()> + 'a>;
+
+/// A child that is to be started.
+pub struct Job<'a> {
+    /// The descriptors that the work needs. All others are closed in the child.
+    pub kept: Vec<RawFd>,
+    /// The work.
+    pub work: Work<'a>,
+}
+
+/// The socket by which a child sends messages to its parent.
+#[derive(Debug)]
+pub struct Channel {
+    socket: Socket,
+    parent: Pid,
+}
+
+impl Channel {
+    /// Has the kernel kill this child when its parent ends (`PR_SET_PDEATHSIG`, `prctl(2)`). A change of user IDs undoes
+    /// this.
+    ///
+    /// # Errors
+    ///
+    /// Those of `prctl(2)`; `ESRCH` if the parent has ended already.
+    pub fn die_with_parent(&self) -> nix::Result<()> {
+        prctl::set_pdeathsig(Signal::SIGKILL)?;
+        match getppid() == self.parent {
+            true => Ok(()),
+            false => Err(Errno::ESRCH),
+        }
+    }
+
+    /// Sends a message of at least two bytes, optionally with a descriptor.
+    ///
+    /// # Errors
+    ///
+    /// Those of `sendmsg(2)`.
+    pub fn send(&self, bytes: &[u8], descriptor: Option<BorrowedFd>) -> nix::Result<()> {
+        self.socket.send(bytes, descriptor)
+    }
+}
+
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It did all of its work.
+    Done,
+    /// It sent nothing for [`PATIENCE`], and was killed.
+    Stuck,
+    /// Something else ended it, or it could not be started.
+    Failed,
+}
+
+/// Runs all jobs in children of their own, some at the same time. A job is taken when its child starts. Each message goes to `receive`, with the index of the
+/// job. Returns how each child ended.
+///
+/// # Errors
+///
+/// The first error of `receive`. The children that are still at work are killed.
+pub fn run<'a, E>(
+    jobs: impl IntoIterator<Item = Job<'a>>,
+    mut receive: impl FnMut(usize, Message) -> Result<(), E>,
+) -> Result<Vec<End>, E> {
+    let mut ends = Vec::new();
+    let mut waiting = jobs.into_iter().enumerate();
+    let mut members: Vec<Member> = Vec::new();
+    let mut buffer = vec![0; MAX_MESSAGE];
+    loop {
+        while members.len() < CREW
+            && let Some((index, job)) = waiting.next()
+        {
+            ends.push(End::Failed);
+            members.extend(Member::start(index, job));
+        }
+        if members.is_empty() {
+            return Ok(ends);
+        }
+        wait_for_any(&members);
+        let mut index = 0;
+        while index < members.len() {
+            let member = &mut members[index];
+            match member.socket.receive(&mut buffer, MsgFlags::MSG_DONTWAIT) {
+                Ok(Some(message)) if message.bytes == DONE => {
+                    ends[member.job] = End::Done;
+                    members.remove(index).end();
+                }
+                Ok(Some(message)) => {
+                    member.deadline = Instant::now() + PATIENCE;
+                    receive(member.job, message)?;
+                    // Read on: there may be more.
+                }
+                // The socket is closed: the child has ended.
+                Ok(None) => members.remove(index).end(),
+                Err(Errno::EAGAIN) if Instant::now() < member.deadline => index += 1,
+                Err(errno) => {
+                    if errno == Errno::EAGAIN {
+                        ends[member.job] = End::Stuck;
+                    }
+                    members.remove(index).end();
+                }
+            }
+        }
+    }
+}
+
+/// Sleeps until a child has sent something or ended, or until the first of them counts as stuck.
+fn wait_for_any(members: &[Member]) {
+    let mut sockets: Vec<_> = members
+        .iter()
+        .map(|member| PollFd::new(member.socket.as_fd(), PollFlags::POLLIN))
+        .collect();
+    let deadline = members.iter().map(|member| member.deadline).min();
+    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    let milliseconds = left.unwrap_or_default().as_millis() + 1;
+    let timeout = PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX);
+    // Whatever it returns, the caller looks at all sockets.
+    let _ = poll(&mut sockets, timeout);
+}
+
+/// A child at work.
+struct Member {
+    job: usize,
+    child: Helper,
+    socket: Socket,
+    deadline: Instant,
+}
+
+impl Member {
+    /// Returns `None` if the child cannot be started.
+    fn start(index: usize, job: Job) -> Option<Member> {
+        let (ours, theirs) = Socket::pair().ok()?;
+        let parent = getpid();
+        // SAFETY: there is one thread, so that the child has everything that we have.
+        match unsafe { fork() }.ok()? {
+            ForkResult::Child => {
+                let kept = job
+                    .kept
+                    .into_iter()
+                    .chain([theirs.as_fd().as_raw_fd()])
+                    .collect();
+                // Without our standard streams, whoever waits for their end does not wait for a child that is stuck.
+                become_helper(c"shm-place", kept);
+                let channel = Channel {
+                    socket: theirs,
+                    parent,
+                };
+                let done = channel
+                    .die_with_parent()
+                    .and_then(|()| (job.work)(&channel))
+                    .and_then(|()| channel.send(DONE, None));
+                child::exit(done.is_err().into())
+            }
+            ForkResult::Parent { child } => Some(Member {
+                job: index,
+                child: Helper::new(child).ok()?,
+                socket: ours,
+                deadline: Instant::now() + PATIENCE,
+            }),
+        }
+    }
+
+    /// Kills the child if it has not ended by itself.
+    fn end(self) {
+        self.child.abandon();
+    }
+}
