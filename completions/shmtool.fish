@@ -17,7 +17,7 @@ end
 function __shmtool_columns
     # Keep what is already typed, up to the last comma or the plus sign.
     set -l before (string match -r '^(?:.*,|\+)' -- (commandline -ct | string replace -r '^--output=' ''))
-    for column in 'name	the name of the object' 'type	memory or semaphore' 'size	the size in bytes' 'allocated	the allocated memory in bytes' 'mode	the permissions' 'owner	the user who owns the object' 'uid	the user ID of the owner' 'group	the group' 'gid	the group ID' 'inode	the inode number' 'links	the number of hard links' 'modified	when the object was last written to' 'changed	when the mode, owner or names last changed' 'age	seconds since modified or changed, whichever is later' 'in-use	whether any process uses the object, even in another container' 'pid	the process ID' 'user	the effective user of the process' 'access	how the process uses the object' 'command	the command line of the process' 'all	all of them'
+    for column in 'name	the name of the object' 'place	the container that the object belongs to, or - for the /dev/shm of the caller' 'place-pid	the ID of a process in the container' 'type	memory or semaphore' 'size	the size in bytes' 'allocated	the allocated memory in bytes' 'mode	the permissions' 'owner	the user who owns the object' 'uid	the user ID of the owner' 'group	the group' 'gid	the group ID' 'inode	the inode number' 'links	the number of hard links' 'modified	when the object was last written to' 'changed	when the mode, owner or names last changed' 'age	seconds since modified or changed, whichever is later' 'in-use	whether any process uses the object, even in another container' 'pid	the process ID' 'user	the effective user of the process' 'access	how the process uses the object' 'command	the command line of the process' 'all	all of them'
         printf '%s%s\n' "$before" $column
     end
 end
@@ -78,6 +78,7 @@ complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "read-int" -d 'Print
 complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "ls" -d 'List shared memory objects and the processes that use them'
 complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "unlink" -d 'Remove shared memory objects, or clean up all that nobody uses'
 complete -c shmtool -n "__fish_shmtool_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l target -d 'Use the /dev/shm of process PID, which is that of its container' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l offset -d 'Skip this many bytes at the start of each operand' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l length -d 'Print at most this many bytes of each operand' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -l shm -d 'Print shared memory objects; the operands are NAMEs'
@@ -86,6 +87,7 @@ complete -c shmtool -n "__fish_shmtool_using_subcommand cat" -s h -l help -d 'Pr
 complete -c shmtool -n "__fish_shmtool_using_subcommand create" -s s -l size -d 'Size in bytes: 4096, 64K, 1M (default: 0, or that of FILE)' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand create" -s m -l mode -d 'Permissions in octal, as for chmod' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l from -d 'Fill with the contents of FILE (-: standard input)' -r -F
+complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l target -d 'Use the /dev/shm of process PID, which is that of its container' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l sparse -d 'Do not reserve memory'
 complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l progress -d 'Show a progress bar on the terminal while FILE is copied'
 complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l exist-ok -d 'Leave the existing object as it is'
@@ -101,6 +103,7 @@ u16\t''
 u32\t''
 u64\t''"
 complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l offset -d 'Position in the object, in bytes' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l target -d 'Use the /dev/shm of process PID, which is that of its container' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l if -d 'Store VALUE only if the integer is OLD (if not: status 5)' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l no-create -d 'Do not create a missing object, but fail (status 3)'
 complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l add -d 'Add VALUE to the integer and print the sum'
@@ -115,17 +118,19 @@ u16\t''
 u32\t''
 u64\t''"
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l offset -d 'Position in the object, in bytes' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l target -d 'Use the /dev/shm of process PID, which is that of its container' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l count -d 'Print N integers, or all up to the end of the object' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l until -d 'Sleep until the condition is true: 5, ne:0, ge:4' -r -f -a "(__shmtool_conditions)"
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l timeout -d 'Give up after DURATION (status 124); 0 checks once' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -s x -l hex -d 'Print all bits in hexadecimal, such as 0x0000002a'
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l target -d 'Use the /dev/shm of process PID, which is that of its container' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s g -l glob -d 'Name matches PATTERN; !PATTERN: does not match' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l owner -d 'Owned by this user, given by name or number' -r -f -a "(__fish_complete_users)"
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l older-than -d 'Not modified for this long: 30s, 10m, 4h, 2d' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l larger-than -d 'More memory allocated than this: 64K, 1M' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l pid -d 'Process PID has it open or mapped' -r -f
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s o -l output -d 'Show these columns; +LIST adds to the default ones. Columns: name, type, size, allocated, mode, owner, uid, group, gid, inode, links, modified, changed, age, in-use, pid, user, access, command, all' -r -f -a "(__shmtool_columns)"
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s o -l output -d 'Show these columns; +LIST adds to the default ones. Columns: name, place, place-pid, type, size, allocated, mode, owner, uid, group, gid, inode, links, modified, changed, age, in-use, pid, user, access, command, all' -r -f -a "(__shmtool_columns)"
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l sort -d 'Sort by name, size, allocated, age, owner or pid' -r -f -a "name\t''
 size\t''
 allocated\t''
@@ -136,6 +141,7 @@ complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l color -d 'Use col
 always\t''
 never\t''"
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s a -l all -d 'Include named semaphores'
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l everywhere -d 'List the objects of all containers on this machine'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l unlinked -d 'List objects without a name that are still in use'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l unused -d 'No process anywhere has it open or mapped'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l in-use -d 'A process has it open or mapped, or might have'
@@ -148,6 +154,7 @@ complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s q -l names -d 'Pr
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s 0 -l null -d 'With -q, end each name with a NUL byte, for xargs -r0'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s J -l json -d 'Print everything that is known, as JSON'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l target -d 'Use the /dev/shm of process PID, which is that of its container' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s g -l glob -d 'Name matches PATTERN; !PATTERN: does not match' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l owner -d 'Owned by this user, given by name or number' -r -f -a "(__fish_complete_users)"
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l older-than -d 'Not modified for this long: 30s, 10m, 4h, 2d' -r -f
@@ -157,6 +164,7 @@ complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l color -d 'Use
 always\t''
 never\t''"
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s a -l all -d 'Include named semaphores'
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l everywhere -d 'With filters, sweep all containers on this machine'
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l include-in-use -d 'With filters, also remove objects that are in use'
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l unused -d 'No process anywhere has it open or mapped'
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s f -l force -d 'Ignore missing NAMEs'

@@ -48,6 +48,17 @@ impl Failure {
         }
     }
 
+    /// Creates a failure that is neither a usage error nor any other special case.
+    pub fn failed(message: impl Into<String>) -> Failure {
+        Failure::new(Status::Failed, message)
+    }
+
+    /// Adds what the message is about to its start.
+    pub fn prefix(mut self, subject: &str) -> Failure {
+        self.message = format!("{subject}: {}", self.message);
+        self
+    }
+
     /// Creates a usage error.
     pub fn usage(message: impl Into<String>) -> Failure {
         Failure::new(Status::Usage, message)

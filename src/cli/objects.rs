@@ -201,11 +201,21 @@ pub struct LsArgs {
     #[arg(short, long, help_heading = SELECTION)]
     pub all: bool,
 
+    #[command(flatten)]
+    pub target: TargetArgs,
+
+    /// List the objects of all containers on this machine
+    ///
+    /// A container usually has a /dev/shm of its own. The column PLACE shows the ID or name of the container, or the ID of a
+    /// process in it; - is the /dev/shm of the caller. A container that cannot be entered is named on standard error.
+    #[arg(long, help_heading = SELECTION, conflicts_with_all = ["target", "only_names"])]
+    pub everywhere: bool,
+
     /// List objects without a name that are still in use
     ///
     /// Such an object has been removed, but a process still has it open or mapped, so its memory is not free yet. df
     /// counts this memory. The list includes the processes, as with -p.
-    #[arg(long, help_heading = SELECTION, conflicts_with_all = ["names", "unused"])]
+    #[arg(long, help_heading = SELECTION, conflicts_with_all = ["names", "unused", "target"])]
     pub unlinked: bool,
 
     #[command(flatten)]
@@ -316,9 +326,13 @@ impl LsArgs {
         selection::columns(
             &self.output,
             self.asks_for_processes(),
-            |column| match self.json {
-                true => column.shown != Shown::IfNamed,
-                false => column.shown == Shown::Always,
+            self.everywhere,
+            |column| match column.shown {
+                Shown::Always => true,
+                Shown::InAll | Shown::InJson | Shown::Legacy => self.json,
+                Shown::Everywhere => self.everywhere,
+                Shown::EverywhereInAll | Shown::EverywhereInJson => self.json && self.everywhere,
+                Shown::IfNamed => false,
             },
         )
     }
@@ -365,6 +379,16 @@ pub struct UnlinkArgs {
     /// A named semaphore is an object with the name sem.NAME (sem_overview(7)).
     #[arg(short, long, help_heading = SELECTION)]
     pub all: bool,
+
+    #[command(flatten)]
+    pub target: TargetArgs,
+
+    /// With filters, sweep all containers on this machine
+    ///
+    /// Each container's /dev/shm is swept with at most the rights of its root. A container that cannot be entered is named
+    /// on standard error.
+    #[arg(long, conflicts_with = "target", help_heading = SELECTION)]
+    pub everywhere: bool,
 
     /// With filters, also remove objects that are in use
     ///

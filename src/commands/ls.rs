@@ -2,25 +2,27 @@
 
 use super::color::Palette;
 use super::denied::print_denied;
-use super::in_use::UseChecker;
+use super::in_use::{State, UnclearCount};
+use super::place;
 use super::{STDOUT, not_found, write_name};
 use crate::cli::{LsArgs, SortKey};
 use crate::exit::{Failure, Report, Status};
 use crate::objects::columns::{Column, Context, Subject};
 use crate::objects::item::Item;
+use crate::objects::place::Place;
 use crate::objects::value::Style;
 use crate::sys::error::Error;
 use crate::sys::io::stream;
 use crate::sys::process::proc::DELETED;
-use crate::sys::shm::directory::Directory;
-use crate::sys::shm::lease::Refusal;
 use crate::sys::shm::name::ShmName;
 use crate::sys::status::FileStatus;
 use anyhow::Context as _;
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::io::{BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::rc::Rc;
 use table::Table;
 use users::Query;
 
@@ -45,10 +47,13 @@ pub fn run(args: &LsArgs, report: &mut Report) -> anyhow::Result<()> {
         processes: !args.only_names && (shows_processes(&columns) || args.sort == SortKey::Pid),
         in_use: !args.only_names && columns.iter().any(|column| column.key == "in-use"),
     };
-    let directory = &Directory::own();
+    if args.everywhere && !args.names.is_empty() {
+        return Err(place::no_names_everywhere().into());
+    }
+    let places = place::select(args.target.target.as_ref(), args.everywhere)?;
     let mut items = match args.unlinked {
-        true => unlinked_objects(args, directory)?,
-        false => linked_objects(args, directory, query, report)?,
+        true => unlinked_objects(args, &places)?,
+        false => linked_objects(args, &places, query, report)?,
     };
     let mut context = Context::default();
     sort(&mut items, args, &mut context);
@@ -58,8 +63,8 @@ pub fn run(args: &LsArgs, report: &mut Report) -> anyhow::Result<()> {
     let width = terminal_size::terminal_size_of(stdout.as_fd()).map(|(width, _)| width.0.into());
     let mut out = BufWriter::with_capacity(64 << 10, stdout);
     if args.json {
-        let space = directory.space()?;
-        json::write(&mut out, &items, &columns, context, space).context(STDOUT)?;
+        let places = json::Places::new(&places, args.everywhere)?;
+        json::write(&mut out, &items, &columns, context, places).context(STDOUT)?;
     } else if args.only_names {
         let write = |item: &Item| write_name(&mut out, &item.name, args.nul, on_terminal);
         items.iter().try_for_each(write).context(STDOUT)?;
@@ -68,7 +73,7 @@ pub fn run(args: &LsArgs, report: &mut Report) -> anyhow::Result<()> {
         let table = table(&items, columns, context, args, palette);
         table.write(&mut out, width).context(STDOUT)?;
         if on_terminal {
-            totals::write(&mut out, &items, args, directory, palette)?;
+            totals::write(&mut out, &items, args, &places, palette)?;
         }
     }
     out.flush().context(STDOUT)
@@ -106,14 +111,42 @@ fn shows_processes(columns: &[&Column]) -> bool {
 /// Returns the objects that have names.
 fn linked_objects(
     args: &LsArgs,
-    directory: &Directory,
+    places: &[Rc<Place>],
     query: Query,
     report: &mut Report,
 ) -> anyhow::Result<Vec<Item>> {
+    let mut items = Vec::new();
+    let mut all_pass = true;
+    for place in places {
+        match list(args, place, &mut items, report) {
+            Ok(pass) => all_pass &= pass,
+            Err(error) if place.is_own() => return Err(error),
+            Err(error) => report.note(Err(error.context(place.label.clone()))),
+        }
+    }
+    if args.filters.unused || args.in_use {
+        let candidates = items.len();
+        filter_by_use(&mut items, args.in_use);
+        all_pass &= items.len() == candidates;
+    }
+    if !args.names.is_empty() && !all_pass {
+        report.note(Err(Failure::silent(Status::ConditionNotMet).into()));
+    }
+    users::look_up(&mut items, places, query)?;
+    Ok(items)
+}
+
+/// Adds the objects of a place that pass the filters, except those that need the kernel. Returns whether all NAMEs pass.
+fn list(
+    args: &LsArgs,
+    place: &Rc<Place>,
+    items: &mut Vec<Item>,
+    report: &mut Report,
+) -> anyhow::Result<bool> {
+    let directory = &place.directory;
     let filter = args.filters.filter(directory)?;
     // In this case it is enough to read the directory.
     let only_names = args.only_names && !filter.needs_status() && args.sort == SortKey::Name;
-    let mut items = Vec::new();
     // Adds an object that passes the filters, and returns whether it does. Whether it is in use is checked later.
     let mut add_if_passes =
         |name: &ShmName, create_item: &dyn Fn() -> Result<Item, Error>| -> Result<bool, Error> {
@@ -138,8 +171,8 @@ fn linked_objects(
                 continue;
             }
             match add_if_passes(name, &|| match only_names {
-                true => Ok(Item::without_status(name, entry.inode())),
-                false => Ok(Item::with_status(name, entry.stat()?)),
+                true => Ok(Item::without_status(place, name, entry.inode())),
+                false => Ok(Item::with_status(place, name, entry.stat()?)),
             }) {
                 // The object was removed or replaced since the directory was read.
                 Ok(_) | Err(Error::NotFound(_) | Error::NotAnObject { .. }) => {}
@@ -148,68 +181,67 @@ fn linked_objects(
         }
     } else {
         for name in &args.names {
-            match add_if_passes(name, &|| Ok(Item::with_status(name, directory.stat(name)?))) {
+            match add_if_passes(name, &|| {
+                Ok(Item::with_status(place, name, directory.stat(name)?))
+            }) {
                 Ok(passes) => all_pass &= passes,
                 Err(Error::NotFound(_)) => report.note(Err(not_found(name, "lists"))),
                 Err(error) => report.note(Err(error.into())),
             }
         }
     }
-    if args.filters.unused || args.in_use {
-        let candidates = items.len();
-        filter_by_use(&mut items, directory, args.in_use);
-        all_pass &= items.len() == candidates;
-    }
-    if !args.names.is_empty() && !all_pass {
-        report.note(Err(Failure::silent(Status::ConditionNotMet).into()));
-    }
-    users::look_up(&mut items, directory, query)?;
-    Ok(items)
+    Ok(all_pass)
 }
 
 /// Keeps the objects that are in use, or those that are not. This comes after all other filters, because it asks the
 /// kernel about each object.
-fn filter_by_use(items: &mut Vec<Item>, directory: &Directory, in_use: bool) {
-    let mut checker = UseChecker::new(directory);
-    items.retain(|item| match checker.lease(&item.shm_name()) {
-        Ok(_) => !in_use,
-        Err(Refusal::InUse) => in_use,
-        Err(Refusal::Changed) => false,
-        Err(Refusal::Unclear(errno)) => {
-            checker.count_unclear(errno);
+fn filter_by_use(items: &mut Vec<Item>, in_use: bool) {
+    let mut unclear = UnclearCount::default();
+    let mut states = users::states(items).into_iter();
+    items.retain(|_| match states.next() {
+        Some(State::Unused) => !in_use,
+        Some(State::InUse) => in_use,
+        Some(State::Changed) | None => false,
+        Some(State::Unclear(errno)) => {
+            unclear.add(errno);
             in_use
         }
     });
-    checker.print_unclear(if in_use { "listed" } else { "not listed" });
+    unclear.print(if in_use { "listed" } else { "not listed" });
 }
 
 /// Returns the objects whose names are gone but whose memory is still in use.
-fn unlinked_objects(args: &LsArgs, directory: &Directory) -> anyhow::Result<Vec<Item>> {
-    let filter = args.filters.filter(directory)?;
+fn unlinked_objects(args: &LsArgs, places: &[Rc<Place>]) -> anyhow::Result<Vec<Item>> {
     let mut linked = HashSet::new();
-    for entry in directory.entries()? {
-        linked.insert(entry?.inode());
+    // Several places can be on the same file system. Its objects without a name belong to the first of them.
+    let mut by_device = HashMap::new();
+    for place in places {
+        let (directory, device) = (&place.directory, place.directory.device()?);
+        for entry in directory.entries()? {
+            linked.insert((device, entry?.inode()));
+        }
+        if let Entry::Vacant(vacant) = by_device.entry(device) {
+            vacant.insert((place, args.filters.filter(directory)?));
+        }
     }
-    let holders = users::holders(directory)?;
+    let holders = users::holders(places)?;
     // Each of these processes may use an object that is not listed.
     print_denied(&holders.denied);
-    let items = holders.held.into_iter().filter_map(|((_, inode), held)| {
+    let items = holders.held.into_iter().filter_map(|(file, held)| {
+        let (place, filter) = by_device.get(&file.0)?;
         // The link count is needed too, because a file in a subdirectory is not in `linked` but still has its name.
         let has_name = |status: FileStatus| status.links > 0;
-        if linked.contains(&inode) || held.status.is_some_and(has_name) {
+        if linked.contains(&file) || held.status.is_some_and(has_name) {
             return None;
         }
         // If the kernel did not add this suffix to the path, the file still exists.
         let name = held.path.strip_suffix(DELETED)?;
-        let name = name
-            .strip_prefix(directory.label().as_bytes())
-            .unwrap_or(name)
-            .to_owned();
-        let item = Item::unlinked(&name, inode, held);
+        let name = name.strip_prefix(b"/dev/shm").unwrap_or(name).to_owned();
+        let item = Item::unlinked(place, &name, file, held);
         let passes = match item.status() {
             Some(status) => filter.passes_status(status),
             // The object does not pass a filter for metadata that is not known.
-            None => filter.passes_inode(inode),
+            None => filter.passes_inode(file.1),
         };
         let is_wanted = args.all || !name.starts_with(b"/sem.");
         (passes && is_wanted && filter.passes_bytes(&name)).then_some(item)

@@ -4,13 +4,19 @@ use super::denied::print_denied;
 use crate::exit::{Failure, Status, print_line};
 use crate::objects::place::{Inhabitant, OWN_LABEL, Place, Selector};
 use crate::sys::process::container::Container;
+use crate::sys::process::crew::{self, Job};
 use crate::sys::process::places::{Found, Groups, allow_more_descriptors, find_directories};
 use crate::sys::process::rights::IdMap;
+use crate::sys::process::socket::Message;
 use crate::sys::process::target::{Target, TargetError};
 use crate::sys::shm::directory::Directory;
 use anyhow::Context;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::iter;
+use std::rc::Rc;
 
 /// A target, and what is known about it while its directory is looked for.
 struct Candidate {
@@ -129,12 +135,54 @@ fn find_by_label(label: &str, to_read: bool) -> anyhow::Result<Place> {
     }
 }
 
+/// Does some work with the rights of a place: in a child, unless it is our own place. Returns `None` if the child failed.
+pub fn run_in<T: Serialize + DeserializeOwned>(
+    place: &Place,
+    work: impl FnOnce() -> T,
+) -> Option<T> {
+    let Some(container) = &place.container else {
+        return Some(work());
+    };
+    let job = Job {
+        kept: place.descriptors(),
+        work: Box::new(|channel| {
+            container.enter(channel)?;
+            channel.send_value(&work())
+        }),
+    };
+    let mut value = None;
+    let receive = |_, message: Message| {
+        value = message.value();
+        Ok::<(), Infallible>(())
+    };
+    let Ok(_) = crew::run([job], receive);
+    value
+}
+
+/// Returns the usage error for NAMEs with `--everywhere`.
+pub fn no_names_everywhere() -> Failure {
+    Failure::usage("--everywhere takes no NAME").hint("--glob NAME selects objects by their name")
+}
+
+/// Returns the places that the options of `ls` and `unlink` select.
+///
+/// # Errors
+///
+/// Those of [`find`] and [`find_all`].
+pub fn select(target: Option<&Selector>, everywhere: bool) -> anyhow::Result<Vec<Rc<Place>>> {
+    let places = match everywhere {
+        true => find_all()?,
+        false => vec![find(target, true)?],
+    };
+    Ok(places.into_iter().map(Rc::new).collect())
+}
+
 /// Returns every place on the machine, our own first. Places that cannot be used are named on standard error.
 ///
 /// # Errors
 ///
 /// Fails if `/proc` cannot be read.
-pub fn find_all() -> anyhow::Result<Vec<Place>> {
+fn find_all() -> anyhow::Result<Vec<Place>> {
     let mut search = Search::new(true)?;
     search.candidates(|_| true);
     let mut places = vec![Place::own()];

@@ -44,6 +44,12 @@ pub enum Shown {
     InAll,
     /// Only if `-o` names it, because other processes may notice the lease that is taken to find it out.
     IfNamed,
+    /// With `--everywhere`, like [`Shown::Always`]; otherwise if `-o` names it.
+    Everywhere,
+    /// With `--everywhere`, like [`Shown::InAll`]; otherwise if `-o` names it.
+    EverywhereInAll,
+    /// In JSON with `--everywhere`.
+    EverywhereInJson,
     /// Only in JSON.
     InJson,
     /// In JSON, and if `-o` names it. An undocumented column from version 0.1.
@@ -105,8 +111,22 @@ macro_rules! column {
 }
 
 /// All columns, in the order of the table and the JSON.
-pub static COLUMNS: [Column; 24] = [
+pub static COLUMNS: [Column; 28] = [
     column!(Object Always text, "name", "the name of the object", |row, _| Some(Value::Name(&row.item.name))),
+    column!(Object Everywhere text, "place", "the container that the object belongs to, or - for the /dev/shm of the caller", |row, _| {
+        Some(Value::Name(row.item.place.label.as_bytes()))
+    }),
+    column!(Object EverywhereInAll number, "place-pid", "the ID of a process in the container", |row, _| {
+        row.item.place.container.as_ref().map(|one| Value::Number(one.pid.unsigned_abs().into()))
+    }),
+    column!(Object EverywhereInJson number, "place-uid", "the user ID of the owner inside of the container", |row, _| {
+        let (container, status) = (row.item.place.container.as_ref()?, row.item.status()?);
+        container.users.inside(status.uid).map(|uid| Value::Number(uid.into()))
+    }),
+    column!(Object EverywhereInJson number, "place-gid", "the group ID inside of the container", |row, _| {
+        let (container, status) = (row.item.place.container.as_ref()?, row.item.status()?);
+        container.groups.inside(status.gid).map(|gid| Value::Number(gid.into()))
+    }),
     column!(Object InAll text, "type", "memory or semaphore", |row, _| {
         let is_semaphore = row.item.name.starts_with(b"/sem.");
         Some(Value::Word(if is_semaphore { "semaphore" } else { "memory" }))
@@ -196,16 +216,19 @@ fn combined_mapping_rights(usage: &Use) -> Option<Rights> {
 impl Column {
     /// Returns the columns that the help of `-o` lists.
     pub fn offered() -> impl Iterator<Item = &'static Column> {
-        COLUMNS
-            .iter()
-            .filter(|column| !matches!(column.shown, Shown::InJson | Shown::Legacy))
+        COLUMNS.iter().filter(|column| {
+            !matches!(
+                column.shown,
+                Shown::InJson | Shown::EverywhereInJson | Shown::Legacy
+            )
+        })
     }
 
     /// Finds a column that `-o` accepts by its key, in upper or lower case.
     pub fn lookup(key: &str) -> Option<&'static Column> {
         COLUMNS
             .iter()
-            .filter(|column| column.shown != Shown::InJson)
+            .filter(|column| !matches!(column.shown, Shown::InJson | Shown::EverywhereInJson))
             .find(|column| column.key.eq_ignore_ascii_case(key))
     }
 

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::{Pid, User};
+use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -32,7 +33,7 @@ pub struct Filter {
 }
 
 /// The part of a filter that an object does not match.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mismatch {
     /// `--glob`.
     Name,

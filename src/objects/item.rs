@@ -1,18 +1,24 @@
 //! An object and its metadata.
 
+use crate::objects::place::Place;
 use crate::sys::process::proc::{Held, Use};
 use crate::sys::shm::name::ShmName;
 use crate::sys::status::FileStatus;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::rc::Rc;
 
 /// An object and what is known about it.
 #[derive(Debug)]
 pub struct Item {
     /// The name with its slash. Not a [`ShmName`], because an unlinked object may have been a file in a subdirectory.
     pub name: Box<[u8]>,
+    /// 0 if only the directory entry was read.
+    device: u64,
     inode: u64,
     stat: Stat,
+    /// Where the object is.
+    pub place: Rc<Place>,
     /// The processes that use the object. None if nobody looked for them, or if the object may be in use but no process
     /// that uses it is visible.
     pub uses: Option<Vec<Use>>,
@@ -33,9 +39,11 @@ enum Stat {
 
 impl Item {
     /// Creates an item of which only the name and the inode number are known.
-    pub fn without_status(name: &ShmName, inode: u64) -> Item {
+    pub fn without_status(place: &Rc<Place>, name: &ShmName, inode: u64) -> Item {
         Item {
+            place: Rc::clone(place),
             name: name.as_bytes().into(),
+            device: 0,
             inode,
             stat: Stat::Unknown,
             uses: None,
@@ -44,19 +52,22 @@ impl Item {
     }
 
     /// Creates an item with its metadata.
-    pub fn with_status(name: &ShmName, status: FileStatus) -> Item {
+    pub fn with_status(place: &Rc<Place>, name: &ShmName, status: FileStatus) -> Item {
         Item {
+            device: status.device,
             inode: status.inode,
             stat: Stat::Known(status),
-            ..Item::without_status(name, 0)
+            ..Item::without_status(place, name, 0)
         }
     }
 
     /// Creates an item for an object whose name was removed, but that processes still use.
-    pub fn unlinked(name: &[u8], inode: u64, held: Held) -> Item {
+    pub fn unlinked(place: &Rc<Place>, name: &[u8], file: (u64, u64), held: Held) -> Item {
         Item {
+            place: Rc::clone(place),
             name: name.into(),
-            inode,
+            device: file.0,
+            inode: file.1,
             stat: match held.status {
                 Some(status) => Stat::Known(status),
                 None => Stat::Extent(held.extent),
@@ -81,6 +92,11 @@ impl Item {
     /// Panics if the name is not a valid NAME, which is possible only for an unlinked object.
     pub fn shm_name(&self) -> ShmName {
         ShmName::new(OsStr::from_bytes(&self.name)).expect("an object with a name has a valid one")
+    }
+
+    /// Returns the device and inode numbers.
+    pub fn file(&self) -> (u64, u64) {
+        (self.device, self.inode)
     }
 
     /// Returns the inode number.

@@ -1,8 +1,11 @@
 //! A place: a `/dev/shm` that belongs to a container, or our own.
 
 use crate::sys::process::container::Container;
-use crate::sys::process::rights::{IdMap, Rights};
+use crate::sys::process::crew::Channel;
+use crate::sys::process::rights::{IdMap, Rights, RightsError};
 use crate::sys::shm::directory::Directory;
+use nix::errno::Errno;
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
 /// The label of our own place.
@@ -32,6 +35,21 @@ pub struct Inhabitant {
     pub users: IdMap,
     /// The group IDs of the container.
     pub groups: IdMap,
+}
+
+impl Inhabitant {
+    /// Takes on the rights of the container, in a child that works there.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` if we may not do that; otherwise those of [`Rights::assume`].
+    pub fn enter(&self, channel: &Channel) -> nix::Result<()> {
+        self.rights.assume().map_err(|error| match error {
+            RightsError::NothingMapped => Errno::EPERM,
+            RightsError::Os(errno) => errno,
+        })?;
+        channel.die_with_parent()
+    }
 }
 
 /// The value of `--target`.
@@ -65,6 +83,21 @@ impl Place {
             directory: Directory::own(),
             container: None,
         }
+    }
+
+    /// Returns whether this is our own place.
+    pub fn is_own(&self) -> bool {
+        self.container.is_none()
+    }
+
+    /// The descriptors that a child needs to work in the place.
+    pub fn descriptors(&self) -> Vec<i32> {
+        let rights = self
+            .container
+            .iter()
+            .flat_map(|one| one.rights.descriptors());
+        let directory = self.directory.descriptor();
+        rights.chain(directory.map(|fd| fd.as_raw_fd())).collect()
     }
 
     /// Returns the label of the place that a process belongs to.

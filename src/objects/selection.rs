@@ -56,11 +56,12 @@ pub fn names_processes(lists: &[List]) -> bool {
 }
 
 /// Returns the selected columns without duplicates. They start with the default ones, for which `is_default` returns
-/// true, unless the first LIST replaces them. Columns of the processes belong to the default and to `all` only if
+/// true, unless the first LIST replaces them. The columns of places belong to `all` only if `everywhere` is true. Columns of the processes belong to the default and to `all` only if
 /// `with_processes` is true.
 pub fn columns(
     lists: &[List],
     with_processes: bool,
+    everywhere: bool,
     is_default: impl Fn(&Column) -> bool,
 ) -> Vec<&'static Column> {
     let candidates = || {
@@ -76,7 +77,11 @@ pub fn columns(
         let chosen: Vec<&Column> = match choice {
             Choice::One(column) => vec![column],
             Choice::All => candidates()
-                .filter(|column| matches!(column.shown, Shown::Always | Shown::InAll))
+                .filter(|column| match column.shown {
+                    Shown::Always | Shown::InAll => true,
+                    Shown::Everywhere | Shown::EverywhereInAll => everywhere,
+                    _ => false,
+                })
                 .collect(),
         };
         for column in chosen {
@@ -95,7 +100,7 @@ mod tests {
     fn keys(lists: &[&str], with_processes: bool) -> Vec<&'static str> {
         let lists: Vec<_> = lists.iter().map(|list| parse(list).unwrap()).collect();
         let is_default = |column: &Column| column.shown == Shown::Always;
-        columns(&lists, with_processes, is_default)
+        columns(&lists, with_processes, false, is_default)
             .iter()
             .map(|column| column.key)
             .collect()

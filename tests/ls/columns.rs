@@ -79,7 +79,9 @@ fn a_plus_adds_to_the_default_columns_and_repeated_lists_add_up() {
             let wrong = if wrong.is_empty() { "''" } else { wrong };
             let list = ["ls", "-o", list];
             let ended = run(&mut shmtool(list));
-            let message = format!("no such column: {wrong}\nhint: the columns are name type size ");
+            let message = format!(
+                "no such column: {wrong}\nhint: the columns are name place place-pid type size "
+            );
             assert!(ended.fails(2).stderr.contains(&message), "{ended:?}");
         }
     });

@@ -2,17 +2,70 @@
 
 use crate::objects::columns::{Column, Context, Process, Row, Subject};
 use crate::objects::item::Item;
+use crate::objects::place::Place;
 use crate::objects::value::Value;
+use crate::sys::error::Error;
 use crate::sys::shm::directory::Space;
+use nix::sys::stat::{major, minor};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::cell::RefCell;
 use std::io::{self, Write};
+use std::rc::Rc;
 
 #[derive(Serialize)]
 struct Listing<'a> {
     objects: Objects<'a>,
-    filesystem: FileSystem,
+    #[serde(flatten)]
+    places: Places<'a>,
+}
+
+/// The file systems of the places.
+#[derive(Serialize)]
+pub struct Places<'a> {
+    /// That of the caller's own `/dev/shm`, or of the place that `--target` selects. None if it cannot be read.
+    filesystem: Option<FileSystem>,
+    /// All places, with `--everywhere`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    places: Option<Vec<PlaceEntry<'a>>>,
+}
+
+#[derive(Serialize)]
+struct PlaceEntry<'a> {
+    place: &'a str,
+    pid: Option<i32>,
+    container: Option<&'a str>,
+    cgroup: Option<&'a str>,
+    device: Option<String>,
+    filesystem: Option<FileSystem>,
+}
+
+impl<'a> Places<'a> {
+    /// Reads the sizes of the file systems.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file system of the only place cannot be read.
+    pub fn new(places: &'a [Rc<Place>], everywhere: bool) -> Result<Places<'a>, Error> {
+        let filesystem = |place: &Place| place.directory.space().map(FileSystem::from);
+        let entry = |place: &'a Rc<Place>| {
+            let container = place.container.as_ref();
+            let name = container.and_then(|one| one.name.as_ref());
+            let device = place.directory.device().ok();
+            PlaceEntry {
+                place: &place.label,
+                pid: container.map(|one| one.pid),
+                container: name.and_then(|name| name.id.as_deref()),
+                cgroup: name.map(|name| &*name.cgroup),
+                device: device.map(|device| format!("{}:{}", major(device), minor(device))),
+                filesystem: filesystem(place).ok(),
+            }
+        };
+        Ok(Places {
+            filesystem: Some(filesystem(&places[0])?),
+            places: everywhere.then(|| places.iter().map(entry).collect()),
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -23,6 +76,19 @@ struct FileSystem {
     inodes: u64,
     inodes_used: u64,
     inodes_free: u64,
+}
+
+impl From<Space> for FileSystem {
+    fn from(space: Space) -> FileSystem {
+        FileSystem {
+            size: space.size,
+            used: space.used,
+            free: space.free,
+            inodes: space.inodes,
+            inodes_used: space.inodes_used,
+            inodes_free: space.inodes_free,
+        }
+    }
 }
 
 /// The objects, which are serialized one at a time.
@@ -41,7 +107,7 @@ struct Members<'a> {
     list: &'a Objects<'a>,
 }
 
-/// Writes the objects, and the totals of the file system.
+/// Writes the objects, and the places.
 ///
 /// # Errors
 ///
@@ -51,7 +117,7 @@ pub fn write(
     items: &[Item],
     columns: &[&'static Column],
     context: Context,
-    space: Space,
+    places: Places,
 ) -> io::Result<()> {
     let is_about = |subject| move |column: &&&Column| column.subject == subject;
     let objects = Objects {
@@ -68,18 +134,7 @@ pub fn write(
             .collect(),
         context: RefCell::new(context),
     };
-    let filesystem = FileSystem {
-        size: space.size,
-        used: space.used,
-        free: space.free,
-        inodes: space.inodes,
-        inodes_used: space.inodes_used,
-        inodes_free: space.inodes_free,
-    };
-    let listing = Listing {
-        objects,
-        filesystem,
-    };
+    let listing = Listing { objects, places };
     serde_json::to_writer_pretty(EscapingWriter(&mut *out), &listing)?;
     writeln!(out)
 }
@@ -109,7 +164,9 @@ impl Serialize for Members<'_> {
             map.serialize_entry(&column.json_key(), &value)?;
             // If the bytes are not UTF-8, the text has lost some of them.
             match value {
-                Some(Value::Name(name)) if str::from_utf8(name).is_err() => {
+                Some(Value::Name(name))
+                    if column.key == "name" && str::from_utf8(name).is_err() =>
+                {
                     map.serialize_entry("name_bytes", name)?;
                 }
                 Some(Value::Command(arguments))

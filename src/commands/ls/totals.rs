@@ -5,13 +5,16 @@ use crate::commands::STDOUT;
 use crate::commands::color::Palette;
 use crate::commands::hidden::describe;
 use crate::commands::in_use::count_objects;
+use crate::commands::place::run_in;
 use crate::notation::size::humanized_size;
 use crate::objects::item::Item;
-use crate::sys::shm::directory::{Directory, Space};
-use crate::sys::shm::hidden::measure_hidden;
+use crate::objects::place::Place;
+use crate::sys::shm::directory::Space;
+use crate::sys::shm::hidden::{HiddenUsage, measure_hidden};
 use anyhow::Context;
 use std::collections::HashSet;
 use std::io::Write;
+use std::rc::Rc;
 
 /// Writes the totals.
 ///
@@ -22,9 +25,13 @@ pub fn write(
     out: &mut impl Write,
     items: &[Item],
     args: &LsArgs,
-    directory: &Directory,
+    places: &[Rc<Place>],
     palette: Palette,
 ) -> anyhow::Result<()> {
+    let [place] = places else {
+        return write_everywhere(out, items, places.len());
+    };
+    let directory = &place.directory;
     let space = directory.space()?;
     let alarm = palette.alarm;
     let nearly_full = |free: u64, size: u64| match (free, size) {
@@ -55,7 +62,11 @@ pub fn write(
     }
     text.push('\n');
     if args.names.is_empty() {
-        let hidden = measure_hidden(directory)?;
+        let measured = run_in(place, || {
+            measure_hidden(directory).map_err(|error| error.to_string())
+        });
+        let hidden = measured.unwrap_or_else(|| Ok(HiddenUsage::default()));
+        let hidden = hidden.map_err(anyhow::Error::msg)?;
         let mut parts: Vec<_> = describe(hidden, args.all).into_iter().collect();
         let hidden_bytes =
             hidden.directories.bytes + if args.all { 0 } else { hidden.semaphores.bytes };
@@ -79,12 +90,19 @@ pub fn write(
     out.write_all(text.as_bytes()).context(STDOUT)
 }
 
+/// Writes the totals of all places together.
+fn write_everywhere(out: &mut impl Write, items: &[Item], places: usize) -> anyhow::Result<()> {
+    let (objects, allocated) = (count_objects(items.len()), total_allocated(items));
+    let allocated = humanized_size(allocated);
+    writeln!(out, "{objects} in {places} places with {allocated}").context(STDOUT)
+}
+
 /// The memory of all objects in bytes. An object with several names counts once.
 fn total_allocated(items: &[Item]) -> u64 {
     let mut linked = HashSet::new();
     let mut counts = |item: &&Item| {
         let has_one_name = item.status().is_none_or(|status| status.links == 1);
-        has_one_name || linked.insert(item.inode())
+        has_one_name || linked.insert(item.file())
     };
     let counted = items.iter().filter(|item| counts(item));
     counted.filter_map(Item::allocated).sum()

@@ -1,12 +1,14 @@
 //! Finds the users of objects: the processes that `/proc` shows. If it shows none, the kernel is asked.
 
 use crate::commands::denied::print_denied;
-use crate::commands::in_use::UseChecker;
+use crate::commands::in_use::{self, State};
 use crate::objects::item::Item;
+use crate::objects::place::Place;
 use crate::sys::process::proc::Holders;
-use crate::sys::shm::directory::Directory;
-use crate::sys::shm::lease::Refusal;
+use crate::sys::shm::name::ShmName;
 use anyhow::Context;
+use std::borrow::Borrow;
+use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
@@ -19,20 +21,19 @@ pub struct Query {
     pub in_use: bool,
 }
 
-/// Finds the users of the objects.
+/// Finds the users of the objects in these places.
 ///
 /// # Errors
 ///
 /// Fails if `/proc` cannot be read.
-pub fn look_up(items: &mut [Item], directory: &Directory, query: Query) -> anyhow::Result<()> {
+pub fn look_up(items: &mut [Item], places: &[Rc<Place>], query: Query) -> anyhow::Result<()> {
     let mut holders = match query.processes {
-        true => Some(holders(directory)?),
+        true => Some(holders(places)?),
         false => None,
     };
     if let Some(holders) = &mut holders {
-        let device = directory.device()?;
         for item in &mut *items {
-            let held = holders.held.remove(&(device, item.inode()));
+            let held = holders.held.remove(&item.file());
             item.uses = Some(held.map_or_else(Vec::new, |held| held.uses));
         }
     }
@@ -40,11 +41,13 @@ pub fn look_up(items: &mut [Item], directory: &Directory, query: Query) -> anyho
     let to_check = items
         .iter_mut()
         .filter(|item| query.in_use || has_no_process(item));
-    ask_kernel(to_check, directory);
+    ask_kernel(to_check.collect());
     if let Some(holders) = &holders {
         let has_unseen_user = |item: &&mut Item| has_no_process(item) && item.in_use != Some(false);
         let unseen = items.iter_mut().filter(has_unseen_user);
-        if unseen.map(|item| item.uses = None).count() > 0 {
+        // The search for places has already said it.
+        let is_known = places.len() > 1;
+        if unseen.map(|item| item.uses = None).count() > 0 && !is_known {
             print_denied(&holders.denied);
         }
     }
@@ -55,44 +58,59 @@ pub fn look_up(items: &mut [Item], directory: &Directory, query: Query) -> anyho
 ///
 /// If another shmtool asks about the same object, it holds the lease for some microseconds and looks like a user. So if
 /// an object is in use but no process that uses it is visible, the kernel is asked again.
-fn ask_kernel<'a>(items: impl Iterator<Item = &'a mut Item>, directory: &Directory) {
+fn ask_kernel(mut items: Vec<&mut Item>) {
     const PAUSES: [u64; 3] = [1, 3, 9];
-    let mut checker = UseChecker::new(directory);
-    let mut is_unexplained = |item: &mut Item| {
-        item.in_use = is_in_use(&mut checker, item);
-        item.in_use == Some(true) && item.uses.as_ref().is_none_or(Vec::is_empty)
-    };
-    let mut unexplained = Vec::new();
+    let mut pauses = PAUSES.into_iter();
+    while !items.is_empty() {
+        let states = states(&items);
+        for (item, state) in items.iter_mut().zip(states) {
+            item.in_use = match state {
+                State::Unused => Some(false),
+                State::InUse => Some(true),
+                State::Changed | State::Unclear(_) => None,
+            };
+        }
+        items.retain(|item| {
+            item.in_use == Some(true) && item.uses.as_ref().is_none_or(Vec::is_empty)
+        });
+        match pauses.next() {
+            Some(milliseconds) if !items.is_empty() => {
+                thread::sleep(Duration::from_millis(milliseconds));
+            }
+            _ => return,
+        }
+    }
+}
+
+/// Asks the kernel about each object, and returns the answers in the same order.
+pub fn states<I: Borrow<Item>>(items: &[I]) -> Vec<State> {
+    let mut queries: Vec<(&Place, Vec<ShmName>)> = Vec::new();
+    // Objects of the same place follow each other.
     for item in items {
-        if is_unexplained(item) {
-            unexplained.push(item);
+        let item = item.borrow();
+        let place = &*item.place;
+        match queries.last_mut() {
+            Some((last, names)) if std::ptr::eq(*last, place) => names.push(item.shm_name()),
+            _ => queries.push((place, vec![item.shm_name()])),
         }
     }
-    for milliseconds in PAUSES {
-        if unexplained.is_empty() {
-            return;
-        }
-        thread::sleep(Duration::from_millis(milliseconds));
-        unexplained.retain_mut(|item| is_unexplained(item));
-    }
+    in_use::states(&queries).into_iter().flatten().collect()
 }
 
-/// Returns None if the kernel gives no clear answer.
-fn is_in_use(checker: &mut UseChecker, item: &Item) -> Option<bool> {
-    match checker.lease(&item.shm_name()) {
-        Ok(_) => Some(false),
-        Err(Refusal::InUse) => Some(true),
-        Err(Refusal::Changed | Refusal::Unclear(_)) => None,
-    }
-}
-
-/// Finds all processes that use files in the file system of the directory.
+/// Finds all processes that use files in the file systems of the places.
 ///
 /// # Errors
 ///
 /// Fails if `/proc` cannot be read.
-pub fn holders(directory: &Directory) -> anyhow::Result<Holders> {
-    Holders::of(&[directory.device()?]).context("/proc")
+pub fn holders(places: &[Rc<Place>]) -> anyhow::Result<Holders> {
+    let mut devices = Vec::new();
+    for place in places {
+        let device = place.directory.device()?;
+        if !devices.contains(&device) {
+            devices.push(device);
+        }
+    }
+    Holders::of(&devices).context("/proc")
 }
 
 /// Returns the lowest ID of the processes that use an object, or the largest number if there is none, so that such

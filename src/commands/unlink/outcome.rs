@@ -1,13 +1,20 @@
 //! The result of an attempt to remove an object.
 
+use crate::exit::Failure;
 use crate::objects::filter::Mismatch;
 use crate::sys::status::FileStatus;
-use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 
-/// The result of an attempt to remove an object.
+/// The result of an attempt to remove an object. A child sends it to its parent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Outcome {
     /// The object was removed, or would be removed without --dry-run.
-    Removed { status: FileStatus, in_use: bool },
+    Removed {
+        /// Its status. Not sent by a child, in whose user namespace the owner has another ID.
+        #[serde(skip)]
+        status: Option<FileStatus>,
+        in_use: bool,
+    },
     /// The object does not match the filters.
     Filtered(Mismatch),
     /// The object is in use.
@@ -18,6 +25,8 @@ pub enum Outcome {
     Gone,
     /// The object belongs to another user, and we may not remove it or find out whether it is in use.
     NotOurs,
-    /// The kernel gave no clear answer whether the object is in use.
-    Unclear(Errno),
+    /// The kernel gave no clear answer whether the object is in use, but this error number.
+    Unclear(i32),
+    /// Something else failed.
+    Failed(Failure),
 }

@@ -7,7 +7,6 @@ use crate::objects::value::Style;
 use crate::sys::escape::Escaped;
 use crate::sys::io::stream::{self, Output};
 use crate::sys::shm::name::ShmName;
-use crate::sys::status::FileStatus;
 use anyhow::Context as _;
 use std::io::{BufWriter, Write};
 use unicode_width::UnicodeWidthStr;
@@ -23,15 +22,18 @@ const CELLS: [(&str, usize); 3] = [("size", 9), ("owner", 8), ("age", 4)];
 pub struct Rows {
     out: BufWriter<Output>,
     name_width: usize,
+    /// Whether each row ends with the place.
+    with_place: bool,
     context: Context,
 }
 
 impl Rows {
-    /// Opens standard output. This is done first, so that nothing is removed if it could not be reported.
-    pub fn new() -> anyhow::Result<Rows> {
+    /// Opens standard output.
+    pub fn new(with_place: bool) -> anyhow::Result<Rows> {
         Ok(Rows {
             out: BufWriter::new(stream::stdout().context(STDOUT)?),
             name_width: 0,
+            with_place,
             context: Context::default(),
         })
     }
@@ -43,14 +45,14 @@ impl Rows {
     }
 
     /// Prints the row of an object.
-    pub fn print(&mut self, name: &ShmName, status: FileStatus) -> anyhow::Result<()> {
-        let mut row = escaped(name);
+    pub fn print(&mut self, item: &Item) -> anyhow::Result<()> {
+        let mut row = Escaped(&item.name).to_string();
         row.extend(padding(self.name_width, &row));
-        let item = Item::with_status(name, status);
-        for (key, width) in CELLS {
+        let place = self.with_place.then_some(("place", 0));
+        for (key, width) in CELLS.into_iter().chain(place) {
             let column = Column::lookup(key).expect("CELLS contains only valid keys");
             let mut cell = String::new();
-            column.write_cell(&mut cell, &item, &mut self.context, Style::default());
+            column.write_cell(&mut cell, item, &mut self.context, Style::default());
             let padding = padding(width, &cell);
             row.push_str("  ");
             match column.is_number {

@@ -4,6 +4,7 @@ use super::outcome::Outcome;
 use crate::commands::in_use::count_objects;
 use crate::notation::size::humanized_size;
 use crate::objects::filter::Mismatch;
+use crate::sys::status::FileStatus;
 
 /// Counts the objects of a sweep by outcome.
 #[derive(Debug, Default)]
@@ -19,17 +20,17 @@ pub struct Summary {
     not_ours: usize,
     changed: usize,
     /// The objects that could not be removed. An error message was printed for each.
-    pub failed: usize,
+    failed: usize,
 }
 
 impl Summary {
-    /// Counts an object. Unclear outcomes are not counted here, but by the `UseChecker`, which prints the reasons.
-    pub fn count(&mut self, outcome: &Outcome) {
+    /// Counts an object, whose status was `selected` when it was selected. Unclear outcomes are not counted here, but by the `UseChecker`, which prints the reasons.
+    pub fn count(&mut self, outcome: &Outcome, selected: Option<&FileStatus>) {
         match outcome {
             Outcome::Removed { status, in_use } => {
                 // If the object has another name (hard link), no memory is freed.
-                let bytes = match status.links {
-                    1 => status.allocated,
+                let bytes = match status.as_ref().or(selected) {
+                    Some(status) if status.links == 1 => status.allocated,
                     _ => 0,
                 };
                 let (count, sum) = match in_use {
@@ -43,6 +44,7 @@ impl Summary {
             Outcome::Filtered(Mismatch::Age) => self.too_young += 1,
             Outcome::NotOurs => self.not_ours += 1,
             Outcome::Changed => self.changed += 1,
+            Outcome::Failed(_) => self.failed += 1,
             Outcome::Filtered(_) | Outcome::Unclear(_) | Outcome::Gone => {}
         }
     }

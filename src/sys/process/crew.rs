@@ -11,6 +11,7 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::sys::socket::MsgFlags;
 use nix::unistd::{ForkResult, Pid, fork, getpid, getppid};
+use serde::Serialize;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
@@ -63,6 +64,18 @@ impl Channel {
     /// Those of `sendmsg(2)`.
     pub fn send(&self, bytes: &[u8], descriptor: Option<BorrowedFd>) -> nix::Result<()> {
         self.socket.send(bytes, descriptor)
+    }
+
+    /// Sends a value, as JSON that is at least two bytes long.
+    ///
+    /// # Errors
+    ///
+    /// Those of `sendmsg(2)`.
+    pub fn send_value(&self, value: &impl Serialize) -> nix::Result<()> {
+        let mut bytes = serde_json::to_vec(value).map_err(|_| Errno::EINVAL)?;
+        // A number could have one digit only, like the last message.
+        bytes.push(b' ');
+        self.send(&bytes, None)
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) mod places;
 pub(crate) mod proc;
 mod raw_signal;
 pub(crate) mod rights;
-mod socket;
+pub(crate) mod socket;
 pub(crate) mod target;
 // For `main`, before anything else.
 pub mod pow;

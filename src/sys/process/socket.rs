@@ -6,6 +6,7 @@ use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
     sendmsg, socketpair,
 };
+use serde::de::DeserializeOwned;
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -23,6 +24,14 @@ pub struct Message<'a> {
     pub bytes: &'a [u8],
     /// The descriptor that came with them.
     pub descriptor: Option<OwnedFd>,
+}
+
+impl Message<'_> {
+    /// Returns the value that was sent with [`send_value`](super::crew::Channel::send_value). Returns `None` if the
+    /// message is not one.
+    pub fn value<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_slice(self.bytes).ok()
+    }
 }
 
 impl Socket {

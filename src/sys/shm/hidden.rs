@@ -8,12 +8,13 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::stat::Mode;
+use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// The memory usage of semaphores and subdirectories.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct HiddenUsage {
     /// The named semaphores.
     pub semaphores: Usage,
@@ -29,7 +30,7 @@ impl HiddenUsage {
 }
 
 /// The number and allocated memory of files.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Usage {
     /// The number of semaphores or subdirectories. Files in subdirectories are not counted.
     pub count: usize,

@@ -1,0 +1,175 @@
+//! The work of `unlink` in one place: the candidates for removal, and how they are removed there.
+
+use super::outcome::Outcome;
+use super::summary::Summary;
+use crate::cli::UnlinkArgs;
+use crate::exit::Failure;
+use crate::notation::size::humanized_size;
+use crate::objects::filter::{Filter, Mismatch};
+use crate::objects::place::Place;
+use crate::sys::error::Error;
+use crate::sys::shm::name::ShmName;
+use crate::sys::status::FileStatus;
+use std::rc::Rc;
+
+/// An object that may be removed.
+#[derive(Debug)]
+pub struct Candidate {
+    /// Its name.
+    pub name: ShmName,
+    /// Its status when it was selected. None if nobody has looked at it yet.
+    pub status: Option<FileStatus>,
+    /// The outcome, if it is known already: it is not removed.
+    pub settled: Option<Outcome>,
+}
+
+/// The objects to remove in one place.
+pub struct Task<'a> {
+    pub args: &'a UnlinkArgs,
+    pub place: Rc<Place>,
+    pub filter: Filter,
+    pub candidates: Vec<Candidate>,
+}
+
+impl Task<'_> {
+    /// Prepares a task without candidates.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the process given with --pid cannot be inspected.
+    pub fn new(args: &UnlinkArgs, place: Rc<Place>) -> anyhow::Result<Task<'_>> {
+        Ok(Task {
+            args,
+            filter: args.filters.filter(&place.directory)?,
+            place,
+            candidates: Vec::new(),
+        })
+    }
+
+    /// Adds the objects with these names.
+    ///
+    /// In our own directory each of them is looked at when its turn comes. In another place the candidates are looked at
+    /// now, because the child that removes them sees other user IDs.
+    pub fn add_named(&mut self, names: &[ShmName]) {
+        for name in names {
+            let mut candidate = Candidate {
+                name: name.clone(),
+                status: None,
+                settled: None,
+            };
+            if !self.place.is_own() {
+                match self.inspect(name) {
+                    Ok(status) => candidate.status = Some(status),
+                    Err(outcome) => candidate.settled = Some(outcome),
+                }
+            }
+            self.candidates.push(candidate);
+        }
+    }
+
+    /// Looks at an object.
+    ///
+    /// # Errors
+    ///
+    /// The outcome, if the object is not to be removed.
+    pub fn inspect(&self, name: &ShmName) -> Result<FileStatus, Outcome> {
+        match self.place.directory.stat(name) {
+            Err(Error::NotFound(_)) => Err(Outcome::Gone),
+            Err(error) => Err(Outcome::Failed(Failure::from(&error.into()))),
+            Ok(status) => match self.filter.mismatch(name, &status) {
+                Some(mismatch) => Err(Outcome::Filtered(mismatch)),
+                None => Ok(status),
+            },
+        }
+    }
+
+    /// Adds all objects that match the filters, and counts the others.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the directory cannot be read.
+    pub fn add_all(&mut self, summary: &mut Summary) -> Result<(), Error> {
+        // Read the whole directory first: removing entries while reading could skip others.
+        for entry in self.place.directory.entries()? {
+            let entry = entry?;
+            let is_wanted = self.args.all || !entry.name.is_semaphore();
+            if !is_wanted || !self.filter.passes_name(&entry.name) {
+                continue;
+            }
+            let mut status = None;
+            if self.filter.needs_status() || !self.place.is_own() {
+                match entry.stat() {
+                    Ok(now) => match self.filter.status_mismatch(&now) {
+                        None => status = Some(now),
+                        Some(mismatch) => {
+                            summary.count(&Outcome::Filtered(mismatch), None);
+                            continue;
+                        }
+                    },
+                    // It is gone, or something else has its name.
+                    Err(Error::NotFound(_) | Error::NotAnObject { .. }) => continue,
+                    Err(error) => return Err(error),
+                }
+            }
+            self.candidates.push(Candidate {
+                name: entry.name,
+                status,
+                settled: None,
+            });
+        }
+        if self.args.verbose || self.args.dry_run {
+            self.candidates.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        }
+        Ok(())
+    }
+
+    /// Returns whether the owner and group of a file exist in the container. Its root has no rights over other files.
+    pub fn is_mapped(&self, status: &FileStatus) -> bool {
+        self.place.container.as_ref().is_none_or(|container| {
+            container.rights.are_ours()
+                || container.users.inside(status.uid).is_some()
+                    && container.groups.inside(status.gid).is_some()
+        })
+    }
+
+    /// Returns the place for the start of a message, if there can be several.
+    pub fn label_prefix(&self) -> String {
+        match self.args.everywhere && !self.place.is_own() {
+            true => format!("{}: ", self.place.label),
+            false => String::new(),
+        }
+    }
+
+    /// Adds the place to an error, if there can be several.
+    pub fn prefix(&self, error: anyhow::Error) -> anyhow::Error {
+        match self.args.everywhere && !self.place.is_own() {
+            true => Failure::from(&error).prefix(&self.place.label).into(),
+            false => error,
+        }
+    }
+
+    /// Returns the reason why an object does not match the filters.
+    pub fn explain(&self, mismatch: Mismatch) -> String {
+        let filter = &self.filter;
+        match mismatch {
+            Mismatch::Name => "its name does not match".to_owned(),
+            Mismatch::Owner => "owned by another user".to_owned(),
+            Mismatch::Size => {
+                let size = humanized_size(filter.larger_than.unwrap_or_default());
+                format!("not larger than {size}")
+            }
+            Mismatch::Process => {
+                let pids = filter
+                    .processes
+                    .iter()
+                    .map(|process| process.pid.to_string());
+                let pids = pids.collect::<Vec<_>>().join(", ");
+                format!("not used by process {pids}")
+            }
+            Mismatch::Age => {
+                let age = filter.min_age.as_ref().map(|min| min.age.to_string());
+                format!("modified less than {} ago", age.unwrap_or_default())
+            }
+        }
+    }
+}

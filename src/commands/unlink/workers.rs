@@ -1,0 +1,88 @@
+//! Runs the tasks of `unlink`, those in other containers at the same time.
+
+use super::outcome::Outcome;
+use super::remover::Remover;
+use super::task::{Candidate, Task};
+use crate::exit::Failure;
+use crate::sys::process::crew::{self, Channel, End, Job};
+use crate::sys::process::socket::Message;
+use std::ops::Range;
+
+/// Does all tasks, and passes each outcome to `take`. Our own place is swept by this process, and each other place by a
+/// child that has at most the rights of root there.
+///
+/// # Errors
+///
+/// The first error of `take`. Then nothing more is removed.
+pub fn run(
+    tasks: &[Task],
+    mut take: impl FnMut(&Task, &Candidate, Outcome) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    for task in tasks.iter().filter(|task| task.place.is_own()) {
+        let mut remover = Remover::new(task);
+        for candidate in &task.candidates {
+            take(task, candidate, remover.remove(candidate))?;
+        }
+    }
+    let elsewhere: Vec<_> = tasks.iter().filter(|task| !task.place.is_own()).collect();
+    // The number of candidates of each task whose outcome is known.
+    let mut done = vec![0; elsewhere.len()];
+    let jobs = elsewhere.iter().filter_map(|task| job(task));
+    let ends = crew::run(jobs, |job, message: Message| {
+        let (task, done) = (elsewhere[job], &mut done[job]);
+        let Some((index, outcome)) = message.value::<(usize, Outcome)>() else {
+            return Ok(());
+        };
+        take_settled(task, *done..index, &mut take)?;
+        *done = index + 1;
+        take(task, &task.candidates[index], outcome)
+    })?;
+    for ((task, done), end) in elsewhere.into_iter().zip(done).zip(ends) {
+        let rest = done..task.candidates.len();
+        if end == End::Done {
+            take_settled(task, rest, &mut take)?;
+        } else if let Some(candidate) = task.candidates[rest].first() {
+            let problem = match end {
+                End::Stuck => {
+                    "no answer for 5 seconds; it and the objects after it were not removed"
+                }
+                _ => "the child that removes objects there has failed",
+            };
+            let failure = Failure::failed(format!("{}: {problem}", candidate.name));
+            take(task, candidate, Outcome::Failed(failure))?;
+        }
+    }
+    Ok(())
+}
+
+/// Passes on the outcomes that were known before.
+fn take_settled(
+    task: &Task,
+    range: Range<usize>,
+    take: &mut impl FnMut(&Task, &Candidate, Outcome) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    for candidate in &task.candidates[range] {
+        if let Some(outcome) = candidate.settled.clone() {
+            take(task, candidate, outcome)?;
+        }
+    }
+    Ok(())
+}
+
+/// The job of the child that removes the candidates.
+fn job<'a>(task: &'a Task) -> Option<Job<'a>> {
+    let container = task.place.container.as_ref()?;
+    let work = move |channel: &Channel| {
+        container.enter(channel)?;
+        let mut remover = Remover::new(task);
+        let candidates = task.candidates.iter().enumerate();
+        let mut unsettled = candidates.filter(|(_, candidate)| candidate.settled.is_none());
+        unsettled.try_for_each(|(index, candidate)| {
+            channel.send_value(&(index, remover.remove(candidate)))
+        })
+    };
+    Some(Job {
+        kept: task.place.descriptors(),
+        work: Box::new(work),
+    })
+}
