@@ -192,7 +192,7 @@ fn unlinked_objects(args: &LsArgs, directory: &Directory) -> anyhow::Result<Vec<
     let holders = users::holders(directory)?;
     // Each of these processes may use an object that is not listed.
     users::print_denied(&holders);
-    let items = holders.held.into_iter().filter_map(|(inode, held)| {
+    let items = holders.held.into_iter().filter_map(|((_, inode), held)| {
         // The link count is needed too, because a file in a subdirectory is not in `linked` but still has its name.
         let has_name = |status: FileStatus| status.links > 0;
         if linked.contains(&inode) || held.status.is_some_and(has_name) {

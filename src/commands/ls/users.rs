@@ -30,8 +30,9 @@ pub fn look_up(items: &mut [Item], directory: &Directory, query: Query) -> anyho
         false => None,
     };
     if let Some(holders) = &mut holders {
+        let device = directory.device()?;
         for item in &mut *items {
-            let held = holders.held.remove(&item.inode());
+            let held = holders.held.remove(&(device, item.inode()));
             item.uses = Some(held.map_or_else(Vec::new, |held| held.uses));
         }
     }
@@ -91,7 +92,7 @@ fn is_in_use(checker: &mut UseChecker, item: &Item) -> Option<bool> {
 ///
 /// Fails if `/proc` cannot be read.
 pub fn holders(directory: &Directory) -> anyhow::Result<Holders> {
-    Holders::of(directory.device()?).context("/proc")
+    Holders::of(&[directory.device()?]).context("/proc")
 }
 
 /// Prints how many processes could not be inspected, if any, and the first three process IDs.
