@@ -10,20 +10,20 @@ use crate::objects::item::Item;
 use crate::objects::value::Style;
 use crate::sys::error::Error;
 use crate::sys::io::stream;
-use crate::sys::process::proc::DELETED;
 use crate::sys::shm::directory::Directory;
 use crate::sys::shm::lease::Refusal;
 use crate::sys::shm::name::ShmName;
 use crate::sys::status::FileStatus;
 use anyhow::Context as _;
 use std::cmp::Reverse;
-use std::collections::HashSet;
 use std::io::{BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::slice;
 use table::Table;
 use users::Query;
 
 mod json;
+mod nameless;
 mod table;
 mod totals;
 mod users;
@@ -45,9 +45,10 @@ pub fn run(args: &LsArgs, report: &mut Report) -> anyhow::Result<()> {
         in_use: !args.only_names && columns.iter().any(|column| column.key == "in-use"),
     };
     let directory = &Directory::own();
-    let mut items = match args.unlinked {
-        true => unlinked_objects(args, directory)?,
-        false => linked_objects(args, directory, query, report)?,
+    let mut items = match () {
+        () if args.unlinked => nameless::unlinked_objects(args, directory)?,
+        () if args.nameless => nameless::nameless_memory(args, slice::from_ref(directory), false)?,
+        () => linked_objects(args, directory, query, report)?,
     };
     let mut context = Context::default();
     sort(&mut items, args, &mut context);
@@ -182,43 +183,10 @@ fn filter_by_use(items: &mut Vec<Item>, directory: &Directory, in_use: bool) {
     checker.print_unclear(if in_use { "listed" } else { "not listed" });
 }
 
-/// Returns the objects whose names are gone but whose memory is still in use.
-fn unlinked_objects(args: &LsArgs, directory: &Directory) -> anyhow::Result<Vec<Item>> {
-    let filter = args.filters.filter(directory)?;
-    let mut linked = HashSet::new();
-    for entry in directory.entries()? {
-        linked.insert(entry?.inode());
-    }
-    let holders = users::holders(directory)?;
-    // Each of these processes may use an object that is not listed.
-    users::print_denied(&holders);
-    let items = holders.held.into_iter().filter_map(|((_, inode), held)| {
-        // The link count is needed too, because a file in a subdirectory is not in `linked` but still has its name.
-        let has_name = |status: FileStatus| status.links > 0;
-        if linked.contains(&inode) || held.status.is_some_and(has_name) {
-            return None;
-        }
-        // If the kernel did not add this suffix to the path, the file still exists.
-        let name = held.path.strip_suffix(DELETED)?;
-        let name = name
-            .strip_prefix(directory.label().as_bytes())
-            .unwrap_or(name)
-            .to_owned();
-        let item = Item::unlinked(&name, inode, held);
-        let passes = match item.status() {
-            Some(status) => filter.passes_status(status),
-            // The object does not pass a filter for metadata that is not known.
-            None => filter.passes_inode(inode),
-        };
-        let is_wanted = args.all || !name.starts_with(b"/sem.");
-        (passes && is_wanted && filter.passes_bytes(&name)).then_some(item)
-    });
-    Ok(items.collect())
-}
-
 /// Sorts by the key, and objects with the same key by name. The largest and the oldest objects come first.
 fn sort(items: &mut [Item], args: &LsArgs, context: &mut Context) {
-    items.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    // Memory without a name often has the same one. Two lists of it should not differ only in their order.
+    items.sort_unstable_by(|a, b| (&a.name, a.inode()).cmp(&(&b.name, b.inode())));
     match args.sort {
         SortKey::Name => {}
         SortKey::Size => items.sort_by_key(|item| Reverse(item.size())),

@@ -1,7 +1,7 @@
 //! The columns of `ls`. One table defines the help, the header, the cells and the JSON.
 
 use crate::notation::size::humanized_size;
-use crate::objects::item::Item;
+use crate::objects::item::{Item, Kind};
 use crate::objects::value::{Cell, Style, Value};
 use crate::sys::process::proc::{Rights, Use};
 use jiff::Timestamp;
@@ -44,6 +44,8 @@ pub enum Shown {
     InAll,
     /// Only if `-o` names it, because other processes may notice the lease that is taken to find it out.
     IfNamed,
+    /// As `InAll`, but only in a list of memory without a name.
+    IfNameless,
     /// Only in JSON.
     InJson,
     /// In JSON, and if `-o` names it. An undocumented column from version 0.1.
@@ -83,7 +85,7 @@ impl<'a> Row<'a> {
     fn process_value(self, value: impl FnOnce(&'a Use) -> Option<Value<'a>>) -> Option<Value<'a>> {
         match self.process {
             Process::Unknown => None,
-            Process::Nobody => Some(Value::Nobody),
+            Process::Nobody => Some(Value::Absent),
             Process::Known(usage) => value(usage),
         }
     }
@@ -105,14 +107,15 @@ macro_rules! column {
 }
 
 /// All columns, in the order of the table and the JSON.
-pub static COLUMNS: [Column; 24] = [
+pub static COLUMNS: [Column; 26] = [
     column!(Object Always text, "name", "the name of the object", |row, _| Some(Value::Name(&row.item.name))),
-    column!(Object InAll text, "type", "memory or semaphore", |row, _| {
-        let is_semaphore = row.item.name.starts_with(b"/sem.");
-        Some(Value::Word(if is_semaphore { "semaphore" } else { "memory" }))
-    }),
+    column!(
+        Object InAll text, "type",
+        "memory or semaphore; with --nameless unlinked, memfd, anonymous or sysv",
+        |row, _| Some(Value::Word(type_of(row.item)))
+    ),
     column!(Object Always number, "size", "the size in bytes", |row, _| {
-        Some(Value::Bytes(row.item.size()))
+        row.item.size().map(Value::Bytes)
     }),
     column!(Object Always number, "allocated", "the allocated memory in bytes", |row, _| {
         row.item.allocated().map(Value::Bytes)
@@ -154,6 +157,14 @@ pub static COLUMNS: [Column; 24] = [
     column!(Object IfNamed text, "in-use", "whether any process uses the object, even in another container", |row, _| {
         row.item.in_use.map(Value::Bool)
     }),
+    column!(Object IfNameless number, "shmid", "with --nameless, the ID of a System V segment", |row, _| match row.item.kind {
+        Kind::SystemV { shmid, .. } => Some(Value::Number(shmid)),
+        _ => Some(Value::Absent),
+    }),
+    column!(Object IfNameless number, "key", "with --nameless, the key of a System V segment", |row, _| match row.item.kind {
+        Kind::SystemV { key, .. } => key.map(Value::Key),
+        _ => Some(Value::Absent),
+    }),
     column!(Process Always number, "pid", "the process ID", |row, _| {
         row.process_value(|usage| Some(Value::Number(usage.pid.unsigned_abs().into())))
     }),
@@ -182,6 +193,17 @@ pub static COLUMNS: [Column; 24] = [
         })
     }),
 ];
+
+fn type_of(item: &Item) -> &'static str {
+    match item.kind {
+        Kind::Object if item.name.starts_with(b"/sem.") => "semaphore",
+        Kind::Object => "memory",
+        Kind::Unlinked => "unlinked",
+        Kind::Memfd => "memfd",
+        Kind::Anonymous => "anonymous",
+        Kind::SystemV { .. } => "sysv",
+    }
+}
 
 /// Combines the access rights of all mappings. Write access to a private mapping does not count, because stores to it
 /// do not reach the object.

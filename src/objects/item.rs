@@ -11,6 +11,8 @@ use std::os::unix::ffi::OsStrExt;
 pub struct Item {
     /// The name with its slash. Not a [`ShmName`], because an unlinked object may have been a file in a subdirectory.
     pub name: Box<[u8]>,
+    /// What kind of memory it is.
+    pub kind: Kind,
     inode: u64,
     stat: Stat,
     /// The processes that use the object. None if nobody looked for them, or if the object may be in use but no process
@@ -20,10 +22,30 @@ pub struct Item {
     pub in_use: Option<bool>,
 }
 
+/// A kind of shared memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An object. Its name tells whether it is a semaphore.
+    Object,
+    /// An object whose name was removed, in a list of all memory without a name.
+    Unlinked,
+    /// A memfd.
+    Memfd,
+    /// A shared anonymous mapping.
+    Anonymous,
+    /// A System V segment.
+    SystemV {
+        /// Its ID in its IPC namespace.
+        shmid: u64,
+        /// The key with which it was created.
+        key: Option<u32>,
+    },
+}
+
 /// What is known about the file of an object.
 #[derive(Debug)]
 enum Stat {
-    /// Only its directory entry was read.
+    /// Nobody looked, or nobody may look.
     Unknown,
     /// The result of `stat(2)`.
     Known(FileStatus),
@@ -36,6 +58,7 @@ impl Item {
     pub fn without_status(name: &ShmName, inode: u64) -> Item {
         Item {
             name: name.as_bytes().into(),
+            kind: Kind::Object,
             inode,
             stat: Stat::Unknown,
             uses: None,
@@ -56,6 +79,7 @@ impl Item {
     pub fn unlinked(name: &[u8], inode: u64, held: Held) -> Item {
         Item {
             name: name.into(),
+            kind: Kind::Object,
             inode,
             stat: match held.status {
                 Some(status) => Stat::Known(status),
@@ -63,6 +87,24 @@ impl Item {
             },
             uses: Some(held.uses),
             in_use: Some(true),
+        }
+    }
+
+    /// Creates an item for memory that never had a name in a directory. The name is only what the list shows.
+    pub fn nameless(
+        kind: Kind,
+        name: Box<[u8]>,
+        inode: u64,
+        status: Option<FileStatus>,
+        uses: Option<Vec<Use>>,
+    ) -> Item {
+        Item {
+            name,
+            kind,
+            inode,
+            stat: status.map_or(Stat::Unknown, Stat::Known),
+            in_use: uses.as_ref().map(|uses| !uses.is_empty()),
+            uses,
         }
     }
 
@@ -78,7 +120,7 @@ impl Item {
     ///
     /// # Panics
     ///
-    /// Panics if the name is not a valid NAME, which is possible only for an unlinked object.
+    /// Panics if the name is not a valid NAME, which is possible only for memory without a name.
     pub fn shm_name(&self) -> ShmName {
         ShmName::new(OsStr::from_bytes(&self.name)).expect("an object with a name has a valid one")
     }
@@ -89,11 +131,11 @@ impl Item {
     }
 
     /// Returns the size in bytes. For an object that is known only by its mappings, it is the end of the last one.
-    pub fn size(&self) -> u64 {
+    pub fn size(&self) -> Option<u64> {
         match &self.stat {
-            Stat::Unknown => 0,
-            Stat::Known(status) => status.size,
-            Stat::Extent(bytes) => *bytes,
+            Stat::Unknown => None,
+            Stat::Known(status) => Some(status.size),
+            Stat::Extent(bytes) => Some(*bytes),
         }
     }
 

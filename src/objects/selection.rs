@@ -55,28 +55,40 @@ pub fn names_processes(lists: &[List]) -> bool {
         .any(|choice| matches!(choice, Choice::One(column) if column.subject == Subject::Process))
 }
 
+/// Returns whether the LISTs replace the default columns.
+pub fn replaces_default(lists: &[List]) -> bool {
+    lists.first().is_some_and(|list| !list.adds)
+}
+
 /// Returns the selected columns without duplicates. They start with the default ones, for which `is_default` returns
 /// true, unless the first LIST replaces them. Columns of the processes belong to the default and to `all` only if
-/// `with_processes` is true.
+/// `with_processes` is true, and columns of memory without a name only if `nameless` is true.
 pub fn columns(
     lists: &[List],
     with_processes: bool,
+    nameless: bool,
     is_default: impl Fn(&Column) -> bool,
 ) -> Vec<&'static Column> {
     let candidates = || {
         COLUMNS
             .iter()
             .filter(|column| with_processes || column.subject == Subject::Object)
+            .filter(|column| nameless || column.shown != Shown::IfNameless)
     };
-    let mut columns: Vec<&Column> = match lists.first() {
-        Some(list) if !list.adds => Vec::new(),
-        _ => candidates().filter(|column| is_default(column)).collect(),
+    let mut columns: Vec<&Column> = match replaces_default(lists) {
+        true => Vec::new(),
+        false => candidates().filter(|column| is_default(column)).collect(),
     };
     for choice in lists.iter().flat_map(|list| &list.choices) {
         let chosen: Vec<&Column> = match choice {
             Choice::One(column) => vec![column],
             Choice::All => candidates()
-                .filter(|column| matches!(column.shown, Shown::Always | Shown::InAll))
+                .filter(|column| {
+                    matches!(
+                        column.shown,
+                        Shown::Always | Shown::InAll | Shown::IfNameless
+                    )
+                })
                 .collect(),
         };
         for column in chosen {
@@ -95,7 +107,7 @@ mod tests {
     fn keys(lists: &[&str], with_processes: bool) -> Vec<&'static str> {
         let lists: Vec<_> = lists.iter().map(|list| parse(list).unwrap()).collect();
         let is_default = |column: &Column| column.shown == Shown::Always;
-        columns(&lists, with_processes, is_default)
+        columns(&lists, with_processes, false, is_default)
             .iter()
             .map(|column| column.key)
             .collect()

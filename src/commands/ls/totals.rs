@@ -25,6 +25,11 @@ pub fn write(
     directory: &Directory,
     palette: Palette,
 ) -> anyhow::Result<()> {
+    if args.nameless {
+        return out
+            .write_all(nameless_total(items).as_bytes())
+            .context(STDOUT);
+    }
     let space = directory.space()?;
     let alarm = palette.alarm;
     let nearly_full = |free: u64, size: u64| match (free, size) {
@@ -77,6 +82,18 @@ pub fn write(
         );
     }
     out.write_all(text.as_bytes()).context(STDOUT)
+}
+
+/// Returns the total of memory without a name.
+fn nameless_total(items: &[Item]) -> String {
+    let unknown = items.iter().filter(|item| item.allocated().is_none());
+    let unknown = match unknown.count() {
+        0 => String::new(),
+        count => format!("; {count} more of unknown size"),
+    };
+    let known: Vec<u64> = items.iter().filter_map(Item::allocated).collect();
+    let bytes = humanized_size(known.iter().sum());
+    format!("{} with {bytes}{unknown}\n", count_objects(known.len()))
 }
 
 /// The memory of all objects in bytes. An object with several names counts once.

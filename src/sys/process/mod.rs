@@ -5,6 +5,7 @@ mod child;
 pub(crate) mod command;
 pub(crate) mod guard;
 pub(crate) mod identity;
+pub(crate) mod ipc;
 pub(crate) mod oom;
 pub(crate) mod proc;
 mod raw_signal;
