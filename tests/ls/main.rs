@@ -5,6 +5,7 @@
 mod common;
 
 mod columns;
+mod nameless;
 mod options;
 mod processes;
 mod totals;
