@@ -8,6 +8,7 @@ mod columns;
 mod nameless;
 mod options;
 mod processes;
+mod segments;
 mod totals;
 mod unlinked;
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::fs;
 
 /// Starts a process that holds memory as the arguments say (see nameless.py), and returns it with the process IDs.
-fn hold(args: &[&str]) -> Option<(Peer, Vec<u32>)> {
+pub fn hold(args: &[&str]) -> Option<(Peer, Vec<u32>)> {
     let mut peer = Peer::start(&mut python(include_str!("nameless.py"), args)?);
     let line = peer.line();
     let pids: Vec<u32> = line
@@ -24,12 +24,12 @@ fn hex(label: &[u8]) -> String {
 }
 
 /// Lists these columns, without a header.
-fn rows(columns: &str, args: &[&str]) -> Vec<String> {
+pub fn rows(columns: &str, args: &[&str]) -> Vec<String> {
     let rows = table(&[&["--nameless", "--no-header", "-o", columns], args].concat());
     rows.iter().map(|row| row.join(" ")).collect()
 }
 
-fn objects(args: &[&str]) -> Vec<Value> {
+pub fn objects(args: &[&str]) -> Vec<Value> {
     let listing = json(&[&["--nameless"], args].concat());
     listing["objects"].as_array().unwrap().clone()
 }
@@ -149,80 +149,6 @@ fn of_dev_zero_only_a_shared_mapping_is_listed() {
         let (_holder, pids) = hold(&["zero"]).unwrap();
         let expected = format!("anonymous {} mapped rw", pids[0]);
         assert_eq!(rows("name,pid,access", &[]), [expected]);
-    });
-}
-
-#[test]
-fn a_segment_is_listed_with_its_processes_and_with_none_if_nobody_attaches_it() {
-    in_private_system("size=1m", || {
-        let held = ["segment=0x1234", "lonely=0x7eadbeef", "lonely=0", "fork"];
-        let Some((_holder, mut pids)) = hold(&held) else {
-            return;
-        };
-        let me = current_user();
-        let columns = "type,name,size,allocated,mode,owner,pid,access";
-        pids.sort_unstable();
-        let mut expected = vec![format!("sysv SYSV00000000 4096 0 rw-r----- {me} - -")];
-        for pid in &pids {
-            let row = format!("sysv SYSV00001234 8192 4096 rw-r----- {me} {pid} mapped rw");
-            expected.push(row);
-        }
-        expected.push(format!("sysv SYSV7eadbeef 4096 0 rw-r----- {me} - -"));
-        let mut listed = rows(columns, &["-b"]);
-        listed.sort_unstable();
-        expected.sort_unstable();
-        assert_eq!(listed, expected);
-
-        let objects = objects(&["--glob", "SYSV*"]);
-        let keys: Vec<_> = objects.iter().map(|object| &object["key"]).collect();
-        assert_eq!(keys, [0, 0x1234, 0x7ead_beef]);
-        assert!(objects.iter().all(|object| object["shmid"].is_u64()));
-        assert_eq!(objects[0]["processes"], serde_json::json!([]));
-        let lonely = rows("key,in-use", &["--glob", "*beef"]);
-        assert_eq!(lonely, ["0x7eadbeef no"]);
-    });
-}
-
-#[test]
-fn a_segment_that_is_marked_for_removal_keeps_its_name() {
-    in_private_system("size=1m", || {
-        let Some((_holder, pids)) = hold(&["segment=0x1234", "removed"]) else {
-            return;
-        };
-        let expected = format!("SYSV00001234 0x00001234 8KiB {}", pids[0]);
-        assert_eq!(rows("name,key,size,pid", &[]), [expected]);
-    });
-}
-
-#[test]
-fn segments_of_other_namespaces_with_the_same_id_are_other_segments() {
-    in_private_system("size=1m", || {
-        if !is_root() {
-            return;
-        }
-        let Some((_ours, ours)) = hold(&["segment=0x1"]) else {
-            return;
-        };
-        let script = include_str!("nameless.py");
-        let mut unshare = std::process::Command::new("unshare");
-        unshare.args([
-            "--ipc",
-            "python3",
-            "-c",
-            script,
-            "segment=0x2",
-            "lonely=0x3",
-        ]);
-        let mut theirs = Peer::start(&mut unshare);
-        let theirs_pid = theirs.line();
-        // The segment that nobody attaches is in a table that is not ours.
-        assert_eq!(
-            rows("name,shmid,size,pid", &[]),
-            [
-                format!("SYSV00000001 0 8KiB {}", ours[0]),
-                format!("SYSV00000002 0 8KiB {theirs_pid}"),
-            ]
-        );
     });
 }
 
@@ -411,5 +337,18 @@ fn json_describes_each_piece_of_memory() {
             chosen,
             serde_json::json!({"type": "memfd", "processes": [{"pid": pids[0]}]})
         );
+    });
+}
+
+#[test]
+fn on_a_terminal_the_total_is_that_of_the_listed_memory() {
+    in_private_system("size=1m", || {
+        let label = format!("open={}", hex(b"x"));
+        let Some(_holder) = hold(&[&label, "fork", &label]) else {
+            return;
+        };
+        let printed = on_terminal(&mut shmtool(["ls", "--nameless", "-o", "name"]));
+        let text = String::from_utf8(printed).unwrap();
+        assert!(text.ends_with("\n2 objects with 16KiB\n"), "{text}");
     });
 }
