@@ -17,7 +17,7 @@ end
 function __shmtool_columns
     # Keep what is already typed, up to the last comma or the plus sign.
     set -l before (string match -r '^(?:.*,|\+)' -- (commandline -ct | string replace -r '^--output=' ''))
-    for column in 'name	the name of the object' 'place	the container that the object belongs to, or - for the /dev/shm of the caller' 'place-pid	the ID of a process in the container' 'type	memory or semaphore' 'size	the size in bytes' 'allocated	the allocated memory in bytes' 'mode	the permissions' 'owner	the user who owns the object' 'uid	the user ID of the owner' 'group	the group' 'gid	the group ID' 'inode	the inode number' 'links	the number of hard links' 'modified	when the object was last written to' 'changed	when the mode, owner or names last changed' 'age	seconds since modified or changed, whichever is later' 'in-use	whether any process uses the object, even in another container' 'pid	the process ID' 'user	the effective user of the process' 'access	how the process uses the object' 'command	the command line of the process' 'all	all of them'
+    for column in 'name	the name of the object' 'place	the container that the object belongs to, or - for the /dev/shm of the caller' 'place-pid	the ID of a process in the container' 'type	memory or semaphore; with --nameless unlinked, memfd, anonymous or sysv' 'size	the size in bytes' 'allocated	the allocated memory in bytes' 'mode	the permissions' 'owner	the user who owns the object' 'uid	the user ID of the owner' 'group	the group' 'gid	the group ID' 'inode	the inode number' 'links	the number of hard links' 'modified	when the object was last written to' 'changed	when the mode, owner or names last changed' 'age	seconds since modified or changed, whichever is later' 'in-use	whether any process uses the object, even in another container' 'shmid	with --nameless, the ID of a System V segment' 'key	with --nameless, the key of a System V segment' 'pid	the process ID' 'user	the effective user of the process' 'access	how the process uses the object' 'command	the command line of the process' 'all	all of them'
         printf '%s%s\n' "$before" $column
     end
 end
@@ -130,7 +130,7 @@ complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l owner -d 'Owned b
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l older-than -d 'Not modified for this long: 30s, 10m, 4h, 2d' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l larger-than -d 'More memory allocated than this: 64K, 1M' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l pid -d 'Process PID has it open or mapped' -r -f
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s o -l output -d 'Show these columns; +LIST adds to the default ones. Columns: name, place, place-pid, type, size, allocated, mode, owner, uid, group, gid, inode, links, modified, changed, age, in-use, pid, user, access, command, all' -r -f -a "(__shmtool_columns)"
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s o -l output -d 'Show these columns; +LIST adds to the default ones. Columns: name, place, place-pid, type, size, allocated, mode, owner, uid, group, gid, inode, links, modified, changed, age, in-use, shmid, key, pid, user, access, command, all' -r -f -a "(__shmtool_columns)"
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l sort -d 'Sort by name, size, allocated, age, owner or pid' -r -f -a "name\t''
 size\t''
 allocated\t''
@@ -143,6 +143,7 @@ never\t''"
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s a -l all -d 'Include named semaphores'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l everywhere -d 'List the objects of all containers on this machine'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l unlinked -d 'List objects without a name that are still in use'
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l nameless -d 'List all shared memory that has no name in /dev/shm'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l unused -d 'No process anywhere has it open or mapped'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l in-use -d 'A process has it open or mapped, or might have'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s p -l processes -d 'Show the processes that use each object'

@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 mod cat;
+mod filters;
 mod integers;
 mod objects;
 pub mod parse;
@@ -10,8 +11,9 @@ mod target;
 mod values;
 
 pub use cat::{CatArgs, Input};
+pub use filters::FilterArgs;
 pub use integers::{Change, Count, Place, ReadIntArgs, Update, WriteIntArgs};
-pub use objects::{Color, CreateArgs, FilterArgs, LsArgs, SortKey, UnlinkArgs};
+pub use objects::{Color, CreateArgs, LsArgs, SortKey, UnlinkArgs};
 
 /// Memory-mapped files and POSIX shared memory from the command line
 ///

@@ -1,14 +1,11 @@
-//! The options of `create`, `ls` and `unlink`, and the filters.
+//! The options of `create`, `ls` and `unlink`.
 
+use super::filters::{FILTERS, FilterArgs};
 use super::target::TargetArgs;
 use super::values::{names, parser};
-use crate::exit::Failure;
-use crate::notation::duration::{self, Written};
 use crate::notation::{mode, size};
 use crate::objects::columns::{Column, Shown, Subject};
-use crate::objects::filter::{self, Filter, MinAge, NameFilter, Pattern, ProcessFiles};
 use crate::objects::selection::{self, ALL, List};
-use crate::sys::shm::directory::Directory;
 use crate::sys::shm::name::ShmName;
 use clap::{Args, ValueEnum};
 use std::ffi::OsString;
@@ -97,91 +94,6 @@ pub struct CreateArgs {
 /// The heading of the options that select objects.
 const SELECTION: &str = "Which objects";
 
-/// The heading of the filters.
-const FILTERS: &str = "Filters (all must match)";
-
-// (clap would show a doc comment as the description of the verb.)
-#[derive(Debug, Args)]
-#[command(next_help_heading = FILTERS)]
-pub struct FilterArgs {
-    /// Name matches PATTERN; !PATTERN: does not match
-    ///
-    /// In a PATTERN, * matches any text, ? any single byte, [a-z] one byte of this range, and {a,b} either a or b. A slash
-    /// or /dev/shm/ in front of PATTERN makes no difference. If there are several patterns, the name must match at least
-    /// one of those without !, and none of those with !.
-    #[arg(short, long = "glob", value_name = "PATTERN", value_parser = parser(filter::parse_pattern))]
-    pub globs: Vec<Pattern>,
-
-    /// Owned by this user, given by name or number
-    #[arg(long, value_name = "USER|UID", value_parser = parser(filter::parse_owner))]
-    pub owner: Vec<u32>,
-
-    /// Not modified for this long: 30s, 10m, 4h, 2d
-    ///
-    /// A DURATION is 250ms, 30s, 10m, 4h, 2d, a combination (1h30m), or a number of seconds (0.5). A change of mode,
-    /// owner or names counts as a modification, and so does shmtool write-int. A store of another program to mapped
-    /// memory does not always count.
-    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
-    #[arg(value_parser = parser(duration::parse_written))]
-    pub older_than: Vec<Written>,
-
-    /// More memory allocated than this: 64K, 1M
-    ///
-    /// The allocated memory can be less than the size of the object. An object with exactly SIZE does not match.
-    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
-    #[arg(value_parser = parser(size::parse))]
-    pub larger_than: Vec<u64>,
-
-    /// Process PID has it open or mapped
-    ///
-    /// You need permission to inspect the process. shmtool unlink --pid also needs --include-in-use.
-    #[arg(long, value_name = "PID", allow_hyphen_values = true)]
-    #[arg(value_parser = parser(filter::parse_pid))]
-    pub pid: Vec<i32>,
-
-    /// No process anywhere has it open or mapped
-    ///
-    /// Processes in other containers count too. The kernel tells this only to the owner of an object and to root; other
-    /// objects do not match. An object that only shell scripts use is unused between two of their commands.
-    #[arg(long)]
-    pub unused: bool,
-}
-
-impl FilterArgs {
-    /// Returns whether no filter is given.
-    pub fn is_empty(&self) -> bool {
-        let Self {
-            globs,
-            owner,
-            older_than,
-            larger_than,
-            pid,
-            unused,
-        } = self;
-        let has_no_value = owner.is_empty() && older_than.is_empty() && larger_than.is_empty();
-        globs.is_empty() && has_no_value && pid.is_empty() && !unused
-    }
-
-    /// Returns the filter, in which all options count, even one that is given twice, without `--unused` and `--in-use`, which need the kernel.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the PATTERNs are too large, or if the process cannot be inspected.
-    pub fn filter(&self, directory: &Directory) -> anyhow::Result<Filter> {
-        let names =
-            NameFilter::new(&self.globs).map_err(|error| Failure::usage(error.to_string()))?;
-        let processes = self.pid.iter();
-        let processes = processes.map(|&pid| ProcessFiles::inspect(pid, directory));
-        Ok(Filter {
-            names,
-            owners: self.owner.clone(),
-            min_age: self.older_than.iter().max().cloned().map(MinAge::new),
-            larger_than: self.larger_than.iter().max().copied(),
-            processes: processes.collect::<Result<_, _>>()?,
-        })
-    }
-}
-
 /// The heading of the options that choose what `ls` shows of each object.
 const CONTENTS: &str = "What to show";
 
@@ -218,6 +130,17 @@ pub struct LsArgs {
     #[arg(long, help_heading = SELECTION, conflicts_with_all = ["names", "unused", "target"])]
     pub unlinked: bool,
 
+    /// List all shared memory that has no name in /dev/shm
+    ///
+    /// Such memory never appears in /dev/shm, but it counts as shared memory (Shmem in /proc/meminfo). There are four types:
+    /// unlinked (an object whose name was removed while programs used it), memfd (memory that a program created with a
+    /// label instead of a name, and usually shares with programs that it knows), anonymous (memory that a program shares
+    /// with the processes it started), and sysv (a System V segment, an older kind of shared memory that has a number and
+    /// a key; it stays, even if nobody uses it, until somebody removes it with ipcrm). The list includes the processes,
+    /// as with -p. Run this as root to see the memory of all users.
+    #[arg(long, help_heading = SELECTION, conflicts_with_all = ["names", "unlinked", "unused", "target"])]
+    pub nameless: bool,
+
     #[command(flatten)]
     pub filters: FilterArgs,
 
@@ -225,7 +148,7 @@ pub struct LsArgs {
     ///
     /// The kernel tells this only to the owner of an object and to root; other objects are listed because they might be
     /// in use.
-    #[arg(long, help_heading = FILTERS, conflicts_with_all = ["unused", "unlinked"])]
+    #[arg(long, help_heading = FILTERS, conflicts_with_all = ["unused", "unlinked", "nameless"])]
     pub in_use: bool,
 
     /// Show the processes that use each object
@@ -276,7 +199,7 @@ pub struct LsArgs {
 
     /// Print only names, one per line, for scripts
     #[arg(short = 'q', long = "names", help_heading = FORMAT)]
-    #[arg(conflicts_with_all = ["json", "output", "processes"])]
+    #[arg(conflicts_with_all = ["json", "output", "processes", "nameless"])]
     pub only_names: bool,
 
     /// With -q, end each name with a NUL byte, for xargs -r0
@@ -318,28 +241,47 @@ fn columns_long_help() -> String {
 impl LsArgs {
     /// Returns whether neither NAMEs nor filters leave objects out.
     pub fn lists_everything(&self) -> bool {
-        self.names.is_empty() && self.filters.is_empty() && !self.in_use && !self.unlinked
+        self.names.is_empty()
+            && self.filters.is_empty()
+            && !self.in_use
+            && !self.unlinked
+            && !self.nameless
     }
 
     /// Returns the columns of the table, or the members of each object in JSON.
     pub fn columns(&self) -> Vec<&'static Column> {
-        selection::columns(
-            &self.output,
-            self.asks_for_processes(),
-            self.everywhere,
-            |column| match column.shown {
-                Shown::Always => true,
-                Shown::InAll | Shown::InJson | Shown::Legacy => self.json,
-                Shown::Everywhere => self.everywhere,
-                Shown::EverywhereInAll | Shown::EverywhereInJson => self.json && self.everywhere,
-                Shown::IfNamed => false,
-            },
-        )
+        let is_default = |column: &Column| match column.shown {
+            // The mode and age of memory without a name say little.
+            Shown::Always if self.nameless && !self.json => !["mode", "age"].contains(&column.key),
+            Shown::Always => true,
+            Shown::InAll if self.nameless && column.key == "type" => true,
+            Shown::Legacy => self.json && !self.nameless,
+            Shown::InAll | Shown::InJson => self.json,
+            Shown::IfNameless => self.json && self.nameless,
+            Shown::Everywhere => self.everywhere,
+            Shown::EverywhereInAll | Shown::EverywhereInJson => self.json && self.everywhere,
+            Shown::IfNamed => false,
+        };
+        let is_offered = |shown| match shown {
+            Shown::IfNameless => self.nameless,
+            Shown::Everywhere | Shown::EverywhereInAll => self.everywhere,
+            _ => false,
+        };
+        let processes = self.asks_for_processes();
+        let mut columns = selection::columns(&self.output, processes, is_offered, is_default);
+        let first = columns.iter().position(|column| column.key == "type");
+        if let Some(first) = first
+            && self.nameless
+            && !selection::replaces_default(&self.output)
+        {
+            columns[..=first].rotate_right(1);
+        }
+        columns
     }
 
     /// Returns whether an option asks for the processes.
     pub fn asks_for_processes(&self) -> bool {
-        self.processes || self.unlinked || selection::names_processes(&self.output)
+        self.processes || self.unlinked || self.nameless || selection::names_processes(&self.output)
     }
 }
 

@@ -1,7 +1,6 @@
 //! `ls`: lists shared memory objects and the processes that use them.
 
 use super::color::Palette;
-use super::denied::print_denied;
 use super::in_use::{State, UnclearCount};
 use super::place;
 use super::{STDOUT, not_found, write_name};
@@ -13,13 +12,10 @@ use crate::objects::place::Place;
 use crate::objects::value::Style;
 use crate::sys::error::Error;
 use crate::sys::io::stream;
-use crate::sys::process::proc::DELETED;
 use crate::sys::shm::name::ShmName;
 use crate::sys::status::FileStatus;
 use anyhow::Context as _;
 use std::cmp::Reverse;
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::io::{BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::rc::Rc;
@@ -27,6 +23,7 @@ use table::Table;
 use users::Query;
 
 mod json;
+mod nameless;
 mod table;
 mod totals;
 mod users;
@@ -51,9 +48,10 @@ pub fn run(args: &LsArgs, report: &mut Report) -> anyhow::Result<()> {
         return Err(place::no_names_everywhere().into());
     }
     let places = place::select(args.target.target.as_ref(), args.everywhere)?;
-    let mut items = match args.unlinked {
-        true => unlinked_objects(args, &places)?,
-        false => linked_objects(args, &places, query, report)?,
+    let mut items = match () {
+        () if args.unlinked => nameless::unlinked_objects(args, &places)?,
+        () if args.nameless => nameless::nameless_memory(args, &places)?,
+        () => linked_objects(args, &places, query, report)?,
     };
     let mut context = Context::default();
     sort(&mut items, args, &mut context);
@@ -210,48 +208,10 @@ fn filter_by_use(items: &mut Vec<Item>, in_use: bool) {
     unclear.print(if in_use { "listed" } else { "not listed" });
 }
 
-/// Returns the objects whose names are gone but whose memory is still in use.
-fn unlinked_objects(args: &LsArgs, places: &[Rc<Place>]) -> anyhow::Result<Vec<Item>> {
-    let mut linked = HashSet::new();
-    // Several places can be on the same file system. Its objects without a name belong to the first of them.
-    let mut by_device = HashMap::new();
-    for place in places {
-        let (directory, device) = (&place.directory, place.directory.device()?);
-        for entry in directory.entries()? {
-            linked.insert((device, entry?.inode()));
-        }
-        if let Entry::Vacant(vacant) = by_device.entry(device) {
-            vacant.insert((place, args.filters.filter(directory)?));
-        }
-    }
-    let holders = users::holders(places)?;
-    // Each of these processes may use an object that is not listed.
-    print_denied(&holders.denied);
-    let items = holders.held.into_iter().filter_map(|(file, held)| {
-        let (place, filter) = by_device.get(&file.0)?;
-        // The link count is needed too, because a file in a subdirectory is not in `linked` but still has its name.
-        let has_name = |status: FileStatus| status.links > 0;
-        if linked.contains(&file) || held.status.is_some_and(has_name) {
-            return None;
-        }
-        // If the kernel did not add this suffix to the path, the file still exists.
-        let name = held.path.strip_suffix(DELETED)?;
-        let name = name.strip_prefix(b"/dev/shm").unwrap_or(name).to_owned();
-        let item = Item::unlinked(place, &name, file, held);
-        let passes = match item.status() {
-            Some(status) => filter.passes_status(status),
-            // The object does not pass a filter for metadata that is not known.
-            None => filter.passes_inode(file.1),
-        };
-        let is_wanted = args.all || !name.starts_with(b"/sem.");
-        (passes && is_wanted && filter.passes_bytes(&name)).then_some(item)
-    });
-    Ok(items.collect())
-}
-
 /// Sorts by the key, and objects with the same key by name. The largest and the oldest objects come first.
 fn sort(items: &mut [Item], args: &LsArgs, context: &mut Context) {
-    items.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    // Memory without a name often has the same one. Two lists of it should not differ only in their order.
+    items.sort_unstable_by(|a, b| (&a.name, a.inode()).cmp(&(&b.name, b.inode())));
     match args.sort {
         SortKey::Name => {}
         SortKey::Size => items.sort_by_key(|item| Reverse(item.size())),

@@ -1,7 +1,7 @@
 //! The columns of `ls`. One table defines the help, the header, the cells and the JSON.
 
 use crate::notation::size::humanized_size;
-use crate::objects::item::Item;
+use crate::objects::item::{Item, Kind};
 use crate::objects::value::{Cell, Style, Value};
 use crate::sys::process::proc::{Rights, Use};
 use jiff::Timestamp;
@@ -50,6 +50,8 @@ pub enum Shown {
     EverywhereInAll,
     /// In JSON with `--everywhere`.
     EverywhereInJson,
+    /// As `InAll`, but only in a list of memory without a name.
+    IfNameless,
     /// Only in JSON.
     InJson,
     /// In JSON, and if `-o` names it. An undocumented column from version 0.1.
@@ -89,7 +91,7 @@ impl<'a> Row<'a> {
     fn process_value(self, value: impl FnOnce(&'a Use) -> Option<Value<'a>>) -> Option<Value<'a>> {
         match self.process {
             Process::Unknown => None,
-            Process::Nobody => Some(Value::Nobody),
+            Process::Nobody => Some(Value::Absent),
             Process::Known(usage) => value(usage),
         }
     }
@@ -111,28 +113,29 @@ macro_rules! column {
 }
 
 /// All columns, in the order of the table and the JSON.
-pub static COLUMNS: [Column; 28] = [
+pub static COLUMNS: [Column; 30] = [
     column!(Object Always text, "name", "the name of the object", |row, _| Some(Value::Name(&row.item.name))),
     column!(Object Everywhere text, "place", "the container that the object belongs to, or - for the /dev/shm of the caller", |row, _| {
-        Some(Value::Name(row.item.place.label.as_bytes()))
+        row.item.label().map(|label| Value::Name(label.as_bytes()))
     }),
     column!(Object EverywhereInAll number, "place-pid", "the ID of a process in the container", |row, _| {
-        row.item.place.container.as_ref().map(|one| Value::Number(one.pid.unsigned_abs().into()))
+        row.item.container().map(|one| Value::Number(one.pid.unsigned_abs().into()))
     }),
     column!(Object EverywhereInJson number, "place-uid", "the user ID of the owner inside of the container", |row, _| {
-        let (container, status) = (row.item.place.container.as_ref()?, row.item.status()?);
+        let (container, status) = (row.item.container()?, row.item.status()?);
         container.users.inside(status.uid).map(|uid| Value::Number(uid.into()))
     }),
     column!(Object EverywhereInJson number, "place-gid", "the group ID inside of the container", |row, _| {
-        let (container, status) = (row.item.place.container.as_ref()?, row.item.status()?);
+        let (container, status) = (row.item.container()?, row.item.status()?);
         container.groups.inside(status.gid).map(|gid| Value::Number(gid.into()))
     }),
-    column!(Object InAll text, "type", "memory or semaphore", |row, _| {
-        let is_semaphore = row.item.name.starts_with(b"/sem.");
-        Some(Value::Word(if is_semaphore { "semaphore" } else { "memory" }))
-    }),
+    column!(
+        Object InAll text, "type",
+        "memory or semaphore; with --nameless unlinked, memfd, anonymous or sysv",
+        |row, _| Some(Value::Word(type_of(row.item)))
+    ),
     column!(Object Always number, "size", "the size in bytes", |row, _| {
-        Some(Value::Bytes(row.item.size()))
+        row.item.size().map(Value::Bytes)
     }),
     column!(Object Always number, "allocated", "the allocated memory in bytes", |row, _| {
         row.item.allocated().map(Value::Bytes)
@@ -174,6 +177,14 @@ pub static COLUMNS: [Column; 28] = [
     column!(Object IfNamed text, "in-use", "whether any process uses the object, even in another container", |row, _| {
         row.item.in_use.map(Value::Bool)
     }),
+    column!(Object IfNameless number, "shmid", "with --nameless, the ID of a System V segment", |row, _| match row.item.kind {
+        Kind::SystemV { shmid, .. } => Some(Value::Number(shmid)),
+        _ => Some(Value::Absent),
+    }),
+    column!(Object IfNameless number, "key", "with --nameless, the key of a System V segment", |row, _| match row.item.kind {
+        Kind::SystemV { key, .. } => key.map(Value::Key),
+        _ => Some(Value::Absent),
+    }),
     column!(Process Always number, "pid", "the process ID", |row, _| {
         row.process_value(|usage| Some(Value::Number(usage.pid.unsigned_abs().into())))
     }),
@@ -202,6 +213,17 @@ pub static COLUMNS: [Column; 28] = [
         })
     }),
 ];
+
+fn type_of(item: &Item) -> &'static str {
+    match item.kind {
+        Kind::Object if item.name.starts_with(b"/sem.") => "semaphore",
+        Kind::Object => "memory",
+        Kind::Unlinked => "unlinked",
+        Kind::Memfd => "memfd",
+        Kind::Anonymous => "anonymous",
+        Kind::SystemV { .. } => "sysv",
+    }
+}
 
 /// Combines the access rights of all mappings. Write access to a private mapping does not count, because stores to it
 /// do not reach the object.

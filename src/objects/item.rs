@@ -1,6 +1,6 @@
 //! An object and its metadata.
 
-use crate::objects::place::Place;
+use crate::objects::place::{Inhabitant, Place};
 use crate::sys::process::proc::{Held, Use};
 use crate::sys::shm::name::ShmName;
 use crate::sys::status::FileStatus;
@@ -15,10 +15,12 @@ pub struct Item {
     pub name: Box<[u8]>,
     /// 0 if only the directory entry was read.
     device: u64,
+    /// What kind of memory it is.
+    pub kind: Kind,
     inode: u64,
     stat: Stat,
     /// Where the object is.
-    pub place: Rc<Place>,
+    pub whereabouts: Whereabouts,
     /// The processes that use the object. None if nobody looked for them, or if the object may be in use but no process
     /// that uses it is visible.
     pub uses: Option<Vec<Use>>,
@@ -26,10 +28,41 @@ pub struct Item {
     pub in_use: Option<bool>,
 }
 
+/// Where shared memory is.
+#[derive(Debug, Clone)]
+pub enum Whereabouts {
+    /// In this place.
+    Place(Rc<Place>),
+    /// In no directory, but in use in the container with this label.
+    Label(Rc<str>),
+    /// In no directory, and nobody has looked for its container.
+    Unknown,
+}
+
+/// A kind of shared memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An object. Its name tells whether it is a semaphore.
+    Object,
+    /// An object whose name was removed, in a list of all memory without a name.
+    Unlinked,
+    /// A memfd.
+    Memfd,
+    /// A shared anonymous mapping.
+    Anonymous,
+    /// A System V segment.
+    SystemV {
+        /// Its ID in its IPC namespace.
+        shmid: u64,
+        /// The key with which it was created.
+        key: Option<u32>,
+    },
+}
+
 /// What is known about the file of an object.
 #[derive(Debug)]
 enum Stat {
-    /// Only its directory entry was read.
+    /// Nobody looked, or nobody may look.
     Unknown,
     /// The result of `stat(2)`.
     Known(FileStatus),
@@ -41,9 +74,10 @@ impl Item {
     /// Creates an item of which only the name and the inode number are known.
     pub fn without_status(place: &Rc<Place>, name: &ShmName, inode: u64) -> Item {
         Item {
-            place: Rc::clone(place),
+            whereabouts: Whereabouts::Place(Rc::clone(place)),
             name: name.as_bytes().into(),
             device: 0,
+            kind: Kind::Object,
             inode,
             stat: Stat::Unknown,
             uses: None,
@@ -64,16 +98,59 @@ impl Item {
     /// Creates an item for an object whose name was removed, but that processes still use.
     pub fn unlinked(place: &Rc<Place>, name: &[u8], file: (u64, u64), held: Held) -> Item {
         Item {
-            place: Rc::clone(place),
+            whereabouts: Whereabouts::Place(Rc::clone(place)),
             name: name.into(),
             device: file.0,
             inode: file.1,
+            kind: Kind::Object,
             stat: match held.status {
                 Some(status) => Stat::Known(status),
                 None => Stat::Extent(held.extent),
             },
             uses: Some(held.uses),
             in_use: Some(true),
+        }
+    }
+
+    /// Creates an item for memory that never had a name in a directory. The name is only what the list shows.
+    pub fn nameless(
+        kind: Kind,
+        name: Box<[u8]>,
+        inode: u64,
+        status: Option<FileStatus>,
+        uses: Option<Vec<Use>>,
+    ) -> Item {
+        Item {
+            name,
+            kind,
+            device: 0,
+            whereabouts: Whereabouts::Unknown,
+            inode,
+            stat: status.map_or(Stat::Unknown, Stat::Known),
+            in_use: uses.as_ref().map(|uses| !uses.is_empty()),
+            uses,
+        }
+    }
+
+    /// Returns the place that the object is in, unless it is memory without a directory.
+    pub fn place(&self) -> Option<&Place> {
+        match &self.whereabouts {
+            Whereabouts::Place(place) => Some(place),
+            Whereabouts::Label(_) | Whereabouts::Unknown => None,
+        }
+    }
+
+    /// Returns the container that the object is in, unless it is our own.
+    pub fn container(&self) -> Option<&Inhabitant> {
+        self.place()?.container.as_ref()
+    }
+
+    /// Returns the label of the place or container, if it is known.
+    pub fn label(&self) -> Option<&str> {
+        match &self.whereabouts {
+            Whereabouts::Place(place) => Some(&place.label),
+            Whereabouts::Label(label) => Some(label),
+            Whereabouts::Unknown => None,
         }
     }
 
@@ -89,7 +166,7 @@ impl Item {
     ///
     /// # Panics
     ///
-    /// Panics if the name is not a valid NAME, which is possible only for an unlinked object.
+    /// Panics if the name is not a valid NAME, which is possible only for memory without a name.
     pub fn shm_name(&self) -> ShmName {
         ShmName::new(OsStr::from_bytes(&self.name)).expect("an object with a name has a valid one")
     }
@@ -105,11 +182,11 @@ impl Item {
     }
 
     /// Returns the size in bytes. For an object that is known only by its mappings, it is the end of the last one.
-    pub fn size(&self) -> u64 {
+    pub fn size(&self) -> Option<u64> {
         match &self.stat {
-            Stat::Unknown => 0,
-            Stat::Known(status) => status.size,
-            Stat::Extent(bytes) => *bytes,
+            Stat::Unknown => None,
+            Stat::Known(status) => Some(status.size),
+            Stat::Extent(bytes) => Some(*bytes),
         }
     }
 

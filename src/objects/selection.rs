@@ -55,13 +55,18 @@ pub fn names_processes(lists: &[List]) -> bool {
         .any(|choice| matches!(choice, Choice::One(column) if column.subject == Subject::Process))
 }
 
+/// Returns whether the LISTs replace the default columns.
+pub fn replaces_default(lists: &[List]) -> bool {
+    lists.first().is_some_and(|list| !list.adds)
+}
+
 /// Returns the selected columns without duplicates. They start with the default ones, for which `is_default` returns
-/// true, unless the first LIST replaces them. The columns of places belong to `all` only if `everywhere` is true. Columns of the processes belong to the default and to `all` only if
-/// `with_processes` is true.
+/// true, unless the first LIST replaces them. Columns of the processes belong to the default and to `all` only if
+/// `with_processes` is true; others that are not for every list belong to `all` only if `is_offered` returns true.
 pub fn columns(
     lists: &[List],
     with_processes: bool,
-    everywhere: bool,
+    is_offered: impl Fn(Shown) -> bool,
     is_default: impl Fn(&Column) -> bool,
 ) -> Vec<&'static Column> {
     let candidates = || {
@@ -69,9 +74,9 @@ pub fn columns(
             .iter()
             .filter(|column| with_processes || column.subject == Subject::Object)
     };
-    let mut columns: Vec<&Column> = match lists.first() {
-        Some(list) if !list.adds => Vec::new(),
-        _ => candidates().filter(|column| is_default(column)).collect(),
+    let mut columns: Vec<&Column> = match replaces_default(lists) {
+        true => Vec::new(),
+        false => candidates().filter(|column| is_default(column)).collect(),
     };
     for choice in lists.iter().flat_map(|list| &list.choices) {
         let chosen: Vec<&Column> = match choice {
@@ -79,8 +84,7 @@ pub fn columns(
             Choice::All => candidates()
                 .filter(|column| match column.shown {
                     Shown::Always | Shown::InAll => true,
-                    Shown::Everywhere | Shown::EverywhereInAll => everywhere,
-                    _ => false,
+                    shown => is_offered(shown),
                 })
                 .collect(),
         };
@@ -100,7 +104,7 @@ mod tests {
     fn keys(lists: &[&str], with_processes: bool) -> Vec<&'static str> {
         let lists: Vec<_> = lists.iter().map(|list| parse(list).unwrap()).collect();
         let is_default = |column: &Column| column.shown == Shown::Always;
-        columns(&lists, with_processes, false, is_default)
+        columns(&lists, with_processes, |_| false, is_default)
             .iter()
             .map(|column| column.key)
             .collect()

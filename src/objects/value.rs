@@ -20,6 +20,8 @@ pub enum Value<'a> {
     Bytes(u64),
     /// Any other number.
     Number(u64),
+    /// The key of a System V segment.
+    Key(u32),
     /// The type and permissions of a file.
     Mode(u32),
     /// A user or group: its name, if it has one, and its number.
@@ -34,8 +36,8 @@ pub enum Value<'a> {
     Rights(Option<Rights>),
     /// The command line of a process: its arguments, which may contain any bytes.
     Command(&'a [Vec<u8>]),
-    /// No process uses the object. Only in the columns of the processes.
-    Nobody,
+    /// There is none: no process uses the object, or only other kinds of memory have the property.
+    Absent,
 }
 
 /// How the table formats values.
@@ -59,6 +61,7 @@ impl Display for Cell<'_> {
             Value::Word(word) => f.write_str(word),
             Value::Bool(value) => f.write_str(if *value { "yes" } else { "no" }),
             Value::Bytes(number) | Value::Number(number) => number.fmt(f),
+            Value::Key(key) => write!(f, "{key:#010x}"),
             Value::Mode(mode) => f.write_str(&mode::format(*mode)),
             Value::Id(Some(name), _) if !style.numeric => Escaped(name.as_bytes()).fmt(f),
             Value::Id(_, id) => id.fmt(f),
@@ -77,7 +80,7 @@ impl Display for Cell<'_> {
                 }
                 Ok(())
             }
-            Value::Nobody => f.write_str("-"),
+            Value::Absent => f.write_str("-"),
         }
     }
 }
@@ -91,6 +94,7 @@ impl Serialize for Value<'_> {
             Value::Bytes(number) | Value::Number(number) | Value::Age(number) => {
                 number.serialize(serializer)
             }
+            Value::Key(key) => key.serialize(serializer),
             Value::Mode(mode) => format!("{:04o}", mode & 0o7777).serialize(serializer),
             Value::Id(name, _) => name.serialize(serializer),
             Value::Time(time) => rfc3339(*time).serialize(serializer),
@@ -100,7 +104,7 @@ impl Serialize for Value<'_> {
                 let text = |argument| String::from_utf8_lossy(argument);
                 serializer.collect_seq(arguments.iter().map(|argument| text(argument)))
             }
-            Value::Nobody => serializer.serialize_none(),
+            Value::Absent => serializer.serialize_none(),
         }
     }
 }

@@ -1,9 +1,12 @@
-//! A private `/dev/shm`, for tests that list, sweep or fill it.
+//! A private `/dev/shm`, for tests that list, sweep or fill it, and a private `/proc`, for tests that list all processes.
 
 use super::report_missing;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use nix::unistd::{getegid, geteuid};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, fork, getegid, geteuid};
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -25,8 +28,26 @@ pub fn test_of<F>() -> &'static str {
         .1
 }
 
+/// Like [`in_private_shm`], and with new PID and IPC namespaces and a `/proc` of its own: the test sees only the processes
+/// and System V segments that it creates. All of them end with the test.
+pub fn in_private_system<F: FnOnce()>(options: &'static str, body: F) {
+    run_test(test_of::<F>(), body, move || {
+        mount_private_shm(options)?;
+        enter_new_system()
+    });
+}
+
 /// Like [`in_private_shm`], for a caller that passes the path of the test.
 pub fn run_test_privately(test: &str, options: &'static str, body: impl FnOnce()) {
+    run_test(test, body, move || mount_private_shm(options));
+}
+
+/// Runs `body`, which belongs to this test, in a process that `prepare` has prepared.
+fn run_test(
+    test: &str,
+    body: impl FnOnce(),
+    prepare: impl FnMut() -> std::io::Result<()> + Send + Sync + 'static,
+) {
     const IN_PRIVATE_SHM: &str = "SHMTOOL_TEST_PRIVATE_SHM";
     if std::env::var_os(IN_PRIVATE_SHM).is_some() {
         return body();
@@ -42,10 +63,10 @@ pub fn run_test_privately(test: &str, options: &'static str, body: impl FnOnce()
         ])
         .env(IN_PRIVATE_SHM, "1");
     test_process.stdin(Stdio::null()).stdout(Stdio::piped());
-    // SAFETY: between fork and exec the closure only makes system calls, and opens, writes and closes files.
-    unsafe { test_process.pre_exec(move || mount_private_shm(options)) };
+    // SAFETY: between fork and exec the closures only make system calls, and open, write and close files.
+    unsafe { test_process.pre_exec(prepare) };
     let Ok(child) = test_process.spawn() else {
-        report_missing("private mount namespace");
+        report_missing("private namespaces");
         return;
     };
     let output = child.wait_with_output().unwrap();
@@ -75,4 +96,27 @@ fn mount_private_shm(options: &str) -> std::io::Result<()> {
         flags,
         Some(options),
     )?)
+}
+
+/// Makes a child of this process the first one in new PID and IPC namespaces, and returns in that child. This process
+/// ends when the child does, with the same result.
+fn enter_new_system() -> std::io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC)?;
+    // SAFETY: there is one thread after the fork that came before this, and both processes only make system calls.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => {
+            // Otherwise the process that started us would wait for these copies of its pipes.
+            // SAFETY: this process uses none of the closed descriptors again.
+            unsafe { nix::libc::syscall(nix::libc::SYS_close_range, 0, u32::MAX, 0) };
+            let succeeded = matches!(waitpid(child, None), Ok(WaitStatus::Exited(_, 0)));
+            // SAFETY: the call takes no memory and does not return.
+            unsafe { nix::libc::_exit(i32::from(!succeeded)) }
+        }
+        ForkResult::Child => {
+            set_pdeathsig(Signal::SIGKILL)?;
+            let (none, proc) = (None::<&str>, Some("proc"));
+            let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+            Ok(mount(proc, "/proc", proc, flags, none)?)
+        }
+    }
 }

@@ -5,8 +5,10 @@
 mod common;
 
 mod columns;
+mod nameless;
 mod options;
 mod processes;
+mod segments;
 mod totals;
 mod unlinked;
 

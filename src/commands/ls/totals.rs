@@ -28,6 +28,11 @@ pub fn write(
     places: &[Rc<Place>],
     palette: Palette,
 ) -> anyhow::Result<()> {
+    if args.nameless {
+        return out
+            .write_all(nameless_total(items).as_bytes())
+            .context(STDOUT);
+    }
     let [place] = places else {
         return write_everywhere(out, items, places.len());
     };
@@ -95,6 +100,18 @@ fn write_everywhere(out: &mut impl Write, items: &[Item], places: usize) -> anyh
     let (objects, allocated) = (count_objects(items.len()), total_allocated(items));
     let allocated = humanized_size(allocated);
     writeln!(out, "{objects} in {places} places with {allocated}").context(STDOUT)
+}
+
+/// Returns the total of memory without a name.
+fn nameless_total(items: &[Item]) -> String {
+    let unknown = items.iter().filter(|item| item.allocated().is_none());
+    let unknown = match unknown.count() {
+        0 => String::new(),
+        count => format!("; {count} more of unknown size"),
+    };
+    let known: Vec<u64> = items.iter().filter_map(Item::allocated).collect();
+    let bytes = humanized_size(known.iter().sum());
+    format!("{} with {bytes}{unknown}\n", count_objects(known.len()))
 }
 
 /// The memory of all objects in bytes. An object with several names counts once.

@@ -4,6 +4,7 @@ use crate::commands::denied::print_denied;
 use crate::commands::in_use::{self, State};
 use crate::objects::item::Item;
 use crate::objects::place::Place;
+use crate::sys::error::Error;
 use crate::sys::process::proc::Holders;
 use crate::sys::shm::name::ShmName;
 use anyhow::Context;
@@ -88,7 +89,7 @@ pub fn states<I: Borrow<Item>>(items: &[I]) -> Vec<State> {
     // Objects of the same place follow each other.
     for item in items {
         let item = item.borrow();
-        let place = &*item.place;
+        let Some(place) = item.place() else { continue };
         match queries.last_mut() {
             Some((last, names)) if std::ptr::eq(*last, place) => names.push(item.shm_name()),
             _ => queries.push((place, vec![item.shm_name()])),
@@ -103,6 +104,15 @@ pub fn states<I: Borrow<Item>>(items: &[I]) -> Vec<State> {
 ///
 /// Fails if `/proc` cannot be read.
 pub fn holders(places: &[Rc<Place>]) -> anyhow::Result<Holders> {
+    Holders::of(&devices(places)?).context("/proc")
+}
+
+/// Returns the device numbers of the places, each once.
+///
+/// # Errors
+///
+/// Fails if our own directory is unusable.
+pub fn devices(places: &[Rc<Place>]) -> Result<Vec<u64>, Error> {
     let mut devices = Vec::new();
     for place in places {
         let device = place.directory.device()?;
@@ -110,7 +120,7 @@ pub fn holders(places: &[Rc<Place>]) -> anyhow::Result<Holders> {
             devices.push(device);
         }
     }
-    Holders::of(&devices).context("/proc")
+    Ok(devices)
 }
 
 /// Returns the lowest ID of the processes that use an object, or the largest number if there is none, so that such

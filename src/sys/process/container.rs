@@ -198,7 +198,7 @@ mod tests {
         );
         assert_eq!(
             short("0::/lxc/a-long-name-of-a-container").unwrap().len(),
-            27
+            26
         );
     }
 

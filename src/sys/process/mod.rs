@@ -8,6 +8,7 @@ pub(crate) mod container;
 pub(crate) mod crew;
 pub(crate) mod guard;
 pub(crate) mod identity;
+pub(crate) mod ipc;
 pub(crate) mod oom;
 pub(crate) mod places;
 pub(crate) mod proc;

@@ -1,0 +1,239 @@
+//! `--unlinked` and `--nameless`: memory whose name is gone, or that never had one.
+
+use super::users;
+use crate::cli::LsArgs;
+use crate::commands::denied::print_denied;
+use crate::exit::print_line;
+use crate::objects::filter::{Filter, ProcessFiles};
+use crate::objects::item::{Item, Kind, Whereabouts};
+use crate::objects::place::{OWN_LABEL, Place};
+use crate::sys::memory::nameless::{Nameless, nameless_device};
+use crate::sys::process::container::Container;
+use crate::sys::process::ipc::{Segment, ipc_namespace, ipc_namespaces, own_segments, segments_of};
+use crate::sys::process::proc::{DELETED, Held, Holders};
+use crate::sys::shm::directory::Directory;
+use crate::sys::shm::name::PREFIX;
+use crate::sys::status::FileStatus;
+use anyhow::Context;
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::mem;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+
+/// The filters for memory without a name.
+struct NamelessFilter {
+    /// All filters but `--pid`.
+    filter: Filter,
+    /// The processes that must use the memory. They are looked for among the users that were found anyway, because
+    /// [`Filter`] knows only the files in one directory.
+    processes: Vec<ProcessFiles>,
+}
+
+impl NamelessFilter {
+    fn new(args: &LsArgs) -> anyhow::Result<NamelessFilter> {
+        let mut filter = args.filters.filter(&Directory::own())?;
+        Ok(NamelessFilter {
+            processes: mem::take(&mut filter.processes),
+            filter,
+        })
+    }
+
+    /// Returns whether the item passes all filters. It does not if a filter needs metadata that is not known.
+    fn passes(&self, item: &Item) -> bool {
+        let uses = || item.uses.iter().flatten();
+        let is_used_by = |process: &ProcessFiles| uses().any(|one_use| one_use.pid == process.pid);
+        let passes_status = match item.status() {
+            Some(status) => self.filter.passes_status(status),
+            None => self.filter.passes_inode(item.inode()),
+        };
+        passes_status
+            && self.filter.passes_bytes(&item.name)
+            && self.processes.iter().all(is_used_by)
+    }
+}
+
+/// Returns the objects whose names are gone but whose memory is still in use.
+///
+/// # Errors
+///
+/// Fails if the directory or `/proc` cannot be read.
+pub fn unlinked_objects(args: &LsArgs, places: &[Rc<Place>]) -> anyhow::Result<Vec<Item>> {
+    let filter = NamelessFilter::new(args)?;
+    let mut holders = users::holders(places)?;
+    // Each of these processes may use an object that is not listed.
+    print_denied(&holders.denied);
+    let mut items = take_unlinked(&mut holders.held, places)?;
+    let is_wanted = |item: &Item| args.all || !item.name.starts_with(b"/sem.");
+    items.retain(|item| is_wanted(item) && filter.passes(item));
+    Ok(items)
+}
+
+/// Returns all memory without a name: the unlinked objects of the places, memfds, shared anonymous mappings and
+/// System V segments. Segments that nobody uses belong to our own IPC namespace, or with --everywhere to any.
+///
+/// # Errors
+///
+/// Fails if a directory or `/proc` cannot be read.
+pub fn nameless_memory(args: &LsArgs, places: &[Rc<Place>]) -> anyhow::Result<Vec<Item>> {
+    let filter = NamelessFilter::new(args)?;
+    let devices = users::devices(places)?;
+    let nameless = nameless_device()
+        .map_err(io::Error::from)
+        .context("cannot find memory without a name")?;
+    let mut holders = Holders::with_nameless(&devices, nameless).context("/proc")?;
+    print_denied(&holders.denied);
+    let mut items = take_unlinked(&mut holders.held, places)?;
+    for item in &mut items {
+        item.kind = Kind::Unlinked;
+    }
+    let files = holders.held.into_iter();
+    items.extend(files.filter_map(|((_, inode), held)| unnamed_file(inode, held)));
+    items.extend(segments(holders.segments, args.everywhere)?);
+    items.retain(|item| filter.passes(item));
+    if args.everywhere {
+        label(&mut items);
+    }
+    Ok(items)
+}
+
+/// Labels memory that belongs to no place with the container of a process that uses it.
+fn label(items: &mut [Item]) {
+    let mut labels: HashMap<i32, Rc<str>> = HashMap::new();
+    for item in items {
+        let user = item.uses.iter().flatten().next();
+        if let (Whereabouts::Unknown, Some(user)) = (&item.whereabouts, user) {
+            let look_up = || {
+                let container = Container::of(user.pid);
+                let id = container.as_ref().and_then(Container::short_id);
+                id.unwrap_or(OWN_LABEL).into()
+            };
+            let label = labels.entry(user.pid).or_insert_with(look_up);
+            item.whereabouts = Whereabouts::Label(Rc::clone(label));
+        }
+    }
+}
+
+/// Takes the files out of `held` that are on the devices of the places, and returns those without a name.
+fn take_unlinked(
+    held: &mut HashMap<(u64, u64), Held>,
+    places: &[Rc<Place>],
+) -> anyhow::Result<Vec<Item>> {
+    let mut linked: HashMap<u64, (&Rc<Place>, HashSet<u64>)> = HashMap::new();
+    for place in places {
+        let directory = &place.directory;
+        // Several places may be parts of one file system. Its objects without a name belong to the first of them.
+        let (_, inodes) = linked
+            .entry(directory.device()?)
+            .or_insert_with(|| (place, HashSet::new()));
+        for entry in directory.entries()? {
+            inodes.insert(entry?.inode());
+        }
+    }
+    let in_directories = held.extract_if(|(device, _), _| linked.contains_key(device));
+    let items = in_directories.filter_map(|((device, inode), held)| {
+        // The link count is needed too, because a file in a subdirectory is not in `linked` but still has its name.
+        let has_name = |status: FileStatus| status.links > 0;
+        let (place, linked) = &linked[&device];
+        if linked.contains(&inode) || held.status.is_some_and(has_name) {
+            return None;
+        }
+        // If the kernel did not add this suffix to the path, the file still exists.
+        let path = held.path.strip_suffix(DELETED)?;
+        // Leaves the slash.
+        let directory = &PREFIX.as_bytes()[..PREFIX.len() - 1];
+        let name = path.strip_prefix(directory).unwrap_or(path).to_owned();
+        Some(Item::unlinked(place, &name, (device, inode), held))
+    });
+    Ok(items.collect())
+}
+
+/// Returns a memfd or a shared anonymous mapping.
+fn unnamed_file(inode: u64, held: Held) -> Option<Item> {
+    let (kind, name) = match Nameless::from_path(&held.path)? {
+        Nameless::Memfd => (Kind::Memfd, shown_path(&held.path)),
+        Nameless::Anonymous => (Kind::Anonymous, &b"anonymous"[..]),
+        Nameless::SystemV => return None,
+    };
+    let name = name.into();
+    Some(Item::nameless(
+        kind,
+        name,
+        inode,
+        held.status,
+        Some(held.uses),
+    ))
+}
+
+/// Removes what `/proc` adds to the name of memory.
+fn shown_path(path: &[u8]) -> &[u8] {
+    let path = path.strip_suffix(DELETED).unwrap_or(path);
+    path.strip_prefix(b"/").unwrap_or(path)
+}
+
+/// Returns the System V segments: those in the tables of the IPC namespaces, and those that processes of other
+/// namespaces use.
+fn segments(mut used: HashMap<(u64, u64), Held>, everywhere: bool) -> anyhow::Result<Vec<Item>> {
+    let own = ipc_namespace("/proc/self").unwrap_or_default();
+    let mut tables = vec![(own, own_segments().context("/proc/sysvipc/shm")?)];
+    if everywhere {
+        for (namespace, descriptor) in ipc_namespaces().context("/proc")? {
+            if namespace == own {
+                continue;
+            }
+            match segments_of(descriptor.as_fd()) {
+                Ok(table) => tables.push((namespace, table)),
+                Err(error) => print_line(&format!(
+                    "ipc:[{namespace}]: System V segments that no process uses are not listed: {error}"
+                )),
+            }
+        }
+    }
+    let mut items = Vec::new();
+    for (namespace, table) in tables {
+        for segment in table {
+            let held = used.remove(&(namespace, segment.shmid.unsigned_abs().into()));
+            if !segment.is_huge() {
+                items.push(segment_in_table(&segment, held));
+            }
+        }
+    }
+    let others = used.into_iter();
+    items.extend(others.map(|((_, shmid), held)| {
+        let name = shown_path(&held.path);
+        let key = key_in_name(name);
+        let kind = Kind::SystemV { shmid, key };
+        Item::nameless(kind, name.into(), shmid, held.status, Some(held.uses))
+    }));
+    Ok(items)
+}
+
+fn segment_in_table(segment: &Segment, held: Option<Held>) -> Item {
+    let status = segment.status();
+    // A segment that is marked for removal has lost its key, but the path still contains it.
+    let name: Box<[u8]> = match &held {
+        Some(held) => shown_path(&held.path).into(),
+        None => format!("SYSV{:08x}", segment.key)
+            .into_bytes()
+            .into_boxed_slice(),
+    };
+    let kind = Kind::SystemV {
+        shmid: status.inode,
+        key: key_in_name(&name),
+    };
+    let uses = match held {
+        Some(held) => Some(held.uses),
+        // The process that has it attached cannot be seen.
+        None if segment.attached > 0 => None,
+        None => Some(Vec::new()),
+    };
+    let mut item = Item::nameless(kind, name, status.inode, Some(status), uses);
+    item.in_use = Some(segment.attached > 0);
+    item
+}
+
+/// Returns the key in a name such as `SYSV00001234`.
+fn key_in_name(name: &[u8]) -> Option<u32> {
+    let digits = name.strip_prefix(b"SYSV")?;
+    u32::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()
+}

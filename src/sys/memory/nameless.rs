@@ -1,0 +1,71 @@
+//! Memory without a name, which the kernel keeps in a tmpfs of its own that is mounted nowhere: memfds
+//! (`memfd_create(2)`), shared anonymous mappings (`mmap(2)`) and System V segments (`shmget(2)`).
+//!
+//! Huge pages are not there, but in file systems of type hugetlbfs.
+
+use crate::sys::status::FileStatus;
+use nix::errno::Errno;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+/// The kind of a file in the kernel's own tmpfs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nameless {
+    /// A file that a program made with `memfd_create(2)`.
+    Memfd,
+    /// Memory that a process shares with its children, from `mmap(2)` with `MAP_SHARED | MAP_ANONYMOUS`.
+    Anonymous,
+    /// A segment that a program made with `shmget(2)`.
+    SystemV,
+}
+
+impl Nameless {
+    /// Tells the kind by the path that `/proc` shows. Returns None for anything else, such as the memory of graphics
+    /// cards.
+    pub fn from_path(path: &[u8]) -> Option<Nameless> {
+        match path {
+            // The name of a mapping of /dev/zero, which is how programs got such memory before MAP_ANONYMOUS.
+            b"/dev/zero (deleted)" => Some(Nameless::Anonymous),
+            _ if path.starts_with(b"/memfd:") => Some(Nameless::Memfd),
+            _ if path.starts_with(b"/SYSV") => Some(Nameless::SystemV),
+            _ => None,
+        }
+    }
+}
+
+/// Returns the device number of the kernel's own tmpfs. It is usually 0:1, but nothing promises that.
+///
+/// # Errors
+///
+/// Those of `memfd_create(2)`.
+pub fn nameless_device() -> nix::Result<u64> {
+    // Linux 6.3 and later can be told to refuse memfds without this flag (the sysctl vm.memfd_noexec), and earlier
+    // ones do not know it. nix lacks it.
+    const NOEXEC_SEAL: MFdFlags = MFdFlags::from_bits_retain(8);
+    let create = |flags| memfd_create(c"shmtool", MFdFlags::MFD_CLOEXEC | flags);
+    let memfd = match create(NOEXEC_SEAL) {
+        Err(Errno::EINVAL) => create(MFdFlags::empty()),
+        result => result,
+    };
+    Ok(FileStatus::of(memfd?)?.device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_tells_the_kind() {
+        for (path, kind) in [
+            (&b"/memfd:x (deleted)"[..], Some(Nameless::Memfd)),
+            (b"/memfd: (deleted)", Some(Nameless::Memfd)),
+            (b"/memfd:/dev/zero (deleted)", Some(Nameless::Memfd)),
+            (b"/dev/zero (deleted)", Some(Nameless::Anonymous)),
+            (b"/SYSV00000000 (deleted)", Some(Nameless::SystemV)),
+            (b"/dev/zero", None),
+            (b"/drm mm object (deleted)", None),
+            (b"", None),
+        ] {
+            assert_eq!(Nameless::from_path(path), kind);
+        }
+    }
+}
