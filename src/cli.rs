@@ -10,7 +10,8 @@ mod values;
 
 pub use cat::{CatArgs, Input};
 pub use integers::{Change, Count, Place, ReadIntArgs, Update, WriteIntArgs};
-pub use objects::{Color, CreateArgs, FilterArgs, LsArgs, SortKey, UnlinkArgs};
+pub use objects::{CreateArgs, FilterArgs, LsArgs, UnlinkArgs};
+pub use values::{Color, SortKey};
 
 /// Memory-mapped files and POSIX shared memory from the command line
 ///

@@ -1,6 +1,6 @@
 //! The options of `create`, `ls` and `unlink`, and the filters.
 
-use super::values::{names, parser};
+use super::values::{Color, SortKey, names, parser};
 use crate::exit::Failure;
 use crate::notation::duration::{self, Written};
 use crate::notation::{mode, size};
@@ -9,7 +9,7 @@ use crate::objects::filter::{self, Filter, MinAge, NameFilter, Pattern, ProcessF
 use crate::objects::selection::{self, ALL, List};
 use crate::sys::shm::directory::Directory;
 use crate::sys::shm::name::ShmName;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use std::ffi::OsString;
 
 /// The heading, in the help, of the options for existing objects.
@@ -204,6 +204,18 @@ pub struct LsArgs {
     #[arg(long, help_heading = SELECTION, conflicts_with_all = ["names", "unused"])]
     pub unlinked: bool,
 
+    /// Show where all shared memory of the machine is
+    ///
+    /// There is one row for each kind of shared memory: named objects, removed objects that are still in use, memory
+    /// that programs share without a name (memfds, anonymous mappings, System V segments), the /dev/shm of containers,
+    /// and other file systems that are stored in memory (tmpfs), such as /run. The rows add up to Shmem in
+    /// /proc/meminfo, which free(1) calls shared. The row difference is what was not found. Only root sees everything.
+    /// NOTES in shmtool-ls(1) explain the rows.
+    #[arg(long, help_heading = SELECTION)]
+    #[arg(conflicts_with_all = ["FilterArgs", "names", "all", "unlinked", "in_use", "processes", "output", "sort"])]
+    #[arg(conflicts_with_all = ["reverse", "numeric", "color", "only_names", "nul"])]
+    pub summary: bool,
+
     #[command(flatten)]
     pub filters: FilterArgs,
 
@@ -323,27 +335,6 @@ impl LsArgs {
     pub fn asks_for_processes(&self) -> bool {
         self.processes || self.unlinked || selection::names_processes(&self.output)
     }
-}
-
-/// The key by which `ls` sorts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SortKey {
-    Name,
-    Size,
-    // The undocumented name from version 0.1.
-    #[value(alias = "used")]
-    Allocated,
-    Age,
-    Owner,
-    Pid,
-}
-
-/// When colors are used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Color {
-    Auto,
-    Always,
-    Never,
 }
 
 /// The heading of the options that choose how `unlink` removes and reports.

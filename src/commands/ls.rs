@@ -24,6 +24,7 @@ use table::Table;
 use users::Query;
 
 mod json;
+mod summary;
 mod table;
 mod totals;
 mod users;
@@ -34,6 +35,9 @@ mod users;
 ///
 /// Fails if `/dev/shm` or `/proc` cannot be read, or if standard output fails. Errors of single NAMEs go to the report.
 pub fn run(args: &LsArgs, report: &mut Report) -> anyhow::Result<()> {
+    if args.summary {
+        return summary::run(args, false, &|pid| format!("pid:{pid}"));
+    }
     if args.sort == SortKey::Pid && !args.asks_for_processes() {
         return Err(Failure::usage("--sort pid: no processes are listed")
             .hint("add -p")

@@ -4,4 +4,5 @@ pub mod columns;
 pub mod filter;
 pub mod item;
 pub mod selection;
+pub mod summary;
 pub mod value;

@@ -96,7 +96,12 @@ pub fn holders(directory: &Directory) -> anyhow::Result<Holders> {
 
 /// Prints how many processes could not be inspected, if any, and the first three process IDs.
 pub fn print_denied(holders: &Holders) {
-    let pids: Vec<_> = holders.denied.iter().map(i32::to_string).collect();
+    print_uninspected(&holders.denied);
+}
+
+/// Prints how many processes could not be inspected, if any, and the first three of their IDs.
+pub fn print_uninspected(denied: &[i32]) {
+    let pids: Vec<_> = denied.iter().map(i32::to_string).collect();
     let (first, more) = match pids.len() {
         0 => return,
         4.. => (&pids[..3], ", ..."),

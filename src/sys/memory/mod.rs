@@ -9,3 +9,4 @@ pub mod hole;
 pub mod int;
 pub mod limit;
 pub mod mapping;
+pub(crate) mod meminfo;

@@ -12,4 +12,6 @@ mod raw_signal;
 pub mod pow;
 pub mod signal;
 pub mod start;
+pub(crate) mod survey;
+mod system_v;
 mod witness;
