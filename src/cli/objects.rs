@@ -212,8 +212,9 @@ pub struct LsArgs {
     /// /proc/meminfo, which free(1) calls shared. The row difference is what was not found. Only root sees everything.
     /// NOTES in shmtool-ls(1) explain the rows.
     #[arg(long, help_heading = SELECTION)]
-    #[arg(conflicts_with_all = ["FilterArgs", "names", "all", "unlinked", "in_use", "processes", "output", "sort"])]
-    #[arg(conflicts_with_all = ["reverse", "numeric", "color", "only_names", "nul"])]
+    #[arg(conflicts_with_all = ["names", "all", "unlinked", "globs", "owner", "older_than", "larger_than", "pid"])]
+    #[arg(conflicts_with_all = ["unused", "in_use", "processes", "output", "sort", "reverse", "numeric", "color"])]
+    #[arg(conflicts_with_all = ["only_names", "nul"])]
     pub summary: bool,
 
     #[command(flatten)]

@@ -7,6 +7,7 @@ mod common;
 mod columns;
 mod options;
 mod processes;
+mod summary;
 mod totals;
 mod unlinked;
 

@@ -58,7 +58,7 @@ pub fn run(
 fn print_limits(summary: &Summary) {
     if summary.is_in_container {
         print_line(
-            &"this is a container, but Shmem is that of the whole machine: difference contains the rest",
+            &"this is a container, but Shmem is that of the whole machine: what is outside is in the row difference",
         );
     }
     if !summary.is_tmpfs {
@@ -78,21 +78,21 @@ fn print_limits(summary: &Summary) {
     print_uninspected(&summary.denied);
 }
 
-/// The name of a kind in JSON, in the table, and what the table says about it.
-fn names(kind: Kind) -> (&'static str, &'static str, &'static str) {
+/// Returns the name of a kind in JSON, its name in the table, and what the table says about it.
+fn describe(kind: Kind) -> (&'static str, &'static str, &'static str) {
     match kind {
         Kind::Named => ("named", "named objects", "/dev/shm"),
         Kind::Semaphores => ("semaphores", "semaphores", "/dev/shm"),
-        Kind::Directories => ("directories", "directories", "/dev/shm"),
+        Kind::Directories => ("directories", "directories", "/dev/shm: files in them"),
         Kind::Unlinked => (
             "unlinked",
             "unlinked",
             "/dev/shm: removed, but still in use",
         ),
-        Kind::Memfds => ("memfds", "memfds", ""),
+        Kind::Memfds => ("memfds", "memfds", "memfd_create(2)"),
         Kind::Anonymous => ("anonymous", "anonymous", "shared mappings without a file"),
-        Kind::DriverBuffers => ("driver_buffers", "driver buffers", ""),
-        Kind::SystemV => ("system_v", "System V", ""),
+        Kind::DriverBuffers => ("driver_buffers", "driver buffers", "GPUs and other devices"),
+        Kind::SystemV => ("system_v", "System V", "ipcs -m"),
         Kind::OtherContainers => ("other_containers", "other containers", "their /dev/shm"),
         Kind::OtherTmpfs => ("other_tmpfs", "other tmpfs", ""),
         Kind::Devtmpfs => ("devtmpfs", "devtmpfs", ""),
@@ -123,7 +123,7 @@ fn rows(
             continue;
         }
         let count = entry.count.map_or("-".into(), |count| count.to_string());
-        let label = names(entry.kind).1.to_owned();
+        let label = describe(entry.kind).1.to_owned();
         rows.push([label, count, size(entry.bytes), note(entry, &size)]);
     }
     let difference = summary.difference();
@@ -162,10 +162,7 @@ fn note(entry: &Entry, size: &dyn Fn(Option<u64>) -> String) -> String {
                 parts.push(format!("{more} more"));
             }
         }
-        kind => {
-            let text = names(kind).2;
-            parts.extend((!text.is_empty()).then(|| text.to_owned()));
-        }
+        kind => parts.push(describe(kind).2.to_owned()),
     }
     let incomplete = match entry.kind {
         Kind::Unlinked => "may be less",
@@ -288,7 +285,7 @@ impl Serialize for Kinds<'_> {
                 partial: entry.is_partial,
                 file_systems: has_file_systems.then(file_systems),
             };
-            (names(entry.kind).0, members)
+            (describe(entry.kind).0, members)
         }))
     }
 }
