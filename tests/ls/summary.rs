@@ -175,6 +175,7 @@ fn check_all_rows(size: i64) {
     }
 }
 
+/// Mounts a file system. Only root may do that in the private mount namespace of a test.
 fn mount_tmpfs(path: &OsStr, options: &str) {
     let (tmpfs, flags) = (Some("tmpfs"), MsFlags::empty());
     mount(tmpfs, path, tmpfs, flags, Some(options)).unwrap();
@@ -276,6 +277,9 @@ fn file_system(summary: &Value, kind: &str, mount_point: &str) -> Value {
 #[test]
 fn mount_points_are_shown_without_control_characters() {
     in_private_shm("size=4m", || {
+        if !is_root() {
+            return;
+        }
         let _lock = lock();
         let directory = tempfile::tempdir().unwrap();
         let hostile = directory.path().join("a b\n\u{1b}[31m\\040");
@@ -318,6 +322,9 @@ fn mount_points_are_shown_without_control_characters() {
 #[test]
 fn a_part_of_a_file_system_as_dev_shm_does_not_count_the_rest_as_unlinked() {
     in_private_shm("size=4m", || {
+        if !is_root() {
+            return;
+        }
         let directory = tempfile::tempdir().unwrap();
         mount_tmpfs(directory.path().as_os_str(), "size=64m");
         let part = directory.path().join("part");
@@ -337,6 +344,9 @@ fn a_part_of_a_file_system_as_dev_shm_does_not_count_the_rest_as_unlinked() {
 #[test]
 fn without_ustat_mounts_of_our_own_are_measured_by_path() {
     in_private_shm("size=4m", || {
+        if !is_root() {
+            return;
+        }
         let directory = tempfile::tempdir().unwrap();
         mount_tmpfs(directory.path().as_os_str(), "size=64m");
         fs::write(directory.path().join("file"), vec![1; 1 << 20]).unwrap();

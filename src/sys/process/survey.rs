@@ -11,10 +11,11 @@ use nix::fcntl::{AT_FDCWD, OFlag, open, openat, readlinkat};
 use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{Mode, major, minor};
+use nix::unistd::read;
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -88,7 +89,8 @@ impl Survey {
             huge_page,
             mount_namespaces: own_namespace(c"/proc/self/ns/mnt")?.into_iter().collect(),
             ipc_namespaces: own_namespace(c"/proc/self/ns/ipc")?.into_iter().collect(),
-            buffer: Vec::with_capacity(64 << 10),
+            buffer: Vec::new(),
+            length: 0,
         };
         for entry in fs::read_dir("/proc")? {
             let name = entry?.file_name();
@@ -130,7 +132,9 @@ struct Scan {
     ipc_namespaces: HashSet<u64>,
     /// The IDs of the mounts that were seen.
     mounts: HashSet<u64>,
+    /// What was read last. It only grows, because filling it with zeros takes time.
     buffer: Vec<u8>,
+    length: usize,
 }
 
 impl Scan {
@@ -166,12 +170,12 @@ impl Scan {
         let number = FileStatus::at(process.as_fd(), c"ns/mnt", 0).map(|namespace| namespace.inode);
         if number.is_ok_and(|number| self.mount_namespaces.contains(&number))
             || self.read(process, "mountinfo").is_err()
-            || self.buffer.is_empty()
+            || self.text().is_empty()
         {
             return;
         }
         self.mount_namespaces.extend(number);
-        let mut mounts = memory_mounts(&self.buffer);
+        let mut mounts = memory_mounts(self.text());
         mounts.retain(|mount| self.mounts.insert(mount.id));
         if !mounts.is_empty() {
             self.survey.namespaces.push(Namespace { pid, mounts });
@@ -203,7 +207,7 @@ impl Scan {
         self.read(process, "maps")?;
         let (files, device) = (&mut self.survey.files, self.survey.device);
         let device_in_maps = self.device_in_maps.as_deref().unwrap_or_default();
-        for line in self.buffer.split(|&byte| byte == b'\n') {
+        for line in self.buffer[..self.length].split(|&byte| byte == b'\n') {
             let Some(mapped) = Mapped::parse(line, device_in_maps.as_bytes()) else {
                 continue;
             };
@@ -221,7 +225,7 @@ impl Scan {
                 *allocated = file.filter(is_same).map(|file| file.allocated);
             }
         }
-        Ok(!self.buffer.is_empty())
+        Ok(!self.text().is_empty())
     }
 
     /// Looks for open files.
@@ -254,12 +258,25 @@ impl Scan {
     }
 
     /// Reads a file in the directory of a process.
-    fn read(&mut self, process: &OwnedFd, name: &str) -> io::Result<()> {
+    fn read(&mut self, process: &OwnedFd, name: &str) -> nix::Result<()> {
+        const ROOM: usize = 64 << 10;
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let mut file = File::from(openat(process, name, flags, Mode::empty())?);
-        self.buffer.clear();
-        file.read_to_end(&mut self.buffer)?;
-        Ok(())
+        let file = openat(process, name, flags, Mode::empty())?;
+        self.length = 0;
+        loop {
+            if self.buffer.len() < self.length + ROOM {
+                self.buffer.resize(self.length + ROOM, 0);
+            }
+            match read(&file, &mut self.buffer[self.length..])? {
+                0 => return Ok(()),
+                count => self.length += count,
+            }
+        }
+    }
+
+    /// Returns what was read last.
+    fn text(&self) -> &[u8] {
+        &self.buffer[..self.length]
     }
 }
 
