@@ -54,7 +54,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn new(kind: Kind, count: impl Into<Option<u64>>, bytes: impl Into<Option<u64>>) -> Entry {
+    /// Creates the entry of a kind without file systems, for which everything could be examined.
+    pub fn new(kind: Kind, count: impl Into<Option<u64>>, bytes: impl Into<Option<u64>>) -> Entry {
         Entry {
             kind,
             count: count.into(),

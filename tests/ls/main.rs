@@ -8,6 +8,7 @@ mod columns;
 mod options;
 mod processes;
 mod summary;
+mod summary_rows;
 mod totals;
 mod unlinked;
 

@@ -309,3 +309,63 @@ fn file_system_members<'a>(
         bytes: file_system.bytes,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_everywhere_each_container_has_a_row() {
+        let summary = Summary::measure(&Directory::own()).unwrap();
+        let label_of = |pid| format!("label\n{pid}");
+        let containers = summary
+            .entries
+            .iter()
+            .find(|entry| entry.kind == Kind::OtherContainers);
+        let containers = &containers.unwrap().file_systems;
+        let one_row = rows(&summary, false, true, &label_of);
+        let all = rows(&summary, true, true, &label_of);
+        assert_eq!(all.len(), one_row.len() - 1 + containers.len());
+        for (row, container) in all[8..].iter().zip(containers) {
+            assert_eq!(row[0], "other container");
+            assert_eq!(row[2], container.bytes.unwrap().to_string());
+            assert_eq!(row[3], format!(r"label\n{}", container.pid.unwrap()));
+        }
+    }
+
+    #[test]
+    fn a_negative_difference_has_a_sign() {
+        let summary = Summary {
+            entries: Vec::new(),
+            shmem: 4096,
+            denied: Vec::new(),
+            closed_namespaces: 0,
+            is_in_container: false,
+            is_tmpfs: true,
+        };
+        let row = |summary: &Summary| rows(summary, false, false, &|_| String::new())[0].clone();
+        assert_eq!(row(&summary)[2], "4KiB");
+        assert!(row(&summary)[3].starts_with("not found"));
+        let mut memfds = Entry::new(Kind::Memfds, 1, 1_u64 << 20);
+        memfds.is_partial = true;
+        let summary = Summary {
+            entries: vec![memfds],
+            ..summary
+        };
+        let last = rows(&summary, false, false, &|_| String::new());
+        assert_eq!(
+            last[0],
+            ["memfds", "1", "1MiB", "memfd_create(2), may be more"]
+        );
+        assert_eq!(last[1][2], "-1020KiB");
+        assert!(last[1][3].starts_with("swapped out"));
+    }
+
+    #[test]
+    fn notes_are_cut_at_the_edge_of_the_terminal() {
+        let row = ["kind", "1", "2KiB", "a long note"].map(str::to_owned);
+        let mut out = Vec::new();
+        write_rows(&mut out, &[row], anstyle::Style::new(), Some(21)).unwrap();
+        assert_eq!(out, b"kind  1  2KiB  a long\n");
+    }
+}
