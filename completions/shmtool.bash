@@ -112,7 +112,7 @@ _shmtool() {
         create) _shmtool_offer -s --size -m --mode --from --sparse --progress --target --exist-ok --resize --replace -h --help ;;
         write-int) _shmtool_offer -t --type --offset --target --no-create --add --swap --if -h --help ;;
         read-int) _shmtool_offer -t --type --offset --target --count -x --hex --until --timeout -h --help ;;
-        ls) _shmtool_offer -a --all --target --everywhere --unlinked --nameless -g --glob --owner --older-than --larger-than --pid --unused --in-use -p --processes -o --output --sort -r --reverse -b --bytes -n --numeric --color --no-header -q --names -0 --null -J --json -h --help ;;
+        ls) _shmtool_offer -a --all --target --everywhere --unlinked --nameless --summary -g --glob --owner --older-than --larger-than --pid --unused --in-use -p --processes -o --output --sort -r --reverse -b --bytes -n --numeric --color --no-header -q --names -0 --null -J --json -h --help ;;
         unlink) _shmtool_offer -a --all --target --everywhere --include-in-use -g --glob --owner --older-than --larger-than --pid --unused -f --force -n --dry-run -v --verbose --color -h --help ;;
         help) _shmtool_offer  ;;
         esac

@@ -144,6 +144,7 @@ complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s a -l all -d 'Incl
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l everywhere -d 'List the objects of all containers on this machine'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l unlinked -d 'List objects without a name that are still in use'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l nameless -d 'List all shared memory that has no name in /dev/shm'
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l summary -d 'Show where all shared memory of the machine is'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l unused -d 'No process anywhere has it open or mapped'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l in-use -d 'A process has it open or mapped, or might have'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s p -l processes -d 'Show the processes that use each object'

@@ -13,7 +13,8 @@ mod values;
 pub use cat::{CatArgs, Input};
 pub use filters::FilterArgs;
 pub use integers::{Change, Count, Place, ReadIntArgs, Update, WriteIntArgs};
-pub use objects::{Color, CreateArgs, LsArgs, SortKey, UnlinkArgs};
+pub use objects::{CreateArgs, LsArgs, UnlinkArgs};
+pub use values::{Color, SortKey};
 
 /// Memory-mapped files and POSIX shared memory from the command line
 ///

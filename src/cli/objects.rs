@@ -2,12 +2,12 @@
 
 use super::filters::{FILTERS, FilterArgs};
 use super::target::TargetArgs;
-use super::values::{names, parser};
+use super::values::{Color, SortKey, names, parser};
 use crate::notation::{mode, size};
 use crate::objects::columns::{Column, Shown, Subject};
 use crate::objects::selection::{self, ALL, List};
 use crate::sys::shm::name::ShmName;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use std::ffi::OsString;
 
 /// The heading, in the help, of the options for existing objects.
@@ -140,6 +140,18 @@ pub struct LsArgs {
     /// as with -p. Run this as root to see the memory of all users.
     #[arg(long, help_heading = SELECTION, conflicts_with_all = ["names", "unlinked", "unused", "target"])]
     pub nameless: bool,
+    /// Show where all shared memory of the machine is
+    ///
+    /// There is one row for each kind of shared memory: named objects, removed objects that are still in use, memory
+    /// that programs share without a name (memfds, anonymous mappings, System V segments), the /dev/shm of containers,
+    /// and other file systems that are stored in memory (tmpfs), such as /run. The rows add up to Shmem in
+    /// /proc/meminfo, which free(1) calls shared. The row difference is what was not found. Only root sees everything.
+    /// NOTES in shmtool-ls(1) explain the rows.
+    #[arg(long, help_heading = SELECTION)]
+    #[arg(conflicts_with_all = ["names", "all", "unlinked", "globs", "owner", "older_than", "larger_than", "pid"])]
+    #[arg(conflicts_with_all = ["unused", "in_use", "processes", "output", "sort", "reverse", "numeric", "color"])]
+    #[arg(conflicts_with_all = ["only_names", "nul", "target", "nameless"])]
+    pub summary: bool,
 
     #[command(flatten)]
     pub filters: FilterArgs,
@@ -283,27 +295,6 @@ impl LsArgs {
     pub fn asks_for_processes(&self) -> bool {
         self.processes || self.unlinked || self.nameless || selection::names_processes(&self.output)
     }
-}
-
-/// The key by which `ls` sorts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SortKey {
-    Name,
-    Size,
-    // The undocumented name from version 0.1.
-    #[value(alias = "used")]
-    Allocated,
-    Age,
-    Owner,
-    Pid,
-}
-
-/// When colors are used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Color {
-    Auto,
-    Always,
-    Never,
 }
 
 /// The heading of the options that choose how `unlink` removes and reports.

@@ -1,10 +1,11 @@
-//! Parsers for the values of single arguments. Their errors name the argument and the reason.
+//! The values of single arguments. The errors of their parsers name the argument and the reason.
 
 use crate::exit::Failure;
 use crate::notation::condition::{self, Condition};
 use crate::notation::value::Value;
 use crate::sys::escape;
 use crate::sys::shm::name::{NameError, ShmName};
+use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use std::ffi::OsStr;
 use std::fmt::Display;
@@ -96,4 +97,25 @@ fn operand_error(operand: &OsStr, error: &dyn Display) -> Failure {
 /// Turns an error that depends on several arguments into a usage error.
 pub(super) fn usage_error(error: impl Display) -> Failure {
     Failure::usage(error.to_string())
+}
+
+/// The key by which `ls` sorts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SortKey {
+    Name,
+    Size,
+    // The undocumented name from version 0.1.
+    #[value(alias = "used")]
+    Allocated,
+    Age,
+    Owner,
+    Pid,
+}
+
+/// When colors are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
 }

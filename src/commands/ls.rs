@@ -12,6 +12,7 @@ use crate::objects::place::Place;
 use crate::objects::value::Style;
 use crate::sys::error::Error;
 use crate::sys::io::stream;
+use crate::sys::process::container::Container;
 use crate::sys::shm::name::ShmName;
 use crate::sys::status::FileStatus;
 use anyhow::Context as _;
@@ -24,6 +25,7 @@ use users::Query;
 
 mod json;
 mod nameless;
+mod summary;
 mod table;
 mod totals;
 mod users;
@@ -34,6 +36,11 @@ mod users;
 ///
 /// Fails if `/dev/shm` or `/proc` cannot be read, or if standard output fails. Errors of single NAMEs go to the report.
 pub fn run(args: &LsArgs, report: &mut Report) -> anyhow::Result<()> {
+    if args.summary {
+        return summary::run(args, &|pid| {
+            Place::label_of(pid, Container::of(pid).as_ref())
+        });
+    }
     if args.sort == SortKey::Pid && !args.asks_for_processes() {
         return Err(Failure::usage("--sort pid: no processes are listed")
             .hint("add -p")

@@ -5,4 +5,5 @@ pub mod filter;
 pub mod item;
 pub mod place;
 pub mod selection;
+pub mod summary;
 pub mod value;

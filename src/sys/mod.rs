@@ -10,6 +10,7 @@ pub mod error;
 pub(crate) mod escape;
 pub(crate) mod io;
 pub mod memory;
+pub(crate) mod mounts;
 #[doc(hidden)]
 pub mod process;
 pub mod shm;

@@ -9,6 +9,8 @@ mod nameless;
 mod options;
 mod processes;
 mod segments;
+mod summary;
+mod summary_rows;
 mod totals;
 mod unlinked;
 

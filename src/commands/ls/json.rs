@@ -194,7 +194,7 @@ impl Serialize for Members<'_> {
 }
 
 /// A writer for JSON that replaces characters which a terminal might interpret by `\u` escapes. They mean the same.
-struct EscapingWriter<W>(W);
+pub struct EscapingWriter<W>(pub W);
 
 impl<W: Write> Write for EscapingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

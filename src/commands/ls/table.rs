@@ -134,11 +134,11 @@ impl Table {
 }
 
 /// The gap between two columns.
-const GAP: &str = "  ";
+pub const GAP: &str = "  ";
 
 /// Returns how many columns of a terminal a cell takes. A wide character takes two. No cell contains control
 /// characters.
-fn display_width(cell: &str) -> usize {
+pub fn display_width(cell: &str) -> usize {
     match cell.is_ascii() {
         true => cell.len(),
         false => cell.width(),
@@ -146,7 +146,7 @@ fn display_width(cell: &str) -> usize {
 }
 
 /// Truncates a cell to this number of columns of a terminal.
-fn truncate(cell: &str, max_width: usize) -> &str {
+pub fn truncate(cell: &str, max_width: usize) -> &str {
     let mut width = 0;
     let end = cell.char_indices().find(|(_, c)| {
         width += c.width().unwrap_or(0);
@@ -155,7 +155,7 @@ fn truncate(cell: &str, max_width: usize) -> &str {
     end.map_or(cell, |(end, _)| &cell[..end])
 }
 
-fn write_spaces(out: &mut impl Write, count: usize) -> io::Result<()> {
+pub fn write_spaces(out: &mut impl Write, count: usize) -> io::Result<()> {
     const SPACES: [u8; 64] = [b' '; 64];
     for start in (0..count).step_by(SPACES.len()) {
         out.write_all(&SPACES[..SPACES.len().min(count - start)])?;

@@ -1,9 +1,10 @@
 //! Finding the memory cgroup of this process in the mounted cgroup file systems: `cgroups(7)`.
 
-use std::ffi::OsStr;
+use crate::sys::mounts::unescape;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 /// The version of the memory controller. A machine uses only one of them, even if it mounts both hierarchies.
@@ -59,7 +60,8 @@ fn memory_cgroup(text: &[u8]) -> Option<(Version, PathBuf)> {
 fn mounted_cgroups(mountinfo: &[u8], version: Version, path: &Path) -> Vec<Cgroup> {
     let parse = |line| {
         let mut fields = <[u8]>::split(line, |&byte| byte == b' ');
-        let (root, mount_point) = (unescape(fields.nth(3)?), unescape(fields.next()?));
+        let path_in = |field| PathBuf::from(OsString::from_vec(unescape(field)));
+        let (root, mount_point) = (path_in(fields.nth(3)?), path_in(fields.next()?));
         // A variable number of optional fields, then "-", the file system type, the source, and the options.
         fields.find(|field| field == b"-")?;
         let (kind, options) = (fields.next()?, fields.nth(1)?);
@@ -85,21 +87,6 @@ fn mounted_cgroups(mountinfo: &[u8], version: Version, path: &Path) -> Vec<Cgrou
 
 fn has_word(list: &[u8], word: &[u8]) -> bool {
     list.split(|&byte| byte == b',').any(|other| other == word)
-}
-
-/// Decodes a path in `/proc/PID/mountinfo`, where space, tab, newline and backslash are written as a backslash and
-/// three octal digits.
-fn unescape(field: &[u8]) -> PathBuf {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&byte, after)) = rest.split_first() {
-        let digits = after.get(..3).filter(|_| byte == b'\\');
-        let code =
-            digits.and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 8).ok());
-        bytes.push(code.unwrap_or(byte));
-        rest = if code.is_some() { &after[3..] } else { after };
-    }
-    PathBuf::from(OsStr::from_bytes(&bytes))
 }
 
 #[cfg(test)]
@@ -166,13 +153,5 @@ mod tests {
             Path::new("other")
         );
         assert_eq!(mounted_cgroups(v2, Version::V2, Path::new("/../other")), []);
-    }
-
-    #[test]
-    fn octal_escapes_in_mountinfo_are_decoded() {
-        assert_eq!(
-            unescape(br"/a\040b\134\011\012c\9\04"),
-            Path::new("/a b\\\t\nc\\9\\04")
-        );
     }
 }

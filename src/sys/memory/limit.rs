@@ -49,7 +49,7 @@ pub fn available_memory() -> Option<AvailableMemory> {
 }
 
 /// Returns the number after a key in a file such as `/proc/meminfo` or `memory.stat`.
-fn field(text: &str, key: &str) -> Option<u64> {
+pub(super) fn field(text: &str, key: &str) -> Option<u64> {
     let mut lines = text.lines().map(str::split_ascii_whitespace);
     let mut words = lines.find_map(|mut words| (words.next() == Some(key)).then_some(words))?;
     words.next()?.parse().ok()

@@ -208,7 +208,7 @@ impl Drop for Mapping {
 }
 
 /// Returns the size of a page in bytes (`sysconf(3)`).
-fn page_size() -> usize {
+pub(crate) fn page_size() -> usize {
     let size = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
     size.and_then(|size| size.try_into().ok())
         .expect("POSIX requires sysconf to return the page size")

@@ -9,4 +9,5 @@ pub mod hole;
 pub mod int;
 pub mod limit;
 pub mod mapping;
+pub(crate) mod meminfo;
 pub(crate) mod nameless;

@@ -20,4 +20,6 @@ pub(crate) mod target;
 pub mod pow;
 pub mod signal;
 pub mod start;
+pub(crate) mod survey;
+mod system_v;
 mod witness;

@@ -98,6 +98,18 @@ pub fn measure_hidden(directory: &Directory) -> Result<HiddenUsage> {
     Ok(hidden)
 }
 
+/// Measures everything in a directory, with the same care. The directory belongs to the file system with this device
+/// number.
+pub(in crate::sys) fn measure_tree(directory: &Directory, device: u64) -> Usage {
+    let mut walk = Walk::new(device);
+    let (base, path) = directory.root();
+    match FileStatus::at(base, path, 0) {
+        Ok(root) => walk.add_directory(base, path, root.inode, 1),
+        Err(_) => walk.usage.is_partial = true,
+    }
+    walk.usage
+}
+
 const OPEN_DIRECTORY: OFlag = OFlag::O_DIRECTORY
     .union(OFlag::O_NOFOLLOW)
     .union(OFlag::O_NONBLOCK)

@@ -8,3 +8,4 @@ pub mod hidden;
 pub mod lease;
 pub mod name;
 pub mod object;
+pub(crate) mod tmpfs;

@@ -1,0 +1,147 @@
+//! The mounts that a process sees: `proc_pid_mountinfo(5)`.
+
+use nix::sys::stat::makedev;
+use std::collections::HashSet;
+
+/// A mount of a file system that stores its files in shared memory.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// The ID of the mount, which no other mount in any namespace has at the same time.
+    pub id: u64,
+    /// The device number of the file system.
+    pub device: u64,
+    /// The directory of the file system that is mounted.
+    pub root: Vec<u8>,
+    /// Where it is mounted, as the process sees it. Users choose such paths, so they may contain any bytes but NUL.
+    pub mount_point: Vec<u8>,
+    /// Whether another mount at the same mount point hides this one.
+    pub is_covered: bool,
+    /// Whether it is the devtmpfs, which contains the device files.
+    pub is_devtmpfs: bool,
+    /// The maximum size in bytes. 0 means no limit, and None the default: half of the memory of the machine.
+    pub limit: Option<u64>,
+    /// The maximum number of inodes, if the default was changed.
+    pub max_inodes: Option<u64>,
+}
+
+/// Parses `/proc/PID/mountinfo`. Returns the mounts of every tmpfs, of the devtmpfs, and of the root file system that
+/// the kernel starts with. Lines that make no sense are skipped.
+pub fn memory_mounts(mountinfo: &[u8]) -> Vec<Mount> {
+    let mut mounts = Vec::new();
+    let mut parents = HashSet::new();
+    for line in mountinfo.split(|&byte| byte == b'\n') {
+        let Some((parent, mount_point, mount)) = parse(line) else {
+            continue;
+        };
+        parents.insert((parent, mount_point));
+        mounts.extend(mount.map(|mount| (mount_point, mount)));
+    }
+    let finish = |(mount_point, mount): (_, Mount)| Mount {
+        is_covered: parents.contains(&(mount.id, mount_point)),
+        ..mount
+    };
+    mounts.into_iter().map(finish).collect()
+}
+
+/// Parses a line. Returns the ID of the mount below, the mount point as it is written there, and the mount, if its file
+/// system stores its files in shared memory.
+fn parse(line: &[u8]) -> Option<(u64, &[u8], Option<Mount>)> {
+    let mut fields = line.split(|&byte| byte == b' ');
+    let (id, parent) = (number(fields.next()?)?, number(fields.next()?)?);
+    let (device, root, mount_point) = (fields.next()?, fields.next()?, fields.next()?);
+    // A variable number of optional fields, then "-", the file system type, the source, and the options.
+    fields.find(|field| field == b"-")?;
+    let kind = fields.next()?;
+    if ![&b"tmpfs"[..], b"devtmpfs", b"rootfs"].contains(&kind) {
+        return Some((parent, mount_point, None));
+    }
+    let options = fields.nth(1)?.split(|&byte| byte == b',');
+    let option = |key: &[u8]| {
+        let value = options.clone().find_map(|one| one.strip_prefix(key));
+        value.map(|value: &[u8]| value.strip_suffix(b"k").unwrap_or(value))
+    };
+    let (limit, max_inodes) = (option(b"size="), option(b"nr_inodes="));
+    let colon = device.iter().position(|&byte| byte == b':')?;
+    let mount = Mount {
+        id,
+        device: makedev(number(&device[..colon])?, number(&device[colon + 1..])?),
+        root: unescape(root),
+        mount_point: unescape(mount_point),
+        is_covered: false,
+        is_devtmpfs: kind == b"devtmpfs",
+        limit: limit
+            .and_then(number)
+            .map(|kibibytes| kibibytes.saturating_mul(1024)),
+        max_inodes: max_inodes.and_then(number),
+    };
+    Some((parent, mount_point, Some(mount)))
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// Decodes a path in `/proc/PID/mountinfo`, where space, tab, newline and backslash are written as a backslash and
+/// three octal digits.
+pub fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = after.get(..3).filter(|_| byte == b'\\');
+        let code =
+            digits.and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 8).ok());
+        bytes.push(code.unwrap_or(byte));
+        rest = if code.is_some() { &after[3..] } else { after };
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn mounts_of_tmpfs_are_parsed() {
+        let text = br"22 27 0:21 / /proc rw,relatime - proc proc rw
+24 27 0:6 / /dev rw - devtmpfs devtmpfs rw,size=12334556k,nr_inodes=3083639,mode=755
+25 24 0:23 / /dev/shm rw,relatime shared:3 master:1 - tmpfs tmpfs rw,size=64k
+30 25 0:27 /a\040b /dev/shm rw - tmpfs  rw
+31 30 0:1048577 / /tmp/x\134\011y rw - tmpfs tmpfs ro,nr_inodes=0,size=0k
+";
+        let mounts = memory_mounts(text);
+        let summary: Vec<_> = mounts
+            .iter()
+            .map(|mount| (mount.id, mount.device, mount.is_covered, mount.limit))
+            .collect();
+        assert_eq!(
+            summary,
+            [
+                (24, makedev(0, 6), false, Some(12334556 << 10)),
+                (25, makedev(0, 23), true, Some(65536)),
+                (30, makedev(0, 27), false, None),
+                (31, makedev(0, 1048577), false, Some(0)),
+            ]
+        );
+        assert!(mounts[0].is_devtmpfs && !mounts[1].is_devtmpfs);
+        assert_eq!(mounts[0].max_inodes, Some(3083639));
+        assert_eq!(mounts[2].root, b"/a b");
+        assert_eq!(mounts[3].mount_point, b"/tmp/x\\\ty");
+    }
+
+    #[test]
+    fn escaped_bytes_of_paths_are_decoded() {
+        assert_eq!(
+            unescape(br"/a\040b\134\011\012c\9\04"),
+            b"/a b\\\t\nc\\9\\04"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_never_panics(bytes: Vec<u8>, fields in "[0-9]{1,30} [0-9]{1,3} [0-9:]{0,25} / /[ -~]{0,9} rw - tmpfs x [a-z=0-9,]{0,40}") {
+            memory_mounts(&bytes);
+            memory_mounts(fields.as_bytes());
+        }
+    }
+}
