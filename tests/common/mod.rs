@@ -17,7 +17,9 @@ mod terminal;
 pub use c::{c_program, signal_counter};
 pub use name::Name;
 pub use peer::{Peer, python};
-pub use private_shm::{in_private_shm, in_private_system, run_test_privately, test_of};
+pub use private_shm::{
+    in_private_shm, in_private_system, run_test_in_private_system, run_test_privately, test_of,
+};
 pub use run::{Ended, HANG, does_not_fit, finish, limited, output_fails, run, shmtool, spawn};
 pub use strace::{strace, truncate_when_open};
 pub use terminal::{on_terminal, on_terminal_of_width};

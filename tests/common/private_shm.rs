@@ -31,15 +31,20 @@ pub fn test_of<F>() -> &'static str {
 /// Like [`in_private_shm`], and with new PID and IPC namespaces and a `/proc` of its own: the test sees only the processes
 /// and System V segments that it creates. All of them end with the test.
 pub fn in_private_system<F: FnOnce()>(options: &'static str, body: F) {
-    run_test(test_of::<F>(), body, move || {
-        mount_private_shm(options)?;
-        enter_new_system()
-    });
+    run_test_in_private_system(test_of::<F>(), options, body);
 }
 
 /// Like [`in_private_shm`], for a caller that passes the path of the test.
 pub fn run_test_privately(test: &str, options: &'static str, body: impl FnOnce()) {
     run_test(test, body, move || mount_private_shm(options));
+}
+
+/// Like [`in_private_system`], for a caller that passes the path of the test.
+pub fn run_test_in_private_system(test: &str, options: &'static str, body: impl FnOnce()) {
+    run_test(test, body, move || {
+        mount_private_shm(options)?;
+        enter_new_system()
+    });
 }
 
 /// Runs `body`, which belongs to this test, in a process that `prepare` has prepared.
