@@ -1,4 +1,6 @@
 //! Declares every option once. The doc comments are also the text of the help and the manual.
+//!
+//! The structs have `#[group(skip)]`: nobody uses the groups that clap would make of them, and they cost start-up time.
 
 use clap::{Parser, Subcommand};
 

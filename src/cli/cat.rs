@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
+#[group(skip)]
 pub struct CatArgs {
     /// Print shared memory objects; the operands are NAMEs
     #[arg(long)]

@@ -13,6 +13,7 @@ pub(super) const FILTERS: &str = "Filters (all must match)";
 
 // (clap would show a doc comment as the description of the verb.)
 #[derive(Debug, Args)]
+#[group(skip)]
 #[command(next_help_heading = FILTERS)]
 pub struct FilterArgs {
     /// Name matches PATTERN; !PATTERN: does not match

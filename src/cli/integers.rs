@@ -23,6 +23,7 @@ const UPDATE: &str = "Atomic operations";
 const WAITING: &str = "Waiting";
 
 #[derive(Debug, Args)]
+#[group(skip)]
 pub struct WriteIntArgs {
     #[command(flatten)]
     pub place: Place,
@@ -126,6 +127,7 @@ impl WriteIntArgs {
 }
 
 #[derive(Debug, Args)]
+#[group(skip)]
 pub struct ReadIntArgs {
     #[command(flatten)]
     pub place: Place,
@@ -222,6 +224,7 @@ impl FromStr for Count {
 
 // The type of the integer and its position in the object. (clap would show a doc comment as the description of the verb.)
 #[derive(Debug, Clone, Copy, Args)]
+#[group(skip)]
 pub struct Place {
     /// Type: i8 i16 i32 i64 u8 u16 u32 u64
     ///

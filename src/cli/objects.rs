@@ -14,6 +14,7 @@ use std::ffi::OsString;
 const EXISTING: &str = "If the object already exists";
 
 #[derive(Debug, Args)]
+#[group(skip)]
 pub struct CreateArgs {
     /// Size in bytes: 4096, 64K, 1M (default: 0, or that of FILE)
     ///
@@ -101,6 +102,7 @@ const CONTENTS: &str = "What to show";
 const FORMAT: &str = "How to print";
 
 #[derive(Debug, Args)]
+#[group(skip)]
 pub struct LsArgs {
     /// Objects to list (default: all)
     // Before the filters, because their heading would apply to it.
@@ -301,6 +303,7 @@ impl LsArgs {
 const REMOVAL: &str = "How to remove";
 
 #[derive(Debug, Args)]
+#[group(skip)]
 pub struct UnlinkArgs {
     /// Objects to remove
     // Before the filters, because their heading would apply to it.

@@ -6,6 +6,7 @@ use clap::Args;
 
 // (clap would show a doc comment as the description of the verb.)
 #[derive(Debug, Args)]
+#[group(skip)]
 pub struct TargetArgs {
     /// Use the /dev/shm of process PID, which is that of its container
     ///
