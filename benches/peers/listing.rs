@@ -1,11 +1,9 @@
 //! Compares listing and sweeping 124,000 objects, a number that has been seen on CI runners.
 
-use crate::race::{Contender, Table, run};
+use crate::race::{Contender, Table, read_all, run};
 use nix::sys::resource::{UsageWho, getrusage};
 use std::fs;
-use std::io::Read;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command};
 
 const OBJECTS: usize = 124_000;
 const PROCESSES: usize = 300;
@@ -63,21 +61,6 @@ fn create_objects() {
         let path = format!("/dev/shm/job-{index:06}-{}", &"x".repeat(index % 17));
         fs::write(path, vec![1; 1 + index % 5000]).expect("create an object");
     }
-}
-
-/// Runs a command and reads its output through a pipe. The exit status is ignored: `lsof` fails if no object is in use.
-fn read_all(mut command: Command) -> Duration {
-    let start = Instant::now();
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the command starts");
-    let mut output = child.stdout.take().expect("standard output is a pipe");
-    let mut buffer = vec![0; 1 << 20];
-    while output.read(&mut buffer).expect("read from the pipe") > 0 {}
-    child.wait().expect("wait for the command");
-    start.elapsed()
 }
 
 /// Processes that each have one object open. They are killed when this is dropped.

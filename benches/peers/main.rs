@@ -8,16 +8,18 @@ mod cat;
 mod create;
 mod integers;
 mod listing;
+mod machine;
 mod race;
 
 use race::Table;
 
 type Part = (&'static str, fn(&mut Table));
 
-const PARTS: [Part; 4] = [
+const PARTS: [Part; 5] = [
     ("cat", cat::compare),
     ("create", create::compare),
     ("listing", listing::compare),
+    ("machine", machine::compare),
     ("integers", integers::compare),
 ];
 

@@ -4,8 +4,9 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::Read;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A command that takes part in a comparison.
@@ -210,7 +211,22 @@ pub fn run(mut command: Command) -> Duration {
     time
 }
 
-/// Runs `body` with a private tmpfs on `/dev/shm`. To do so, runs the whole program again, with an extra argument.
+/// Runs a command and reads its output through a pipe. The exit status is ignored: `lsof` fails if no object is in use.
+pub fn read_all(mut command: Command) -> Duration {
+    let start = Instant::now();
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the command starts");
+    let mut output = child.stdout.take().expect("standard output is a pipe");
+    let mut buffer = vec![0; 1 << 20];
+    while output.read(&mut buffer).expect("read from the pipe") > 0 {}
+    child.wait().expect("wait for the command");
+    start.elapsed()
+}
+
+/// Runs `body` with a private tmpfs on `/dev/shm` and a private `/proc`. To do so, runs the whole program again, with an extra argument.
 pub fn in_private_shm(body: impl FnOnce()) {
     const IN_PRIVATE_SHM: &str = "--in-private-shm";
     let args: Vec<_> = std::env::args().skip(1).collect();
@@ -219,7 +235,9 @@ pub fn in_private_shm(body: impl FnOnce()) {
     }
     let script = "mount -t tmpfs -o size=3g,nr_inodes=1m tmpfs /dev/shm && exec \"$0\" \"$@\"";
     let mut unshare = Command::new("unshare");
-    unshare.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]);
+    unshare.args(["--user", "--map-root-user", "--mount", "--ipc"]);
+    unshare.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+    unshare.args(["sh", "-c", script]);
     unshare.arg(std::env::current_exe().expect("get the path of the program"));
     let status = unshare.args(args).arg(IN_PRIVATE_SHM).status();
     if !status.is_ok_and(|status| status.success()) {
