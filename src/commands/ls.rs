@@ -125,7 +125,8 @@ fn linked_objects(
     for place in places {
         match list(args, place, &mut items, report) {
             Ok(pass) => all_pass &= pass,
-            Err(error) if place.is_own() => return Err(error),
+            Err(error) if !args.everywhere => return Err(error),
+            Err(error) if place.is_own() => report.note(Err(error)),
             Err(error) => report.note(Err(error.context(place.label.clone()))),
         }
     }

@@ -1,7 +1,7 @@
 //! Finds the places that `--target` and `--everywhere` select.
 
 use super::denied::print_denied;
-use crate::exit::{Failure, Status, print_line};
+use crate::exit::{Failure, Status, print_error, print_line};
 use crate::objects::place::{Inhabitant, OWN_LABEL, Place, Selector};
 use crate::sys::process::container::Container;
 use crate::sys::process::crew::{self, Job};
@@ -177,7 +177,7 @@ pub fn select(target: Option<&Selector>, everywhere: bool) -> anyhow::Result<Vec
     Ok(places.into_iter().map(Rc::new).collect())
 }
 
-/// Returns every place on the machine, our own first. Places that cannot be used are named on standard error.
+/// Returns every place on the machine, our own first if it is usable. Places that cannot be used are named on standard error.
 ///
 /// # Errors
 ///
@@ -185,7 +185,15 @@ pub fn select(target: Option<&Selector>, everywhere: bool) -> anyhow::Result<Vec
 fn find_all() -> anyhow::Result<Vec<Place>> {
     let mut search = Search::new(true)?;
     search.candidates(|_| true);
-    let mut places = vec![Place::own()];
+    let own = Place::own();
+    let mut places = match own.directory.status() {
+        Ok(_) => vec![own],
+        // This machine may have no /dev/shm, but its containers may.
+        Err(error) => {
+            print_error(&error.into());
+            Vec::new()
+        }
+    };
     places.extend(search.places());
     for (label, error) in &search.failed {
         print_line(&format!("{label}: skipped: {error}"));

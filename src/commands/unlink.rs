@@ -58,7 +58,7 @@ pub fn run(args: &UnlinkArgs, report: &mut Report) -> anyhow::Result<()> {
         match args.names.is_empty() {
             false => task.add_named(&args.names),
             true => match task.add_all(&mut results.summary) {
-                Err(error) if task.place.is_own() => return Err(error.into()),
+                Err(error) if !args.everywhere => return Err(error.into()),
                 Err(error) => results.report.note(Err(task.prefix(error.into()))),
                 Ok(()) => {}
             },

@@ -161,7 +161,9 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Error::Directory { hint, .. } => *hint,
-            Error::NoInodes { .. } => Some("mount -o remount,nr_inodes=1M /dev/shm allows more"),
+            Error::NoInodes { inodes, .. } if &*inodes.directory == "/dev/shm" => {
+                Some("mount -o remount,nr_inodes=1M /dev/shm allows more")
+            }
             Error::Denied(_) => Some("shmtool ls shows its owner and mode"),
             // 64 MiB or less: container runtimes use 64 MiB unless told otherwise.
             Error::NoSpace {

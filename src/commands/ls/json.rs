@@ -61,8 +61,11 @@ impl<'a> Places<'a> {
                 filesystem: filesystem(place).ok(),
             }
         };
+        // Without a /dev/shm of our own, the first place is another one.
+        let first = places.first();
+        let first = first.filter(|place| place.is_own() || !everywhere);
         Ok(Places {
-            filesystem: Some(filesystem(&places[0])?),
+            filesystem: first.map(|place| filesystem(place)).transpose()?,
             places: everywhere.then(|| places.iter().map(entry).collect()),
         })
     }

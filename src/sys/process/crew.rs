@@ -4,6 +4,7 @@
 //! SIGKILL ends it. So the parent never waits for a child without a limit.
 
 use super::child::{self, Helper, become_helper};
+use super::signal;
 use super::socket::{MAX_MESSAGE, Message, Socket};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -100,6 +101,9 @@ pub fn run<'a, E>(
     jobs: impl IntoIterator<Item = Job<'a>>,
     mut receive: impl FnMut(usize, Message) -> Result<(), E>,
 ) -> Result<Vec<End>, E> {
+    // Otherwise a child that ends early could be gone before there is a descriptor for it. If this fails, such a child
+    // counts as failed.
+    let _ = signal::notice_children();
     let mut ends = Vec::new();
     let mut waiting = jobs.into_iter().enumerate();
     let mut members: Vec<Member> = Vec::new();
