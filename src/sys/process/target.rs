@@ -1,18 +1,17 @@
 //! Finding the `/dev/shm` of another process, whose container may be hostile: `openat2(2)`, `proc_pid_mountinfo(5)`.
 
+use super::procfs::{Process, other_threads};
 use super::rights::{IdMap, Rights, RightsError};
 use crate::sys::error::{describe_errno, errno};
 use crate::sys::status::FileStatus;
 use nix::errno::Errno;
-use nix::fcntl::{
-    AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2, readlinkat,
-};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
 use nix::libc;
 use nix::sys::stat::Mode;
 use nix::unistd::{AccessFlags, faccessat};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -106,14 +105,12 @@ impl Target {
     ///
     /// [`TargetError::NoProcess`] and [`TargetError::Denied`].
     pub fn open(pid: i32) -> Result<Target, TargetError> {
-        let process = format!("/proc/{pid}");
-        match Target::open_in(&process) {
+        match Target::open_thread(pid) {
             Err(TargetError::NoProcess) => {}
             result => return result,
         }
-        for entry in fs::read_dir(format!("{process}/task")).map_err(|_| TargetError::NoProcess)? {
-            let Ok(thread) = entry else { break };
-            match Target::open_in(&format!("{process}/task/{}", thread.file_name().display())) {
+        for thread in other_threads(pid).unwrap_or_default() {
+            match Target::open_thread(thread) {
                 Err(TargetError::NoProcess) => {}
                 result => return result,
             }
@@ -121,9 +118,9 @@ impl Target {
         Err(TargetError::NoProcess)
     }
 
-    /// Opens the process with this directory in `/proc`.
-    fn open_in(process: &str) -> Result<Target, TargetError> {
-        let process = open(process, DIRECTORY, Mode::empty()).map_err(gone)?;
+    /// Opens a process by the directory of one of its threads.
+    fn open_thread(thread: i32) -> Result<Target, TargetError> {
+        let process = Process::open(thread).map_err(gone)?;
         let open = |path, flags| openat(&process, path, flags, Mode::empty()).map_err(gone);
         let read = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
         // The root comes first: a process that has changed to other namespaces since then has only given up rights.
