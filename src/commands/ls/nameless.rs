@@ -81,7 +81,9 @@ pub fn nameless_memory(args: &LsArgs, places: &[Rc<Place>]) -> anyhow::Result<Ve
     let nameless = nameless_device()
         .map_err(io::Error::from)
         .context("cannot find memory without a name")?;
-    let mut holders = Holders::with_nameless(&devices, nameless).context("/proc")?;
+    let mut namespaces = IpcNamespaces::new();
+    let wanted = args.everywhere.then_some(&mut namespaces);
+    let mut holders = Holders::with_nameless(&devices, nameless, wanted).context("/proc")?;
     print_denied(&holders.denied);
     let mut items = take_unlinked(&mut holders.held, places)?;
     for item in &mut items {
@@ -89,7 +91,7 @@ pub fn nameless_memory(args: &LsArgs, places: &[Rc<Place>]) -> anyhow::Result<Ve
     }
     let files = holders.held.into_iter();
     items.extend(files.filter_map(|((_, inode), held)| unnamed_file(inode, held)));
-    items.extend(segments(holders.segments, args.everywhere)?);
+    items.extend(segments(holders.segments, &namespaces)?);
     items.retain(|item| filter.passes(item));
     if args.everywhere {
         label(&mut items);
@@ -173,11 +175,10 @@ fn shown_path(path: &[u8]) -> &[u8] {
 
 /// Returns the System V segments: those in the tables of the IPC namespaces, and those that processes of other
 /// namespaces use.
-fn segments(mut used: HashMap<(u64, u64), Held>, everywhere: bool) -> anyhow::Result<Vec<Item>> {
-    let namespaces = match everywhere {
-        true => IpcNamespaces::all().context("/proc")?,
-        false => IpcNamespaces::new(),
-    };
+fn segments(
+    mut used: HashMap<(u64, u64), Held>,
+    namespaces: &IpcNamespaces,
+) -> anyhow::Result<Vec<Item>> {
     let own = own_segments().context("/proc/sysvipc/shm")?;
     let mut items = Vec::new();
     for (namespace, table) in [(namespaces.own, Ok(own))]

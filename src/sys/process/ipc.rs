@@ -4,7 +4,7 @@
 //! its own.
 
 use super::crew::{self, Channel, End, Job};
-use super::procfs::{Process, pids};
+use super::procfs::Process;
 use super::rights::{IdMap, Rights, RightsError};
 use super::socket::Message;
 use crate::sys::error::errno;
@@ -144,22 +144,6 @@ impl IpcNamespaces {
             own: own.map_or(0, |own| own.inode),
             others: BTreeMap::new(),
         }
-    }
-
-    /// Finds the namespaces of all processes that `/proc` shows.
-    ///
-    /// # Errors
-    ///
-    /// There is no `/proc`.
-    pub fn all() -> io::Result<IpcNamespaces> {
-        let mut namespaces = IpcNamespaces::new();
-        for pid in pids()? {
-            // It may have ended.
-            if let Ok(process) = Process::open(pid) {
-                namespaces.add(&process);
-            }
-        }
-        Ok(namespaces)
     }
 
     /// Adds the namespace of a process. There is none to add if the process has ended or may not be inspected.
@@ -322,9 +306,12 @@ mod tests {
         if ready == "ready\n" {
             let process = Process::open(child.id() as i32).unwrap();
             let namespace = process.namespace(c"ns/ipc").unwrap();
-            let mut namespaces = IpcNamespaces::all().unwrap();
+            let mut namespaces = IpcNamespaces::new();
             assert_ne!(namespace, namespaces.own);
-            namespaces.others.retain(|&number, _| number == namespace);
+            namespaces.add(&Process::open(std::process::id() as i32).unwrap());
+            namespaces.add(&process);
+            namespaces.add(&process);
+            assert!(namespaces.others.keys().eq([&namespace]));
             let not_a_namespace = File::open("/dev/null").unwrap();
             namespaces
                 .others

@@ -2,6 +2,7 @@
 
 use super::files::{Access, FileSearch, UsedFile};
 use super::identity::Identity;
+use super::ipc::IpcNamespaces;
 use super::procfs::{Process, pids};
 use crate::sys::memory::nameless::Nameless;
 use crate::sys::status::FileStatus;
@@ -59,18 +60,23 @@ impl Holders {
     ///
     /// There is no `/proc`.
     pub fn of(devices: &[u64]) -> io::Result<Holders> {
-        Scan::all(devices, None)
+        Scan::all(devices, None, None)
     }
 
     /// Like [`Holders::of`], and also finds the users of memory without a name, which the kernel keeps in files on the
-    /// device `nameless`. Memfds and shared anonymous mappings are in `held`; [`Nameless`] tells them apart.
+    /// device `nameless`. Memfds and shared anonymous mappings are in `held`; [`Nameless`] tells them apart. The IPC
+    /// namespaces of all processes are added to `namespaces`.
     ///
     /// # Errors
     ///
     /// There is no `/proc`.
-    pub fn with_nameless(devices: &[u64], nameless: u64) -> io::Result<Holders> {
+    pub fn with_nameless(
+        devices: &[u64],
+        nameless: u64,
+        namespaces: Option<&mut IpcNamespaces>,
+    ) -> io::Result<Holders> {
         let devices = [devices, &[nameless]].concat();
-        Scan::all(&devices, Some(nameless))
+        Scan::all(&devices, Some(nameless), namespaces)
     }
 
     fn entry(&mut self, key: Key) -> &mut Held {
@@ -118,7 +124,11 @@ struct Scan {
 
 impl Scan {
     /// Inspects every process.
-    fn all(devices: &[u64], nameless: Option<u64>) -> io::Result<Holders> {
+    fn all(
+        devices: &[u64],
+        nameless: Option<u64>,
+        mut namespaces: Option<&mut IpcNamespaces>,
+    ) -> io::Result<Holders> {
         let mut search = FileSearch::new(devices);
         let mut scan = Scan {
             nameless,
@@ -131,8 +141,13 @@ impl Scan {
             scan.pid = pid;
             scan.identity = None;
             scan.ipc_namespace = None;
-            let process = Process::open(pid).map_err(io::Error::from);
-            match process.and_then(|process| search.run(&process, &mut |file| scan.add(file))) {
+            let look = |process: Process| {
+                if let Some(namespaces) = &mut namespaces {
+                    namespaces.add(&process);
+                }
+                search.run(&process, &mut |file| scan.add(file))
+            };
+            match Process::open(pid).map_err(io::Error::from).and_then(look) {
                 Ok(()) => {}
                 Err(error) if is_gone(&error) => {}
                 Err(_) => scan.holders.denied.push(pid),
