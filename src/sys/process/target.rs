@@ -3,6 +3,7 @@
 use super::procfs::{Process, other_threads};
 use super::rights::{IdMap, Rights, RightsError};
 use crate::sys::error::{describe_errno, errno};
+use crate::sys::mounts::{MountLine, mount_lines};
 use crate::sys::status::FileStatus;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
@@ -202,7 +203,7 @@ impl Target {
         if mount.kind != b"tmpfs" {
             return Err(TargetError::NotTmpfs);
         }
-        if !is_trusted && ![&b"/dev/shm"[..], b"/dev"].contains(&mount.point) {
+        if !is_trusted && ![&b"/dev/shm"[..], b"/dev"].contains(&mount.mount_point) {
             return Err(TargetError::NotMounted);
         }
         if to_read {
@@ -292,29 +293,11 @@ fn walk(root: BorrowedFd, mounts: Mounts, follows_links: bool) -> Result<OwnedFd
 #[derive(Clone, Copy)]
 struct Mounts<'a>(&'a [u8]);
 
-/// A mount.
-struct Mount<'a> {
-    /// Its path below the root of the process, with octal escapes.
-    point: &'a [u8],
-    /// The type of its file system.
-    kind: &'a [u8],
-}
-
 impl<'a> Mounts<'a> {
     /// Finds the mount through which a file was opened.
-    fn mount_of(self, file: impl AsFd) -> nix::Result<Option<Mount<'a>>> {
-        let id = FileStatus::of(file)?.mount_id.to_string();
-        let mut lines = self.0.split(|&byte| byte == b'\n');
-        Ok(lines.find_map(|line| {
-            let mut fields = line.split(|&byte| byte == b' ');
-            if fields.next()? != id.as_bytes() {
-                return None;
-            }
-            let point = fields.nth(3)?;
-            fields.find(|field| *field == b"-")?;
-            let kind = fields.next()?;
-            Some(Mount { point, kind })
-        }))
+    fn mount_of(self, file: impl AsFd) -> nix::Result<Option<MountLine<'a>>> {
+        let id = FileStatus::of(file)?.mount_id;
+        Ok(mount_lines(self.0).find(|mount| mount.id == id))
     }
 
     /// Returns whether looking up a name in this directory may ask a file server. An unknown mount counts as one.
