@@ -218,7 +218,8 @@ fn segments_in(namespace: &OwnedFd, channel: &Channel) -> nix::Result<Vec<Segmen
         .map_err(|error| errno(&error))?
         .into();
     let rights = Rights::of(namespace.as_fd(), own)?;
-    // The kernel shows which IDs of its parent the IDs of a user namespace stand for.
+    // The table will have IDs of that user namespace. The kernel shows which IDs of its parent they stand for, and the
+    // parent must be our own.
     if rights.depth() != 1 {
         return Err(Errno::EPERM);
     }
