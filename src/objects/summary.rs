@@ -1,7 +1,8 @@
 //! Where the shared memory of the machine is: `ls --summary`.
 
 use crate::sys::memory::meminfo::{self, MemInfo};
-use crate::sys::process::survey::{FileKind, Survey};
+use crate::sys::memory::nameless::Nameless;
+use crate::sys::process::survey::Survey;
 use crate::sys::shm::directory::Directory;
 use crate::sys::shm::hidden::measure_hidden;
 use anyhow::Context;
@@ -95,7 +96,7 @@ impl Summary {
     /// Fails if the directory or `/proc` cannot be read.
     pub fn measure(directory: &Directory) -> anyhow::Result<Summary> {
         let memory = MemInfo::read().context(meminfo::PATH)?;
-        let survey = Survey::take(memory.huge_page).context("/proc")?;
+        let survey = Survey::take().context("/proc")?;
         let device = directory.device()?;
         let is_tmpfs = directory.is_tmpfs().unwrap_or(false);
         let is_whole = is_tmpfs && is_whole_file_system(directory, &survey)?;
@@ -105,8 +106,9 @@ impl Summary {
         };
         let counted = entries.iter().filter_map(|entry| entry.bytes).sum();
         entries.extend(files(&survey));
-        let segments = survey.segments;
-        let system_v = Entry::new(Kind::SystemV, segments.count, segments.bytes);
+        // Without what is swapped out, like Shmem.
+        let bytes: u64 = survey.segments.iter().map(|one| one.resident).sum();
+        let system_v = Entry::new(Kind::SystemV, survey.segments.len() as u64, bytes);
         entries.push(system_v.partial(survey.closed_namespaces > 0));
         let own_device = is_tmpfs.then_some(device);
         let mut found = file_systems::measure(&survey, own_device, memory.total);
@@ -197,15 +199,15 @@ fn own_entries(directory: &Directory, is_whole: bool) -> anyhow::Result<Vec<Entr
 /// Adds up the files in the kernel's own tmpfs.
 fn files(survey: &Survey) -> [Entry; 3] {
     let kinds = [
-        (FileKind::Memfd, Kind::Memfds),
-        (FileKind::Anonymous, Kind::Anonymous),
-        (FileKind::DriverBuffer, Kind::DriverBuffers),
+        (Nameless::Memfd, Kind::Memfds),
+        (Nameless::Anonymous, Kind::Anonymous),
+        (Nameless::DriverBuffer, Kind::DriverBuffers),
     ];
-    kinds.map(|(file_kind, kind)| {
+    kinds.map(|(nameless, kind)| {
         let files = survey
             .files
             .iter()
-            .filter(|((kind, _), _)| *kind == file_kind);
+            .filter(|((kind, _), _)| *kind == nameless);
         let (mut entry, mut bytes) = (Entry::new(kind, 0, 0), 0);
         entry.is_partial = survey.device.is_none() || !survey.denied.is_empty();
         let mut count = 0;

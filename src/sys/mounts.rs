@@ -24,17 +24,49 @@ pub struct Mount {
     pub max_inodes: Option<u64>,
 }
 
-/// Parses `/proc/PID/mountinfo`. Returns the mounts of every tmpfs, of the devtmpfs, and of the root file system that
-/// the kernel starts with. Lines that make no sense are skipped.
+/// A line of `/proc/PID/mountinfo`. The paths have octal escapes, which [`unescape`] decodes.
+pub struct MountLine<'a> {
+    /// The ID of the mount.
+    pub id: u64,
+    /// The ID of the mount below.
+    parent: u64,
+    device: &'a [u8],
+    /// The directory of the file system that is mounted.
+    pub root: &'a [u8],
+    /// Where it is mounted.
+    pub mount_point: &'a [u8],
+    /// The type of the file system.
+    pub kind: &'a [u8],
+    /// The options of the file system, with commas.
+    pub options: &'a [u8],
+}
+
+/// Parses `/proc/PID/mountinfo`. Lines that make no sense are skipped.
+pub fn mount_lines(mountinfo: &[u8]) -> impl Iterator<Item = MountLine<'_>> {
+    let lines = mountinfo.split(|&byte| byte == b'\n');
+    lines.filter_map(|line| {
+        let mut fields = line.split(|&byte| byte == b' ');
+        Some(MountLine {
+            id: number(fields.next()?)?,
+            parent: number(fields.next()?)?,
+            device: fields.next()?,
+            root: fields.next()?,
+            mount_point: fields.next()?,
+            // A variable number of optional fields, then "-", the file system type, the source, and the options.
+            kind: fields.find(|field| field == b"-").and(fields.next())?,
+            options: fields.nth(1)?,
+        })
+    })
+}
+
+/// Returns the mounts of every tmpfs, of the devtmpfs, and of the root file system that the kernel starts with, from
+/// `/proc/PID/mountinfo`.
 pub fn memory_mounts(mountinfo: &[u8]) -> Vec<Mount> {
     let mut mounts = Vec::new();
     let mut parents = HashSet::new();
-    for line in mountinfo.split(|&byte| byte == b'\n') {
-        let Some((parent, mount_point, mount)) = parse(line) else {
-            continue;
-        };
-        parents.insert((parent, mount_point));
-        mounts.extend(mount.map(|mount| (mount_point, mount)));
+    for line in mount_lines(mountinfo) {
+        parents.insert((line.parent, line.mount_point));
+        mounts.extend(memory_mount(&line).map(|mount| (line.mount_point, mount)));
     }
     let finish = |(mount_point, mount): (_, Mount)| Mount {
         is_covered: parents.contains(&(mount.id, mount_point)),
@@ -43,38 +75,31 @@ pub fn memory_mounts(mountinfo: &[u8]) -> Vec<Mount> {
     mounts.into_iter().map(finish).collect()
 }
 
-/// Parses a line. Returns the ID of the mount below, the mount point as it is written there, and the mount, if its file
-/// system stores its files in shared memory.
-fn parse(line: &[u8]) -> Option<(u64, &[u8], Option<Mount>)> {
-    let mut fields = line.split(|&byte| byte == b' ');
-    let (id, parent) = (number(fields.next()?)?, number(fields.next()?)?);
-    let (device, root, mount_point) = (fields.next()?, fields.next()?, fields.next()?);
-    // A variable number of optional fields, then "-", the file system type, the source, and the options.
-    fields.find(|field| field == b"-")?;
-    let kind = fields.next()?;
-    if ![&b"tmpfs"[..], b"devtmpfs", b"rootfs"].contains(&kind) {
-        return Some((parent, mount_point, None));
+/// Returns the mount if its file system stores its files in shared memory.
+fn memory_mount(line: &MountLine) -> Option<Mount> {
+    if ![&b"tmpfs"[..], b"devtmpfs", b"rootfs"].contains(&line.kind) {
+        return None;
     }
-    let options = fields.nth(1)?.split(|&byte| byte == b',');
+    let options = line.options.split(|&byte| byte == b',');
     let option = |key: &[u8]| {
         let value = options.clone().find_map(|one| one.strip_prefix(key));
         value.map(|value: &[u8]| value.strip_suffix(b"k").unwrap_or(value))
     };
     let (limit, max_inodes) = (option(b"size="), option(b"nr_inodes="));
+    let device = line.device;
     let colon = device.iter().position(|&byte| byte == b':')?;
-    let mount = Mount {
-        id,
+    Some(Mount {
+        id: line.id,
         device: makedev(number(&device[..colon])?, number(&device[colon + 1..])?),
-        root: unescape(root),
-        mount_point: unescape(mount_point),
+        root: unescape(line.root),
+        mount_point: unescape(line.mount_point),
         is_covered: false,
-        is_devtmpfs: kind == b"devtmpfs",
+        is_devtmpfs: line.kind == b"devtmpfs",
         limit: limit
             .and_then(number)
             .map(|kibibytes| kibibytes.saturating_mul(1024)),
         max_inodes: max_inodes.and_then(number),
-    };
-    Some((parent, mount_point, Some(mount)))
+    })
 }
 
 fn number(digits: &[u8]) -> Option<u64> {

@@ -77,3 +77,32 @@ fn segments_of_other_namespaces_with_the_same_id_are_other_segments() {
         );
     });
 }
+
+#[test]
+fn users_see_the_segments_in_containers_of_their_own_with_their_own_ids() {
+    in_private_system("size=1m", || {
+        if !is_root() {
+            return;
+        }
+        let unshare = |command: &[&str]| {
+            let mut unshare = std::process::Command::new("unshare");
+            unshare.args(["--user", "--map-root-user", "--ipc"]);
+            as_nobody(unshare.args(command));
+            unshare
+        };
+        let works = unshare(&["true"]).output();
+        if !works.is_ok_and(|ended| ended.status.success()) {
+            return skipped("no user namespace");
+        }
+        let script = include_str!("nameless.py");
+        let mut peer = Peer::start(&mut unshare(&["python3", "-c", script, "lonely=0x3"]));
+        peer.line();
+        let mut ls = shmtool(["ls", "--nameless", "--everywhere", "--no-header", "-n"]);
+        let listed = run(as_nobody(ls.args(["-o", "name,size,owner"])));
+        assert_eq!(listed.stdout, b"SYSV00000003  4KiB  65534\n", "{listed:?}");
+        let shown = run(as_nobody(&mut shmtool(["ls", "--summary", "-J"])));
+        let summary: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+        assert_eq!(summary["uncounted_ipc_namespaces"], 0);
+        assert_eq!(summary["kinds"]["system_v"]["count"], 1);
+    });
+}

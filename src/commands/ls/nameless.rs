@@ -7,9 +7,10 @@ use crate::exit::print_line;
 use crate::objects::filter::{Filter, ProcessFiles};
 use crate::objects::item::{Item, Kind, Whereabouts};
 use crate::objects::place::{OWN_LABEL, Place};
+use crate::sys::error::describe_errno;
 use crate::sys::memory::nameless::{Nameless, nameless_device};
 use crate::sys::process::container::Container;
-use crate::sys::process::ipc::{Segment, ipc_namespace, ipc_namespaces, own_segments, segments_of};
+use crate::sys::process::ipc::{IpcNamespaces, Segment, own_segments};
 use crate::sys::process::proc::{DELETED, Held, Holders};
 use crate::sys::shm::directory::Directory;
 use crate::sys::shm::name::PREFIX;
@@ -18,7 +19,6 @@ use anyhow::Context;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::mem;
-use std::os::fd::AsFd;
 use std::rc::Rc;
 
 /// The filters for memory without a name.
@@ -81,7 +81,9 @@ pub fn nameless_memory(args: &LsArgs, places: &[Rc<Place>]) -> anyhow::Result<Ve
     let nameless = nameless_device()
         .map_err(io::Error::from)
         .context("cannot find memory without a name")?;
-    let mut holders = Holders::with_nameless(&devices, nameless).context("/proc")?;
+    let mut namespaces = IpcNamespaces::new();
+    let wanted = args.everywhere.then_some(&mut namespaces);
+    let mut holders = Holders::with_nameless(&devices, nameless, wanted).context("/proc")?;
     print_denied(&holders.denied);
     let mut items = take_unlinked(&mut holders.held, places)?;
     for item in &mut items {
@@ -89,7 +91,7 @@ pub fn nameless_memory(args: &LsArgs, places: &[Rc<Place>]) -> anyhow::Result<Ve
     }
     let files = holders.held.into_iter();
     items.extend(files.filter_map(|((_, inode), held)| unnamed_file(inode, held)));
-    items.extend(segments(holders.segments, args.everywhere)?);
+    items.extend(segments(holders.segments, &namespaces)?);
     items.retain(|item| filter.passes(item));
     if args.everywhere {
         label(&mut items);
@@ -153,7 +155,7 @@ fn unnamed_file(inode: u64, held: Held) -> Option<Item> {
     let (kind, name) = match Nameless::from_path(&held.path)? {
         Nameless::Memfd => (Kind::Memfd, shown_path(&held.path)),
         Nameless::Anonymous => (Kind::Anonymous, &b"anonymous"[..]),
-        Nameless::SystemV => return None,
+        Nameless::SystemV | Nameless::DriverBuffer => return None,
     };
     let name = name.into();
     Some(Item::nameless(
@@ -173,29 +175,25 @@ fn shown_path(path: &[u8]) -> &[u8] {
 
 /// Returns the System V segments: those in the tables of the IPC namespaces, and those that processes of other
 /// namespaces use.
-fn segments(mut used: HashMap<(u64, u64), Held>, everywhere: bool) -> anyhow::Result<Vec<Item>> {
-    let own = ipc_namespace("/proc/self").unwrap_or_default();
-    let mut tables = vec![(own, own_segments().context("/proc/sysvipc/shm")?)];
-    if everywhere {
-        for (namespace, descriptor) in ipc_namespaces().context("/proc")? {
-            if namespace == own {
-                continue;
-            }
-            match segments_of(descriptor.as_fd()) {
-                Ok(table) => tables.push((namespace, table)),
-                Err(error) => print_line(&format!(
-                    "ipc:[{namespace}]: System V segments that no process uses are not listed: {error}"
-                )),
-            }
-        }
-    }
+fn segments(
+    mut used: HashMap<(u64, u64), Held>,
+    namespaces: &IpcNamespaces,
+) -> anyhow::Result<Vec<Item>> {
+    let own = own_segments().context("/proc/sysvipc/shm")?;
     let mut items = Vec::new();
-    for (namespace, table) in tables {
-        for segment in table {
-            let held = used.remove(&(namespace, segment.shmid.unsigned_abs().into()));
-            if !segment.is_huge() {
-                items.push(segment_in_table(&segment, held));
-            }
+    for (namespace, table) in [(namespaces.own, Ok(own))]
+        .into_iter()
+        .chain(namespaces.segments())
+    {
+        match table {
+            Ok(table) => items.extend(table.iter().map(|segment| {
+                let held = used.remove(&(namespace, segment.shmid.unsigned_abs().into()));
+                segment_in_table(segment, held)
+            })),
+            Err(errno) => print_line(&format!(
+                "ipc:[{namespace}]: System V segments that no process uses are not listed: {}",
+                describe_errno(errno)
+            )),
         }
     }
     let others = used.into_iter();

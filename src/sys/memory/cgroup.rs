@@ -1,6 +1,6 @@
 //! Finding the memory cgroup of this process in the mounted cgroup file systems: `cgroups(7)`.
 
-use crate::sys::mounts::unescape;
+use crate::sys::mounts::{MountLine, mount_lines, unescape};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
@@ -56,18 +56,14 @@ fn memory_cgroup(text: &[u8]) -> Option<(Version, PathBuf)> {
     v2
 }
 
-/// Parses `/proc/PID/mountinfo` (`proc_pid_mountinfo(5)`). Returns each mount that shows the memory cgroup `path`.
+/// Returns each mount in `/proc/PID/mountinfo` that shows the memory cgroup `path`.
 fn mounted_cgroups(mountinfo: &[u8], version: Version, path: &Path) -> Vec<Cgroup> {
-    let parse = |line| {
-        let mut fields = <[u8]>::split(line, |&byte| byte == b' ');
+    let cgroup = |line: MountLine| {
         let path_in = |field| PathBuf::from(OsString::from_vec(unescape(field)));
-        let (root, mount_point) = (path_in(fields.nth(3)?), path_in(fields.next()?));
-        // A variable number of optional fields, then "-", the file system type, the source, and the options.
-        fields.find(|field| field == b"-")?;
-        let (kind, options) = (fields.next()?, fields.nth(1)?);
+        let (root, mount_point) = (path_in(line.root), path_in(line.mount_point));
         let has_memory_controller = match version {
-            Version::V1 => kind == b"cgroup" && has_word(options, b"memory"),
-            Version::V2 => kind == b"cgroup2",
+            Version::V1 => line.kind == b"cgroup" && has_word(line.options, b"memory"),
+            Version::V2 => line.kind == b"cgroup2",
         };
         // The root of a bind mount is a cgroup. Both paths are relative to the root of our cgroup namespace. If our
         // process was moved out of that namespace, its path is like "/../other", which the mount may not show.
@@ -79,10 +75,7 @@ fn mounted_cgroups(mountinfo: &[u8], version: Version, path: &Path) -> Vec<Cgrou
             path,
         })
     };
-    mountinfo
-        .split(|&byte| byte == b'\n')
-        .filter_map(parse)
-        .collect()
+    mount_lines(mountinfo).filter_map(cgroup).collect()
 }
 
 fn has_word(list: &[u8], word: &[u8]) -> bool {

@@ -14,8 +14,6 @@ pub struct MemInfo {
     pub total: u64,
     /// The pages of tmpfs, memfds, shared anonymous mappings and System V segments that are not swapped out.
     pub shmem: u64,
-    /// The size of a huge page. 0 if the kernel has none.
-    pub huge_page: u64,
 }
 
 impl MemInfo {
@@ -31,7 +29,6 @@ impl MemInfo {
         Ok(MemInfo {
             total: bytes("MemTotal:").ok_or_else(|| missing("MemTotal"))?,
             shmem: bytes("Shmem:").ok_or_else(|| missing("Shmem"))?,
-            huge_page: bytes("Hugepagesize:").unwrap_or(0),
         })
     }
 }

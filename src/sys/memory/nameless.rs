@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 /// The kind of a file in the kernel's own tmpfs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Nameless {
     /// A file that a program made with `memfd_create(2)`.
     Memfd,
@@ -16,18 +16,20 @@ pub enum Nameless {
     Anonymous,
     /// A segment that a program made with `shmget(2)`.
     SystemV,
+    /// Anything else, such as a buffer of the driver of a graphics card.
+    DriverBuffer,
 }
 
 impl Nameless {
-    /// Tells the kind by the path that `/proc` shows. Returns None for anything else, such as the memory of graphics
-    /// cards.
+    /// Tells the kind by the path that `/proc` shows. Returns None if the path is empty, because it could not be read.
     pub fn from_path(path: &[u8]) -> Option<Nameless> {
         match path {
             // The name of a mapping of /dev/zero, which is how programs got such memory before MAP_ANONYMOUS.
             b"/dev/zero (deleted)" => Some(Nameless::Anonymous),
             _ if path.starts_with(b"/memfd:") => Some(Nameless::Memfd),
             _ if path.starts_with(b"/SYSV") => Some(Nameless::SystemV),
-            _ => None,
+            b"" => None,
+            _ => Some(Nameless::DriverBuffer),
         }
     }
 }
@@ -61,8 +63,9 @@ mod tests {
             (b"/memfd:/dev/zero (deleted)", Some(Nameless::Memfd)),
             (b"/dev/zero (deleted)", Some(Nameless::Anonymous)),
             (b"/SYSV00000000 (deleted)", Some(Nameless::SystemV)),
-            (b"/dev/zero", None),
-            (b"/drm mm object (deleted)", None),
+            (b"/memfd:SYSV (deleted)", Some(Nameless::Memfd)),
+            (b"/dev/zero", Some(Nameless::DriverBuffer)),
+            (b"/drm mm object (deleted)", Some(Nameless::DriverBuffer)),
             (b"", None),
         ] {
             assert_eq!(Nameless::from_path(path), kind);

@@ -1,6 +1,7 @@
 //! Who a process is: `/proc/PID/status`, `cmdline` and `comm`, `proc(5)`.
 
-use std::fs;
+use super::procfs::Process;
+use std::ffi::CStr;
 
 /// The user and the command line of a process.
 #[derive(Debug, Default)]
@@ -14,21 +15,28 @@ pub struct Identity {
 
 impl Identity {
     /// Reads it from the directory of a process or thread in `/proc`.
-    pub fn read(directory: &str) -> Identity {
-        // The process may end at any time. The documentation of the fields says what they hold then.
-        let read = |file| fs::read(format!("{directory}/{file}")).unwrap_or_default();
-        let mut command = arguments(&read("cmdline"));
+    pub fn read(process: &Process) -> Identity {
+        let mut buffer = Vec::new();
+        let mut command = arguments(read(process, c"cmdline", &mut buffer));
         if command.is_empty() {
-            let name = read("comm");
-            let name = name.strip_suffix(b"\n").unwrap_or(&name);
+            let name = read(process, c"comm", &mut buffer);
+            let name = name.strip_suffix(b"\n").unwrap_or(name);
             if !name.is_empty() {
                 command.push([b"[", name, b"]"].concat());
             }
         }
         Identity {
-            uid: effective_uid(&read("status")),
+            uid: effective_uid(read(process, c"status", &mut buffer)),
             command,
         }
+    }
+}
+
+/// Reads a file. The process may end at any time. The documentation of the fields says what they hold then.
+fn read<'a>(process: &Process, name: &CStr, buffer: &'a mut Vec<u8>) -> &'a [u8] {
+    match process.read(name, buffer) {
+        Ok(()) => buffer,
+        Err(_) => &[],
     }
 }
 

@@ -3,30 +3,29 @@
 //! A segment that no process has attached appears only in `/proc/sysvipc/shm`, and each IPC namespace has a table of
 //! its own.
 
-use super::child;
+use super::crew::{self, Channel, End, Job};
+use super::procfs::Process;
+use super::rights::{IdMap, Rights, RightsError};
+use super::socket::Message;
+use crate::sys::error::errno;
+use crate::sys::memory::mapping::page_size;
 use crate::sys::status::FileStatus;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, open};
+use nix::fcntl::AT_FDCWD;
 use nix::libc;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns};
-use nix::sys::prctl;
-use nix::sys::signal::{Signal, kill};
-use nix::sys::stat::Mode;
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, pipe2, read, write};
-use std::collections::HashMap;
-use std::ffi::CString;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// The table of the segments in the IPC namespace of the process that reads it, `proc_sysvipc(5)`.
 const TABLE: &str = "/proc/sysvipc/shm";
 
 /// A System V segment as the table of its IPC namespace describes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Segment {
     /// The ID of the segment. Different IPC namespaces use the same IDs.
     pub shmid: i32,
@@ -75,12 +74,16 @@ impl Segment {
     }
 
     /// Returns whether the segment consists of huge pages (`SHM_HUGETLB`), which are not part of `Shmem`. The kernel
-    /// counts each of their bytes 512 times. The other segments never have more than their size in memory, rounded up
-    /// to a transparent huge page.
-    pub fn is_huge(&self) -> bool {
-        const TRANSPARENT_HUGE_PAGE: u64 = 2 << 20;
-        let pages = self.size.div_ceil(TRANSPARENT_HUGE_PAGE);
-        self.resident > pages.saturating_mul(TRANSPARENT_HUGE_PAGE)
+    /// multiplies their memory by the number of pages in a huge page once too often. The other segments never have more
+    /// than their size in memory, rounded up to a transparent huge page.
+    fn is_huge(&self) -> bool {
+        // One page of page table entries of 8 bytes maps this much.
+        let huge_page = (page_size() * (page_size() / 8)) as u64;
+        self.resident
+            > self
+                .size
+                .checked_next_multiple_of(huge_page)
+                .unwrap_or(self.size)
     }
 
     /// Returns the properties of the segment as those of a file. Its inode number is the shmid. Since nobody notices the
@@ -104,7 +107,8 @@ impl Segment {
     }
 }
 
-/// Reads the table of our own IPC namespace. It is empty if the kernel has no System V IPC.
+/// Reads the table of our own IPC namespace, without segments that consist of huge pages. It is empty if the kernel has
+/// no System V IPC.
 ///
 /// # Errors
 ///
@@ -118,129 +122,120 @@ pub fn own_segments() -> io::Result<Vec<Segment>> {
 }
 
 fn parse_table(table: &str) -> Vec<Segment> {
-    table.lines().filter_map(Segment::parse).collect()
+    let mut segments: Vec<_> = table.lines().filter_map(Segment::parse).collect();
+    segments.retain(|segment| !segment.is_huge());
+    segments
 }
 
-/// Returns the inode number of the IPC namespace of a process, given its directory in `/proc`. It identifies the
-/// namespace.
-///
-/// # Errors
-///
-/// Those of `statx(2)`: `ENOENT` if the process has ended, `EACCES` if it may not be inspected.
-pub fn ipc_namespace(process: &str) -> nix::Result<u64> {
-    let path = CString::new(format!("{process}/ns/ipc")).map_err(|_| Errno::EINVAL)?;
-    Ok(FileStatus::at(AT_FDCWD, &path, 0)?.inode)
+/// The IPC namespaces of processes, by their inode numbers.
+#[derive(Debug)]
+pub struct IpcNamespaces {
+    /// Our own. 0 if the kernel has none.
+    pub own: u64,
+    /// The others, or why they cannot be opened. They stay when their processes end.
+    others: BTreeMap<u64, nix::Result<OwnedFd>>,
 }
 
-/// Finds all IPC namespaces of the processes that `/proc` shows, by their inode numbers. The descriptors stay valid when
-/// the processes end.
-///
-/// # Errors
-///
-/// There is no `/proc`.
-pub fn ipc_namespaces() -> io::Result<HashMap<u64, OwnedFd>> {
-    let mut namespaces = HashMap::new();
-    for entry in fs::read_dir("/proc")? {
-        let name = entry?.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
-            continue;
-        };
-        let process = format!("/proc/{pid}");
-        let is_new =
-            ipc_namespace(&process).is_ok_and(|namespace| !namespaces.contains_key(&namespace));
-        // A process that has ended meanwhile shares its namespace with others, or the namespace has ended too.
-        if is_new
-            && let Ok(namespace) = File::open(format!("{process}/ns/ipc"))
-            && let Ok(status) = FileStatus::of(&namespace)
-        {
-            namespaces.insert(status.inode, namespace.into());
+impl IpcNamespaces {
+    /// Starts with our own namespace only.
+    pub fn new() -> IpcNamespaces {
+        let own = FileStatus::at(AT_FDCWD, c"/proc/self/ns/ipc", 0);
+        IpcNamespaces {
+            own: own.map_or(0, |own| own.inode),
+            others: BTreeMap::new(),
         }
     }
-    Ok(namespaces)
+
+    /// Adds the namespace of a process. There is none to add if the process has ended or may not be inspected.
+    pub fn add(&mut self, process: &Process) {
+        let Ok(number) = process.namespace(c"ns/ipc") else {
+            return;
+        };
+        if number == self.own || self.others.contains_key(&number) {
+            return;
+        }
+        match process.open_file(c"ns/ipc") {
+            // It has ended meanwhile. Other processes may be in the same namespace.
+            Err(Errno::ENOENT | Errno::ESRCH) => {}
+            namespace => drop(self.others.insert(number, namespace)),
+        }
+    }
+
+    /// Reads the tables of the other namespaces, each in a child that enters the namespace. User and group IDs are those
+    /// of our own user namespace.
+    ///
+    /// The error is `EPERM` if we may not enter the namespace, and `ETIMEDOUT` if the child takes too long.
+    pub fn segments(&self) -> Vec<(u64, nix::Result<Vec<Segment>>)> {
+        let numbers = self.others.keys();
+        let mut tables: Vec<_> = numbers.map(|&number| (number, Ok(Vec::new()))).collect();
+        let jobs = self.others.values().map(|namespace| Job {
+            kept: namespace.iter().map(AsRawFd::as_raw_fd).collect(),
+            work: Box::new(move |channel: &Channel| {
+                let namespace = namespace.as_ref().map_err(|errno| *errno);
+                match namespace.and_then(|namespace| segments_in(namespace, channel)) {
+                    Ok(segments) => segments
+                        .into_iter()
+                        .try_for_each(|segment| channel.send_value(&Answer::Ok(segment))),
+                    Err(errno) => channel.send_value(&Answer::Err(errno as i32)),
+                }
+            }),
+        });
+        let receive = |job: usize, message: Message| {
+            let table = &mut tables[job].1;
+            match message.value::<Answer>() {
+                Some(Ok(segment)) => table.iter_mut().for_each(|table| table.push(segment)),
+                Some(Err(errno)) => *table = Err(Errno::from_raw(errno)),
+                None => {}
+            }
+            Ok::<(), Infallible>(())
+        };
+        let Ok(ends) = crew::run(jobs, receive);
+        for ((_, table), end) in tables.iter_mut().zip(ends) {
+            match end {
+                End::Done => {}
+                End::Stuck => *table = Err(Errno::ETIMEDOUT),
+                End::Failed => *table = Err(Errno::ECHILD),
+            }
+        }
+        tables
+    }
 }
 
-/// How long a child may take to read a table.
-const TIME_LIMIT: Duration = Duration::from_secs(5);
+/// What a child sends: a segment, or the number of an error.
+type Answer = Result<Segment, i32>;
 
-/// Reads the table of another IPC namespace, in a child that enters it. User and group IDs are those of our own user
-/// namespace.
-///
-/// # Errors
-///
-/// `EPERM` if we may not enter the namespace, `ETIMEDOUT` if the child takes too long, and those of `fork(2)`, `pipe(2)`
-/// and `open(2)`.
-pub fn segments_of(namespace: BorrowedFd) -> io::Result<Vec<Segment>> {
-    let (output, input) = pipe2(OFlag::O_CLOEXEC)?;
-    // SAFETY: the child only makes system calls. It allocates no memory, which another thread may have locked.
-    let child = match unsafe { fork() }? {
-        ForkResult::Child => child::exit(match copy_table(namespace, &input) {
-            Ok(()) => 0,
-            Err(errno) => errno as i32,
-        }),
-        ForkResult::Parent { child } => child,
-    };
-    drop(input);
-    let table = read_until(&output, Instant::now() + TIME_LIMIT);
-    if table.is_err() {
-        // The child may not have ended.
-        let _ = kill(child, Signal::SIGKILL);
+/// Enters a namespace and reads its table, which is that of the namespace of the process that opens it.
+fn segments_in(namespace: &OwnedFd, channel: &Channel) -> nix::Result<Vec<Segment>> {
+    match setns(namespace, CloneFlags::CLONE_NEWIPC) {
+        // We are not root, but may become root of the user namespace that owns this one.
+        Err(Errno::EPERM) => {}
+        result => {
+            result?;
+            return own_segments().map_err(|error| errno(&error));
+        }
     }
-    let status = wait(child)?;
-    let table = table?;
-    match status {
-        WaitStatus::Exited(_, 0) => Ok(parse_table(&String::from_utf8_lossy(&table))),
-        WaitStatus::Exited(_, errno) => Err(io::Error::from_raw_os_error(errno)),
-        // It was killed.
-        _ => Err(Errno::ECHILD.into()),
+    let own: OwnedFd = File::open("/proc/self/ns/user")
+        .map_err(|error| errno(&error))?
+        .into();
+    let rights = Rights::of(namespace.as_fd(), own)?;
+    // The table will have IDs of that user namespace. The kernel shows which IDs of its parent they stand for, and the
+    // parent must be our own.
+    if rights.depth() != 1 {
+        return Err(Errno::EPERM);
     }
-}
-
-/// Enters the namespace and copies its table to the pipe.
-fn copy_table(namespace: BorrowedFd, pipe: &OwnedFd) -> nix::Result<()> {
-    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    rights.assume().map_err(|error| match error {
+        RightsError::NothingMapped => Errno::EPERM,
+        RightsError::Os(errno) => errno,
+    })?;
+    channel.die_with_parent()?;
     setns(namespace, CloneFlags::CLONE_NEWIPC)?;
-    let table = open(TABLE, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
-    let mut buffer = [0; 4096];
-    loop {
-        let mut rest = match read(&table, &mut buffer)? {
-            0 => return Ok(()),
-            count => &buffer[..count],
-        };
-        while !rest.is_empty() {
-            rest = &rest[write(pipe, rest)?..];
-        }
+    let mut segments = own_segments().map_err(|error| errno(&error))?;
+    let (users, groups) = (IdMap::own_users()?, IdMap::own_groups()?);
+    for segment in &mut segments {
+        segment.uid = users.outside(segment.uid).unwrap_or(segment.uid);
+        segment.gid = groups.outside(segment.gid).unwrap_or(segment.gid);
     }
-}
-
-/// Reads a pipe to its end.
-fn read_until(pipe: &OwnedFd, deadline: Instant) -> nix::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        let rest = deadline.saturating_duration_since(Instant::now());
-        let timeout = PollTimeout::try_from(rest).unwrap_or(PollTimeout::MAX);
-        match poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], timeout) {
-            Ok(0) => return Err(Errno::ETIMEDOUT),
-            Ok(_) => {}
-            Err(Errno::EINTR) => continue,
-            Err(errno) => return Err(errno),
-        }
-        match read(pipe, &mut buffer) {
-            Ok(0) => return Ok(bytes),
-            Ok(count) => bytes.extend_from_slice(&buffer[..count]),
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-}
-
-fn wait(child: Pid) -> nix::Result<WaitStatus> {
-    loop {
-        match waitpid(child, None) {
-            Err(Errno::EINTR) => {}
-            result => return result,
-        }
-    }
+    Ok(segments)
 }
 
 #[cfg(test)]
@@ -278,12 +273,22 @@ mod tests {
 
     #[test]
     fn huge_pages_are_told_by_the_memory_that_they_seem_to_take() {
-        let line = |size: u64, resident: u64| {
-            let line = format!("0 1 600 {size} 1 1 0 0 0 0 0 0 0 0 {resident} 0");
-            Segment::parse(&line).unwrap().is_huge()
-        };
-        assert!(!line(5000, 8192) && !line(5000, 2 << 20) && !line(0, 0));
-        assert!(line(2 << 20, 1 << 30));
+        let line =
+            |size: u64, resident: u64| format!("0 1 600 {size} 1 1 0 0 0 0 0 0 0 0 {resident} 0");
+        let is_huge = |size, resident| Segment::parse(&line(size, resident)).unwrap().is_huge();
+        let page = page_size() as u64;
+        let huge_page = page * page / 8;
+        assert!(!is_huge(5000, 2 * page) && !is_huge(5000, huge_page) && !is_huge(0, 0));
+        assert!(is_huge(huge_page, huge_page * (huge_page / page)));
+        assert!(!is_huge(u64::MAX, u64::MAX));
+        let lines = [
+            line(8 << 20, 4 << 20),
+            line(100, 4096),
+            line(huge_page, huge_page * 512),
+        ];
+        let table = parse_table(&format!("{HEADER}\n{}\n", lines.join("\n")));
+        let resident: Vec<_> = table.iter().map(|segment| segment.resident).collect();
+        assert_eq!(resident, [4 << 20, 4096]);
     }
 
     #[test]
@@ -300,18 +305,27 @@ mod tests {
         BufReader::new(stdout).read_line(&mut ready).unwrap();
         // Without privileges there is no other namespace.
         if ready == "ready\n" {
-            let process = format!("/proc/{}", child.id());
-            let namespace = ipc_namespace(&process).unwrap();
-            assert_ne!(namespace, ipc_namespace("/proc/self").unwrap());
-            let namespaces = ipc_namespaces().unwrap();
-            let segments = segments_of(namespaces[&namespace].as_fd()).unwrap();
+            let process = Process::open(child.id() as i32).unwrap();
+            let namespace = process.namespace(c"ns/ipc").unwrap();
+            let mut namespaces = IpcNamespaces::new();
+            assert_ne!(namespace, namespaces.own);
+            namespaces.add(&Process::open(std::process::id() as i32).unwrap());
+            namespaces.add(&process);
+            namespaces.add(&process);
+            assert!(namespaces.others.keys().eq([&namespace]));
+            let not_a_namespace = File::open("/dev/null").unwrap();
+            namespaces
+                .others
+                .insert(u64::MAX - 1, Ok(not_a_namespace.into()));
+            namespaces.others.insert(u64::MAX, Err(Errno::EMFILE));
+            let tables = namespaces.segments();
+            let segments = tables[0].1.as_ref().unwrap();
             assert_eq!(segments.len(), 1);
             assert_eq!((segments[0].size, segments[0].attached), (4096, 0));
+            assert_eq!(tables[1].1, Err(Errno::EINVAL));
+            assert_eq!(tables[2].1, Err(Errno::EMFILE));
         }
         drop(child.stdin.take());
         child.wait().unwrap();
-        let not_a_namespace = File::open("/dev/null").unwrap();
-        let error = segments_of(not_a_namespace.as_fd()).unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(Errno::EINVAL as i32));
     }
 }

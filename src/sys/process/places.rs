@@ -2,6 +2,7 @@
 //! (`mount_namespaces(7)`).
 
 use super::crew::{self, End, Job};
+use super::procfs::{other_threads, pids};
 use super::rights::Rights;
 use super::socket::Message;
 use super::target::{Target, TargetError};
@@ -45,11 +46,7 @@ impl Groups {
         let own = FileStatus::at(AT_FDCWD, c"/proc/self/ns/mnt", 0)?.inode;
         let mut found = Groups::default();
         let mut by_view: HashMap<View, Vec<i32>> = HashMap::new();
-        for entry in fs::read_dir("/proc")? {
-            let name = entry?.file_name();
-            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
+        for pid in pids()? {
             match View::of(pid, own) {
                 Ok(Some(view)) => by_view.entry(view).or_default().push(pid),
                 // It is in our own mount namespace, or has ended.
@@ -97,15 +94,8 @@ impl View {
 
     /// Returns the view of another thread of a process whose first thread has ended.
     fn of_thread(pid: i32, own: u64) -> nix::Result<Option<View>> {
-        let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
-            return Ok(None);
-        };
-        let other = threads
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .find(|thread| *thread != pid);
-        match other {
-            // The files of a thread are in /proc too, although it is not listed there.
-            Some(thread) => View::of(thread, own),
+        match other_threads(pid).unwrap_or_default().first() {
+            Some(&thread) => View::of(thread, own),
             None => Ok(None),
         }
     }

@@ -1,5 +1,6 @@
 //! Giving up rights: becoming root of another user namespace (`user_namespaces(7)`, `setns(2)`, `ioctl_ns(2)`).
 
+use crate::sys::error::errno;
 use crate::sys::status::FileStatus;
 use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
@@ -119,8 +120,9 @@ impl Rights {
             }
         }
         if entered {
-            let gid = Gid::from_raw(lowest_mapped("/proc/self/gid_map")?);
-            let uid = Uid::from_raw(lowest_mapped("/proc/self/uid_map")?);
+            let lowest = |map: IdMap| map.lowest().ok_or(RightsError::NothingMapped);
+            let gid = Gid::from_raw(lowest(IdMap::own_groups()?)?);
+            let uid = Uid::from_raw(lowest(IdMap::own_users()?)?);
             setresgid(gid, gid, gid)?;
             setresuid(uid, uid, uid)?;
             // The change of IDs may have reset it.
@@ -149,15 +151,6 @@ fn related(namespace: BorrowedFd, request: libc::c_ulong) -> nix::Result<OwnedFd
     }
 }
 
-/// Returns the lowest ID in a map of this process's own IDs (`user_namespaces(7)`).
-fn lowest_mapped(path: &str) -> Result<u32, RightsError> {
-    let map = fs::read_to_string(path).map_err(|error| {
-        RightsError::Os(Errno::from_raw(error.raw_os_error().unwrap_or_default()))
-    })?;
-    let ids = IdMap::parse(&map);
-    ids.lowest().ok_or(RightsError::NothingMapped)
-}
-
 /// Which IDs of a user namespace stand for which IDs of ours (`user_namespaces(7)`).
 #[derive(Debug, Clone, Default)]
 pub struct IdMap(Vec<[u32; 3]>);
@@ -172,6 +165,29 @@ impl IdMap {
         IdMap(text.lines().filter_map(line).collect())
     }
 
+    /// Reads the map of the user IDs of our own user namespace to those of its parent.
+    ///
+    /// # Errors
+    ///
+    /// Those of `open(2)` and `read(2)`.
+    pub fn own_users() -> nix::Result<IdMap> {
+        IdMap::read("/proc/self/uid_map")
+    }
+
+    /// Reads the map of the group IDs of our own user namespace to those of its parent.
+    ///
+    /// # Errors
+    ///
+    /// Those of `open(2)` and `read(2)`.
+    pub fn own_groups() -> nix::Result<IdMap> {
+        IdMap::read("/proc/self/gid_map")
+    }
+
+    fn read(path: &str) -> nix::Result<IdMap> {
+        let text = fs::read_to_string(path).map_err(|error| errno(&error))?;
+        Ok(IdMap::parse(&text))
+    }
+
     /// Returns the lowest ID inside of the user namespace.
     fn lowest(&self) -> Option<u32> {
         self.0.iter().map(|[inside, ..]| *inside).min()
@@ -183,6 +199,12 @@ impl IdMap {
             let offset = outside.checked_sub(*first)?;
             (offset < *count).then_some(inside.checked_add(offset)?)
         })
+    }
+
+    /// Returns our ID for which an ID inside of the user namespace stands.
+    pub fn outside(&self, inside: u32) -> Option<u32> {
+        let swap = |[inside, outside, count]: &[u32; 3]| [*outside, *inside, *count];
+        IdMap(self.0.iter().map(swap).collect()).inside(inside)
     }
 }
 
@@ -203,7 +225,11 @@ mod tests {
             (0, None),
         ] {
             assert_eq!(map.inside(outside), inside);
+            if let Some(inside) = inside {
+                assert_eq!(map.outside(inside), Some(outside));
+            }
         }
+        assert_eq!(map.outside(65_536), None);
         assert_eq!(IdMap::parse("").lowest(), None);
         let all = IdMap::parse("0 0 4294967295");
         assert_eq!(all.inside(4_294_967_294), Some(4_294_967_294));

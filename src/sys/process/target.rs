@@ -1,18 +1,18 @@
 //! Finding the `/dev/shm` of another process, whose container may be hostile: `openat2(2)`, `proc_pid_mountinfo(5)`.
 
+use super::procfs::{Process, other_threads};
 use super::rights::{IdMap, Rights, RightsError};
 use crate::sys::error::{describe_errno, errno};
+use crate::sys::mounts::{MountLine, mount_lines};
 use crate::sys::status::FileStatus;
 use nix::errno::Errno;
-use nix::fcntl::{
-    AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2, readlinkat,
-};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
 use nix::libc;
 use nix::sys::stat::Mode;
 use nix::unistd::{AccessFlags, faccessat};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -106,14 +106,12 @@ impl Target {
     ///
     /// [`TargetError::NoProcess`] and [`TargetError::Denied`].
     pub fn open(pid: i32) -> Result<Target, TargetError> {
-        let process = format!("/proc/{pid}");
-        match Target::open_in(&process) {
+        match Target::open_thread(pid) {
             Err(TargetError::NoProcess) => {}
             result => return result,
         }
-        for entry in fs::read_dir(format!("{process}/task")).map_err(|_| TargetError::NoProcess)? {
-            let Ok(thread) = entry else { break };
-            match Target::open_in(&format!("{process}/task/{}", thread.file_name().display())) {
+        for thread in other_threads(pid).unwrap_or_default() {
+            match Target::open_thread(thread) {
                 Err(TargetError::NoProcess) => {}
                 result => return result,
             }
@@ -121,9 +119,9 @@ impl Target {
         Err(TargetError::NoProcess)
     }
 
-    /// Opens the process with this directory in `/proc`.
-    fn open_in(process: &str) -> Result<Target, TargetError> {
-        let process = open(process, DIRECTORY, Mode::empty()).map_err(gone)?;
+    /// Opens a process by the directory of one of its threads.
+    fn open_thread(thread: i32) -> Result<Target, TargetError> {
+        let process = Process::open(thread).map_err(gone)?;
         let open = |path, flags| openat(&process, path, flags, Mode::empty()).map_err(gone);
         let read = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
         // The root comes first: a process that has changed to other namespaces since then has only given up rights.
@@ -205,7 +203,7 @@ impl Target {
         if mount.kind != b"tmpfs" {
             return Err(TargetError::NotTmpfs);
         }
-        if !is_trusted && ![&b"/dev/shm"[..], b"/dev"].contains(&mount.point) {
+        if !is_trusted && ![&b"/dev/shm"[..], b"/dev"].contains(&mount.mount_point) {
             return Err(TargetError::NotMounted);
         }
         if to_read {
@@ -295,29 +293,11 @@ fn walk(root: BorrowedFd, mounts: Mounts, follows_links: bool) -> Result<OwnedFd
 #[derive(Clone, Copy)]
 struct Mounts<'a>(&'a [u8]);
 
-/// A mount.
-struct Mount<'a> {
-    /// Its path below the root of the process, with octal escapes.
-    point: &'a [u8],
-    /// The type of its file system.
-    kind: &'a [u8],
-}
-
 impl<'a> Mounts<'a> {
     /// Finds the mount through which a file was opened.
-    fn mount_of(self, file: impl AsFd) -> nix::Result<Option<Mount<'a>>> {
-        let id = FileStatus::of(file)?.mount_id.to_string();
-        let mut lines = self.0.split(|&byte| byte == b'\n');
-        Ok(lines.find_map(|line| {
-            let mut fields = line.split(|&byte| byte == b' ');
-            if fields.next()? != id.as_bytes() {
-                return None;
-            }
-            let point = fields.nth(3)?;
-            fields.find(|field| *field == b"-")?;
-            let kind = fields.next()?;
-            Some(Mount { point, kind })
-        }))
+    fn mount_of(self, file: impl AsFd) -> nix::Result<Option<MountLine<'a>>> {
+        let id = FileStatus::of(file)?.mount_id;
+        Ok(mount_lines(self.0).find(|mount| mount.id == id))
     }
 
     /// Returns whether looking up a name in this directory may ask a file server. An unknown mount counts as one.

@@ -1,25 +1,28 @@
 //! A directory of shared memory objects, and its file system (`shm_overview(7)`, `tmpfs(5)`).
 //!
-//! All system calls that look up names are in this module, so that the rest of the layer works with any such
-//! directory.
+//! All system calls that look up names are in this module and its parts, so that the rest of the layer works with any
+//! such directory.
 
 use super::name::ShmName;
-use crate::sys::error::{Error, ExhaustedInodes, Result};
+use crate::sys::error::{Error, Result};
 use crate::sys::status::FileStatus;
-use nix::dir::{Dir, Entry as DirEntry, Type};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2, renameat};
-use nix::libc;
 use nix::sys::mman::{shm_open, shm_unlink};
 use nix::sys::stat::Mode;
-use nix::sys::statfs::{FsType, Statfs, TMPFS_MAGIC, fstatfs, statfs};
-use nix::sys::statvfs::{fstatvfs, statvfs};
 use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, geteuid, linkat, unlinkat};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+mod entries;
+mod space;
+
+pub use entries::Entry;
+pub(in crate::sys) use entries::check_type;
+pub use space::Space;
 
 /// The path of our own directory.
 const OWN: &str = "/dev/shm";
@@ -30,23 +33,6 @@ pub struct Directory {
     /// The descriptor of a directory that is not our own. Its contents may be hostile.
     other: Option<Arc<OwnedFd>>,
     label: Arc<str>,
-}
-
-/// The size and usage of the file system of a directory.
-#[derive(Debug, Clone, Copy)]
-pub struct Space {
-    /// The size in bytes. 0 means that only the memory of the machine limits it.
-    pub size: u64,
-    /// The number of bytes allocated, including those for names and directories.
-    pub used: u64,
-    /// The number of bytes free.
-    pub free: u64,
-    /// The number of inodes. 0 means no limit.
-    pub inodes: u64,
-    /// The number of inodes in use. Each object, directory and link needs one.
-    pub inodes_used: u64,
-    /// The number of inodes free.
-    pub inodes_free: u64,
 }
 
 impl Directory {
@@ -124,139 +110,6 @@ impl Directory {
     /// [`Error::Directory`] or [`Error::DirectoryCall`] if the directory is unusable.
     pub fn device(&self) -> Result<u64> {
         Ok(self.status()?.device)
-    }
-
-    /// Returns the size and usage of the file system (`statvfs(3)`).
-    ///
-    /// # Errors
-    ///
-    /// Those of `statvfs(3)`.
-    pub fn space(&self) -> Result<Space> {
-        let stat = match &self.other {
-            None => statvfs(OWN),
-            Some(fd) => fstatvfs(fd),
-        };
-        let stat = stat.map_err(|errno| self.directory_error(errno))?;
-        // Some of these types are narrower than 64 bits on some architectures.
-        #[allow(clippy::unnecessary_cast)]
-        let bytes = |blocks| (blocks as u64).saturating_mul(stat.fragment_size() as u64);
-        let (size, free) = (bytes(stat.blocks()), bytes(stat.blocks_free()));
-        #[allow(clippy::unnecessary_cast)]
-        let (inodes, inodes_free) = (stat.files() as u64, stat.files_free() as u64);
-        Ok(Space {
-            size,
-            used: size.saturating_sub(free),
-            free,
-            inodes,
-            inodes_used: inodes.saturating_sub(inodes_free),
-            inodes_free,
-        })
-    }
-
-    /// Returns what uses the inodes of the file system if none is free. Returns `None` if there are free inodes, or if
-    /// `statvfs(3)` fails.
-    pub fn exhausted_inodes(&self) -> Option<ExhaustedInodes> {
-        let space = self.space().ok()?;
-        if space.inodes == 0 || space.inodes_free > 0 {
-            return None;
-        }
-        let is_semaphore =
-            |entry: &Result<Entry>| entry.as_ref().is_ok_and(|entry| entry.name.is_semaphore());
-        // If the directory cannot be read, the number of semaphores is unknown, but the inodes are exhausted anyway.
-        let semaphores = self
-            .entries()
-            .map_or(0, |entries| entries.filter(is_semaphore).count());
-        Some(ExhaustedInodes {
-            directory: Arc::clone(&self.label),
-            total: space.inodes,
-            semaphores: semaphores as u64,
-        })
-    }
-
-    fn statfs(&self) -> nix::Result<Statfs> {
-        match &self.other {
-            None => statfs(OWN),
-            Some(fd) => fstatfs(fd),
-        }
-    }
-
-    /// Returns whether the file system is a tmpfs (`statfs(2)`).
-    ///
-    /// # Errors
-    ///
-    /// Those of `statfs(2)`.
-    pub fn is_tmpfs(&self) -> nix::Result<bool> {
-        Ok(self.statfs()?.filesystem_type() == TMPFS_MAGIC)
-    }
-
-    /// Returns whether the objects are stored in memory (tmpfs or ramfs). Returns false if `statfs(2)` fails.
-    pub fn is_in_memory(&self) -> bool {
-        // RAMFS_MAGIC of <linux/magic.h>, which nix lacks.
-        const RAMFS_MAGIC: FsType = FsType(0x8584_58f6_u32 as _);
-        self.statfs()
-            .is_ok_and(|stat| [TMPFS_MAGIC, RAMFS_MAGIC].contains(&stat.filesystem_type()))
-    }
-
-    /// Opens the directory to read its entries.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Directory`] or [`Error::DirectoryCall`] if the directory cannot be read.
-    pub(in crate::sys) fn open_to_read(&self) -> Result<Dir> {
-        let (base, path) = self.root();
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-        Dir::openat(base, path, flags, Mode::empty()).map_err(|errno| self.directory_error(errno))
-    }
-
-    /// Lists the objects, including semaphores, in no particular order. This reads only the directory, not the
-    /// objects.
-    ///
-    /// Everything that is not a regular file (directories, symbolic links, FIFOs, sockets, devices) is skipped,
-    /// because it is not an object.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Directory`] or [`Error::DirectoryCall`] if the directory cannot be read.
-    pub fn entries(&self) -> Result<impl Iterator<Item = Result<Entry>> + use<>> {
-        let directory = self.clone();
-        Ok(self.open_to_read()?.into_iter().filter_map(move |entry| {
-            let object = |entry: DirEntry| {
-                let name = ShmName::from_file_name(entry.file_name())?;
-                let is_file = match entry.file_type() {
-                    Some(kind) => kind == Type::File,
-                    // The file system does not store types in its directories.
-                    None => directory.stat(&name).is_ok(),
-                };
-                is_file.then(|| Entry {
-                    name,
-                    directory: directory.clone(),
-                    inode: entry.ino(),
-                })
-            };
-            match entry {
-                Ok(entry) => object(entry).map(Ok),
-                Err(errno) => Some(Err(directory.directory_error(errno))),
-            }
-        }))
-    }
-
-    /// Returns the status of an object (`lstat(2)`). This does not open the object, so it needs no permission for it.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NotFound`] if there is no such object, [`Error::NotAnObject`] if the name belongs to something else,
-    /// [`Error::Directory`] if the directory is unusable.
-    pub fn stat(&self, name: &ShmName) -> Result<FileStatus> {
-        let (base, path) = self.at(name);
-        let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT;
-        let status = FileStatus::at(base, &path, flags).map_err(|errno| {
-            self.diagnose(errno).unwrap_or_else(|| match errno {
-                Errno::ENOENT => Error::NotFound(name.clone()),
-                _ => Error::os(name, "look at it", errno),
-            })
-        })?;
-        check_type(name, &status)?;
-        Ok(status)
     }
 
     /// Returns whether we may remove the name of an object that belongs to `owner`. `unlink(2)` needs write permission
@@ -404,31 +257,6 @@ impl Directory {
     }
 }
 
-/// A directory entry of an object.
-#[derive(Debug)]
-pub struct Entry {
-    /// The name of the object.
-    pub name: ShmName,
-    directory: Directory,
-    inode: u64,
-}
-
-impl Entry {
-    /// The inode number of the object.
-    pub fn inode(&self) -> u64 {
-        self.inode
-    }
-
-    /// Returns the status of the object, like [`Directory::stat`].
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Directory::stat`], if the object was removed or replaced after the directory was read.
-    pub fn stat(&self) -> Result<FileStatus> {
-        self.directory.stat(&self.name)
-    }
-}
-
 /// Gives an unnamed file a name with `linkat(2)`. If the kernel does not allow linking a descriptor directly (that
 /// needs privilege or Linux 6.10), this falls back to `/proc/self/fd`.
 fn link_descriptor(file: BorrowedFd, base: BorrowedFd, path: &CStr) -> nix::Result<()> {
@@ -445,25 +273,4 @@ fn link_descriptor(file: BorrowedFd, base: BorrowedFd, path: &CStr) -> nix::Resu
         }
         result => result,
     }
-}
-
-/// Checks that a file is an object, that is, a regular file that is not a mount point.
-///
-/// # Errors
-///
-/// [`Error::NotAnObject`] if it is not.
-pub(in crate::sys) fn check_type(name: &ShmName, status: &FileStatus) -> Result<()> {
-    let what = match status.mode & libc::S_IFMT {
-        _ if status.is_mount => "a mount point",
-        libc::S_IFREG => return Ok(()),
-        libc::S_IFDIR => "a directory",
-        libc::S_IFLNK => "a symbolic link",
-        libc::S_IFIFO => "a FIFO",
-        libc::S_IFSOCK => "a socket",
-        _ => "a device",
-    };
-    Err(Error::NotAnObject {
-        name: name.clone(),
-        what,
-    })
 }

@@ -101,10 +101,17 @@ fn open_mount_point(path: &[u8]) -> nix::Result<OwnedFd> {
     let cached = ResolveFlag::from_bits_retain(libc::RESOLVE_CACHED);
     let resolve = cached | ResolveFlag::RESOLVE_NO_SYMLINKS;
     let how = OpenHow::new().flags(flags).resolve(resolve);
-    match openat2(AT_FDCWD, path, how) {
-        // Before Linux 5.12, and in sandboxes.
-        Err(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL) => open(path, flags, Mode::empty()),
-        result => result,
+    let mut retries = 0..10;
+    loop {
+        match openat2(AT_FDCWD, path, how) {
+            // This also happens if somebody mounts or renames anything meanwhile, whatever is cached.
+            Err(Errno::EAGAIN) if retries.next().is_some() => {}
+            // Before Linux 5.12, and in sandboxes.
+            Err(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL) => {
+                return open(path, flags, Mode::empty());
+            }
+            result => return result,
+        }
     }
 }
 

@@ -1,8 +1,6 @@
 //! The lines of `/proc/PID/maps`, `proc_pid_maps(5)`.
 
 use nix::sys::stat::{major, minor};
-use std::fs::File;
-use std::io::{self, Read};
 
 /// What a process may do with what it has open or mapped.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,9 +57,12 @@ pub struct MapsLine<'a> {
     pub device: u64,
     /// The inode number.
     pub inode: u64,
-    /// The path, in which a newline is `\012`.
+    /// The path, in which a newline is [`NEWLINE`].
     pub path: &'a [u8],
 }
+
+/// How a newline is written in a path. A path may contain the same four characters itself.
+const NEWLINE: &[u8] = br"\012";
 
 impl<'a> MapsLine<'a> {
     /// Reads a line about a file on one of the devices. Most lines are about others, and are not read any further.
@@ -88,38 +89,22 @@ impl<'a> MapsLine<'a> {
     }
 }
 
-/// Reads a file of `/proc`, which does not say how long it is.
-///
-/// # Errors
-///
-/// Those of `open(2)` and `read(2)`.
-pub fn read_all(path: &str, buffer: &mut Vec<u8>) -> io::Result<()> {
-    const ROOM: usize = 64 << 10;
-    let mut file = File::open(path)?;
-    let mut length = 0;
-    loop {
-        buffer.resize(buffer.len().max(length + ROOM), 0);
-        match file.read(&mut buffer[length..])? {
-            0 => break,
-            count => length += count,
-        }
-    }
-    buffer.truncate(length);
-    Ok(())
-}
-
-/// In `/proc/PID/maps` a newline in a path is `\012`.
+/// Replaces what looks like an escaped newline in a path.
 pub fn unescaped(path: &[u8]) -> Vec<u8> {
-    const NEWLINE: &[u8] = br"\012";
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path;
-    while let Some(at) = rest.windows(NEWLINE.len()).position(|four| four == NEWLINE) {
+    while let Some(at) = find_newline(rest) {
         bytes.extend_from_slice(&rest[..at]);
         bytes.push(b'\n');
         rest = &rest[at + NEWLINE.len()..];
     }
     bytes.extend_from_slice(rest);
     bytes
+}
+
+/// Returns the position of what looks like an escaped newline.
+pub fn find_newline(path: &[u8]) -> Option<usize> {
+    path.windows(NEWLINE.len()).position(|four| four == NEWLINE)
 }
 
 #[cfg(test)]
