@@ -61,9 +61,8 @@ impl NamelessFilter {
 pub fn unlinked_objects(args: &LsArgs, places: &[Rc<Place>]) -> anyhow::Result<Vec<Item>> {
     let filter = NamelessFilter::new(args)?;
     let mut holders = users::holders(places)?;
-    // Each of these processes may use an object that is not listed.
-    print_denied(&holders.denied);
     let mut items = take_unlinked(&mut holders.held, places)?;
+    report_denied(args, &holders);
     let is_wanted = |item: &Item| args.all || !item.name.starts_with(b"/sem.");
     items.retain(|item| is_wanted(item) && filter.passes(item));
     Ok(items)
@@ -84,8 +83,8 @@ pub fn nameless_memory(args: &LsArgs, places: &[Rc<Place>]) -> anyhow::Result<Ve
     let mut namespaces = IpcNamespaces::new();
     let wanted = args.everywhere.then_some(&mut namespaces);
     let mut holders = Holders::with_nameless(&devices, nameless, wanted).context("/proc")?;
-    print_denied(&holders.denied);
     let mut items = take_unlinked(&mut holders.held, places)?;
+    report_denied(args, &holders);
     for item in &mut items {
         item.kind = Kind::Unlinked;
     }
@@ -113,6 +112,14 @@ fn label(items: &mut [Item]) {
             let label = labels.entry(user.pid).or_insert_with(look_up);
             item.whereabouts = Whereabouts::Label(Rc::clone(label));
         }
+    }
+}
+
+/// Reports the processes that could not be inspected: each of them may use memory that is not listed.
+fn report_denied(args: &LsArgs, holders: &Holders) {
+    // With --everywhere, the search for places has reported them already.
+    if !args.everywhere {
+        print_denied(&holders.denied);
     }
 }
 
