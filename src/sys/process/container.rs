@@ -1,7 +1,7 @@
 //! The container of a process, by its cgroup: `cgroups(7)`. This is a name for people, which the container can fake in
 //! part. Nothing relies on it.
 
-use std::fs;
+use super::procfs::read_file;
 
 /// The name of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,8 @@ const SHORT_LENGTH: usize = 12;
 impl Container {
     /// Reads `/proc/PID/cgroup`. Returns `None` if the process has ended or may not be inspected.
     pub fn of(pid: i32) -> Option<Container> {
-        let text = fs::read(format!("/proc/{pid}/cgroup")).ok()?;
+        let mut text = Vec::new();
+        read_file(pid, "cgroup", &mut text).ok()?;
         Container::parse(&String::from_utf8_lossy(&text))
     }
 

@@ -2,7 +2,7 @@
 //! (`mount_namespaces(7)`).
 
 use super::crew::{self, End, Job};
-use super::procfs::{other_threads, pids};
+use super::procfs::{other_threads, pids, read_file};
 use super::rights::Rights;
 use super::socket::Message;
 use super::target::{Target, TargetError};
@@ -12,7 +12,6 @@ use nix::fcntl::AT_FDCWD;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::collections::HashMap;
 use std::ffi::CString;
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -54,7 +53,9 @@ impl Groups {
                 Err(_) => found.denied.push(pid),
             }
         }
-        found.groups = by_view.into_values().map(Group::new).collect();
+        let mut buffer = Vec::new();
+        let groups = by_view.into_values();
+        found.groups = groups.map(|pids| Group::new(pids, &mut buffer)).collect();
         // The order must not depend on a hash.
         found.groups.sort_unstable_by_key(|group| group.pids[0]);
         Ok(found)
@@ -102,12 +103,12 @@ impl View {
 }
 
 impl Group {
-    fn new(mut pids: Vec<i32>) -> Group {
+    fn new(mut pids: Vec<i32>, buffer: &mut Vec<u8>) -> Group {
         // Usually the first process of a container has the lowest ID.
         pids.sort_unstable();
-        let init = pids.iter().position(|pid| is_init(*pid));
+        let init = pids.iter().position(|pid| is_init(*pid, buffer));
         let first = init.or_else(|| {
-            let started = |index: &usize| start_time(pids[*index]).unwrap_or(u64::MAX);
+            let started = |index: &usize| start_time(pids[*index], buffer).unwrap_or(u64::MAX);
             (0..pids.len()).min_by_key(started)
         });
         pids[..=first.unwrap_or(0)].rotate_right(1);
@@ -135,16 +136,18 @@ impl Group {
 }
 
 /// Returns whether a process is 1 in its own PID namespace (`NSpid`, `proc_pid_status(5)`).
-fn is_init(pid: i32) -> bool {
-    let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
-    let mut lines = status.split(|&byte| byte == b'\n');
+fn is_init(pid: i32, buffer: &mut Vec<u8>) -> bool {
+    if read_file(pid, "status", buffer).is_err() {
+        return false;
+    }
+    let mut lines = buffer.split(|&byte| byte == b'\n');
     let ids = lines.find_map(|line| line.strip_prefix(b"NSpid:"));
     ids.is_some_and(|ids| ids.ends_with(b"\t1"))
 }
 
 /// Returns when a process started, in clock ticks since the machine started (field 22, `proc_pid_stat(5)`).
-fn start_time(pid: i32) -> Option<u64> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+fn start_time(pid: i32, stat: &mut Vec<u8>) -> Option<u64> {
+    read_file(pid, "stat", stat).ok()?;
     // The command before it is in parentheses, and may contain any bytes.
     let end = stat.iter().rposition(|&byte| byte == b')')?;
     let field = stat[end..].split(|&byte| byte == b' ').nth(20)?;

@@ -47,6 +47,29 @@ pub fn is_gone(error: &io::Error) -> bool {
     gone.contains(&error.raw_os_error())
 }
 
+/// Reads a file of a process into the buffer.
+///
+/// # Errors
+///
+/// Those of `open(2)` and `read(2)`.
+pub fn read_file(pid: i32, name: &str, buffer: &mut Vec<u8>) -> io::Result<()> {
+    read_all(&File::open(format!("/proc/{pid}/{name}"))?, buffer)
+}
+
+/// Reads an open file of `/proc` into the buffer.
+///
+/// # Errors
+///
+/// Those of `read(2)`.
+pub fn read_all(file: &File, buffer: &mut Vec<u8>) -> io::Result<()> {
+    const ROOM: usize = 64 << 10;
+    buffer.clear();
+    buffer.reserve(ROOM);
+    // `File::read_to_end` first asks how long the file is, which /proc does not know.
+    file.take(u64::MAX).read_to_end(buffer)?;
+    Ok(())
+}
+
 /// The directory of a process or thread in `/proc`. It stays that of the same process even if the ID is reused.
 #[derive(Debug)]
 pub struct Process {
@@ -102,13 +125,7 @@ impl Process {
     ///
     /// Those of `openat(2)` and `read(2)`.
     pub fn read(&self, name: &CStr, buffer: &mut Vec<u8>) -> io::Result<()> {
-        const ROOM: usize = 64 << 10;
-        buffer.clear();
-        buffer.reserve(ROOM);
-        let file = File::from(self.open_file(name)?);
-        // `File::read_to_end` first asks how long the file is, which /proc does not know.
-        file.take(u64::MAX).read_to_end(buffer)?;
-        Ok(())
+        read_all(&self.open_file(name)?.into(), buffer)
     }
 }
 

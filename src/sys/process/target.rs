@@ -1,6 +1,6 @@
 //! Finding the `/dev/shm` of another process, whose container may be hostile: `openat2(2)`, `proc_pid_mountinfo(5)`.
 
-use super::procfs::{Process, other_threads};
+use super::procfs::{Process, other_threads, read_all};
 use super::rights::{IdMap, Rights, RightsError};
 use crate::sys::error::{describe_errno, errno};
 use crate::sys::mounts::{MountLine, mount_lines};
@@ -13,7 +13,6 @@ use nix::unistd::{AccessFlags, faccessat};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::rc::Rc;
@@ -130,11 +129,10 @@ impl Target {
         let user_namespace = open("ns/user", read)?;
         let mounts = File::from(open("mountinfo", read)?);
         let map = |path| {
-            let mut text = String::new();
+            let mut text = Vec::new();
             // What is not known is not shown.
-            let read = open(path, read).map(File::from);
-            let _ = read.map(|mut file| file.read_to_string(&mut text));
-            IdMap::parse(&text)
+            let _ = open(path, read).map(|file| read_all(&file.into(), &mut text));
+            IdMap::parse(&String::from_utf8_lossy(&text))
         };
         let (users, groups) = (map("uid_map"), map("gid_map"));
         let own = FileStatus::at(AT_FDCWD, c"/proc/self/ns/mnt", 0)?;
@@ -186,9 +184,7 @@ impl Target {
         }
         self.rights.assume()?;
         let mut text = Vec::new();
-        self.mounts
-            .read_to_end(&mut text)
-            .map_err(|error| errno(&error))?;
+        read_all(&self.mounts, &mut text).map_err(|error| errno(&error))?;
         let mounts = Mounts(&text);
         let directory = match open_cached(self.root.as_fd(), is_trusted) {
             // Part of the path is not cached, or the kernel or a sandbox lacks the call or the flag.
