@@ -83,7 +83,7 @@ _shmtool() {
     case $wants in
         '') ;;
         --type|-t) _shmtool_offer i8 i16 i32 i64 u8 u16 u32 u64; return ;;
-        --sort) _shmtool_offer name size allocated age owner pid; return ;;
+        --sort) _shmtool_offer name size allocated age owner pid place; return ;;
         --color) _shmtool_offer auto always never; return ;;
         --owner) _shmtool_offer $(compgen -u); return ;;
         --until)

@@ -131,12 +131,13 @@ complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l older-than -d 'No
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l larger-than -d 'More memory allocated than this: 64K, 1M' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l pid -d 'Process PID has it open or mapped' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s o -l output -d 'Show these columns; +LIST adds to the default ones. Columns: name, place, place-pid, type, size, allocated, mode, owner, uid, group, gid, inode, links, modified, changed, age, in-use, shmid, key, pid, user, access, command, all' -r -f -a "(__shmtool_columns)"
-complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l sort -d 'Sort by name, size, allocated, age, owner or pid' -r -f -a "name\t''
+complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l sort -d 'Sort by name, size, allocated, age, owner, pid or place' -r -f -a "name\t''
 size\t''
 allocated\t''
 age\t''
 owner\t''
-pid\t''"
+pid\t''
+place\t''"
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l color -d 'Use colors: auto (on a terminal), always or never' -r -f -a "auto\t''
 always\t''
 never\t''"

@@ -114,8 +114,8 @@ pub enum Command {
     ///
     /// With NAMEs, only these objects are listed. If a NAME does not match the filters, the status is 5.
     ///
-    /// The processes come from /proc, which shows only processes that you may inspect and none in other containers. If
-    /// shmtool finds no process that uses an object, it asks the kernel whether the object is in use.
+    /// The processes come from /proc, which shows only processes that you may inspect and, in a container, only those of
+    /// that container. If shmtool finds no process that uses an object, it asks the kernel whether the object is in use.
     #[command(after_long_help = include_str!("cli/examples/ls.txt"))]
     Ls(LsArgs),
 

@@ -178,10 +178,10 @@ pub struct LsArgs {
     #[arg(value_parser = parser(selection::parse))]
     pub output: Vec<List>,
 
-    /// Sort by name, size, allocated, age, owner or pid
+    /// Sort by name, size, allocated, age, owner, pid or place
     ///
     /// The largest size, the most allocated memory, the oldest object and the lowest pid come first. The key pid needs
-    /// -p.
+    /// -p; place is useful with --everywhere.
     #[arg(long, value_name = "KEY", value_enum, default_value_t = SortKey::Name, hide_possible_values = true)]
     #[arg(hide_default_value = true, help_heading = FORMAT)]
     pub sort: SortKey,

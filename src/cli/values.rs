@@ -110,6 +110,7 @@ pub enum SortKey {
     Age,
     Owner,
     Pid,
+    Place,
 }
 
 /// When colors are used.

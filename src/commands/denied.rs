@@ -10,13 +10,12 @@ pub fn print_denied(pids: &[i32]) {
         4.. => (&pids[..3], ", ..."),
         _ => (&pids[..], ""),
     };
-    let processes = if pids.len() == 1 {
-        "process"
-    } else {
-        "processes"
+    let (processes, ids) = match pids.len() {
+        1 => ("process", "PID"),
+        _ => ("processes", "PIDs"),
     };
     print_line(&format!(
-        "{} {processes} could not be inspected ({}{more})",
+        "{} {processes} could not be inspected ({ids} {}{more})",
         group_thousands(pids.len()),
         first.join(", ")
     ));

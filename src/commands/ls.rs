@@ -138,7 +138,7 @@ fn linked_objects(
     if !args.names.is_empty() && !all_pass {
         report.note(Err(Failure::silent(Status::ConditionNotMet).into()));
     }
-    users::look_up(&mut items, places, query)?;
+    users::look_up(&mut items, places, query, args.everywhere)?;
     Ok(items)
 }
 
@@ -236,6 +236,7 @@ fn sort(items: &mut [Item], args: &LsArgs, context: &mut Context) {
             (uid.is_none(), name.is_none(), name, uid)
         }),
         SortKey::Pid => items.sort_by_key(users::first_pid),
+        SortKey::Place => items.sort_by(|a, b| a.label().cmp(&b.label())),
     }
     if args.reverse {
         items.reverse();

@@ -3,6 +3,7 @@
 use super::denied::print_denied;
 use crate::exit::{Failure, Status, print_error, print_line};
 use crate::objects::place::{Inhabitant, OWN_LABEL, Place, Selector};
+use crate::sys::process::child::pidfd;
 use crate::sys::process::container::Container;
 use crate::sys::process::crew::{self, Job};
 use crate::sys::process::places::{Found, Groups, allow_more_descriptors, find_directories};
@@ -11,6 +12,7 @@ use crate::sys::process::socket::Message;
 use crate::sys::process::target::{Target, TargetError};
 use crate::sys::shm::directory::Directory;
 use anyhow::Context;
+use nix::unistd::{Pid, geteuid};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashSet;
@@ -77,8 +79,12 @@ pub fn find(selector: Option<&Selector>, to_read: bool) -> anyhow::Result<Place>
 ///
 /// Those of [`find`].
 pub fn enter(selector: Option<&Selector>) -> anyhow::Result<Directory> {
-    let place = find(selector, false)?;
+    let mut place = find(selector, false)?;
     if let Some(container) = &place.container {
+        // Whoever waits there must notice that the container has ended.
+        let process = pidfd(Pid::from_raw(container.pid));
+        let process = process.map_err(|errno| explain(&place.label, errno.into()))?;
+        place.directory = place.directory.of_process(process);
         container
             .rights
             .assume()
@@ -103,9 +109,14 @@ fn find_by_pid(pid: i32, to_read: bool) -> anyhow::Result<Place> {
         Some(found) => candidate.into_place(found).map_err(failed)?,
         None => return Err(failed(TargetError::Stuck)),
     };
+    own_if_same(place)
+}
+
+/// Returns our own place if it has the same directory: containers can share the `/dev/shm` of the machine.
+fn own_if_same(place: Place) -> anyhow::Result<Place> {
     let own = Directory::own().status();
-    let is_own = place.directory.status()?;
-    match own.is_ok_and(|own| own.is_same_file(&is_own)) {
+    let status = place.directory.status()?;
+    match own.is_ok_and(|own| own.is_same_file(&status)) {
         true => Ok(Place::own()),
         false => Ok(place),
     }
@@ -113,15 +124,21 @@ fn find_by_pid(pid: i32, to_read: bool) -> anyhow::Result<Place> {
 
 fn find_by_label(label: &str, to_read: bool) -> anyhow::Result<Place> {
     let mut search = Search::new(to_read)?;
-    search.candidates(|candidate| candidate.label() == label);
-    let mut places = search.places();
+    let has_id = |name: &Container| name.id.as_deref() == Some(label);
+    search.candidates(|candidate| {
+        candidate.label() == label || candidate.name.as_ref().is_some_and(has_id)
+    });
+    let mut places = search.places(true);
     match (places.len(), search.failed.pop()) {
-        (1, _) => Ok(places.remove(0)),
+        (1, _) => own_if_same(places.remove(0)),
         (0, Some((label, error))) => Err(explain(&label, error)),
         (0, None) => {
-            let message = format!("{label}: no container has this label");
-            Err(Failure::new(Status::Failed, message)
-                .hint("shmtool ls --everywhere shows the labels in the column PLACE")
+            let problem = match search.groups.denied.is_empty() {
+                true => "no such PLACE",
+                false => "no such PLACE, or you may not look into it",
+            };
+            Err(Failure::new(Status::Failed, format!("{label}: {problem}"))
+                .hint("shmtool ls --everywhere shows each PLACE; a process ID works too")
                 .into())
         }
         (count, _) => {
@@ -194,7 +211,7 @@ fn find_all() -> anyhow::Result<Vec<Place>> {
             Vec::new()
         }
     };
-    places.extend(search.places());
+    places.extend(search.places(false));
     for (label, error) in &search.failed {
         print_line(&format!("{label}: skipped: {error}"));
     }
@@ -255,10 +272,10 @@ impl Search {
         self.failed.retain(|(_, error)| !is_nothing(*error));
     }
 
-    /// Returns each place once.
-    fn places(&mut self) -> Vec<Place> {
+    /// Returns each place once, and our own only `with_own`.
+    fn places(&mut self, with_own: bool) -> Vec<Place> {
         self.found.sort_by_key(|(rank, ..)| *rank);
-        let own = Directory::own().status().ok();
+        let own = Directory::own().status().ok().filter(|_| !with_own);
         let mut seen: HashSet<_> = own.iter().map(|own| (own.device, own.inode)).collect();
         let mut places = Vec::new();
         for (_, candidate, found) in self.found.drain(..) {
@@ -286,7 +303,7 @@ fn is_nothing(error: TargetError) -> bool {
 fn explain(label: &str, error: TargetError) -> anyhow::Error {
     let failure = Failure::new(Status::Failed, format!("{label}: {error}"));
     match error {
-        TargetError::Denied => failure
+        TargetError::Denied if !geteuid().is_root() => failure
             .hint("root may enter any container, and the user who started a container may enter it")
             .into(),
         _ => failure.into(),

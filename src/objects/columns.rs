@@ -119,7 +119,10 @@ pub static COLUMNS: [Column; 30] = [
         row.item.label().map(|label| Value::Name(label.as_bytes()))
     }),
     column!(Object EverywhereInAll number, "place-pid", "the ID of a process in the container", |row, _| {
-        row.item.container().map(|one| Value::Number(one.pid.unsigned_abs().into()))
+        match row.item.place() {
+            Some(place) if place.is_own() => Some(Value::Absent),
+            _ => row.item.container().map(|one| Value::Number(one.pid.unsigned_abs().into())),
+        }
     }),
     column!(Object EverywhereInJson number, "place-uid", "the user ID of the owner inside of the container", |row, _| {
         let (container, status) = (row.item.container()?, row.item.status()?);

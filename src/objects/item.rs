@@ -96,9 +96,10 @@ impl Item {
     }
 
     /// Creates an item for an object whose name was removed, but that processes still use.
-    pub fn unlinked(place: &Rc<Place>, name: &[u8], file: (u64, u64), held: Held) -> Item {
+    pub fn unlinked(place: Option<&Rc<Place>>, name: &[u8], file: (u64, u64), held: Held) -> Item {
+        let place = place.cloned();
         Item {
-            whereabouts: Whereabouts::Place(Rc::clone(place)),
+            whereabouts: place.map_or(Whereabouts::Unknown, Whereabouts::Place),
             name: name.into(),
             device: file.0,
             inode: file.1,

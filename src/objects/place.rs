@@ -68,9 +68,13 @@ pub enum Selector {
 /// Fails if the text is empty or a number that is not a process ID.
 pub fn parse_selector(text: &str) -> Result<Selector, &'static str> {
     match text.strip_prefix("pid:").unwrap_or(text).parse() {
+        _ if text.is_empty() => Err("neither a process ID nor a PLACE"),
         Ok(pid) if pid > 0 && !text.starts_with('+') => Ok(Selector::Pid(pid)),
         Ok(_) => Err("not a process ID"),
-        Err(_) if text.is_empty() => Err("neither a process ID nor a PLACE"),
+        // A short container ID can consist of digits.
+        Err(_) if text.len() != 12 && text.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Err("not a process ID")
+        }
         Err(_) => Ok(Selector::Label(text.to_owned())),
     }
 }
@@ -120,7 +124,7 @@ mod tests {
             ("pid:1234", Ok(Selector::Pid(1234))),
             ("-", Ok(Selector::Label("-".into()))),
             ("web1", Ok(Selector::Label("web1".into()))),
-            // A short container ID can consist of digits.
+            ("99999999999", Err("not a process ID")),
             ("123456789012", Ok(Selector::Label("123456789012".into()))),
             ("0", Err("not a process ID")),
             ("-1", Err("not a process ID")),

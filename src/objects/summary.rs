@@ -109,7 +109,8 @@ impl Summary {
         // Without what is swapped out, like Shmem.
         let bytes: u64 = survey.segments.iter().map(|one| one.resident).sum();
         let system_v = Entry::new(Kind::SystemV, survey.segments.len() as u64, bytes);
-        entries.push(system_v.partial(survey.closed_namespaces > 0));
+        let is_partial = survey.closed_namespaces > 0 || !survey.denied.is_empty();
+        entries.push(system_v.partial(is_partial));
         let own_device = is_tmpfs.then_some(device);
         let mut found = file_systems::measure(&survey, own_device, memory.total);
         if is_whole {

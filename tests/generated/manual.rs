@@ -84,8 +84,8 @@ impl Page {
         self.roff.control("SH", [title]);
     }
 
-    /// The command, then each option in its short form, if it has one. Adjacent options that exclude each other share a
-    /// bracket.
+    /// The command, then each option in its short form, if it has one. Adjacent options that all exclude each other share
+    /// a bracket.
     fn synopsis(&mut self, command: &Command, is_program: bool) {
         if is_program {
             self.roff
@@ -110,11 +110,18 @@ impl Page {
             };
             conflicts(a, b) || conflicts(b, a)
         };
+        // The first option of each group. Every two options of a group exclude each other.
+        let mut starts = vec![0];
+        for index in 1..options.len() {
+            let start = *starts.last().unwrap();
+            let group = &options[start..index];
+            if !group.iter().all(|other| excludes(other, options[index])) {
+                starts.push(index);
+            }
+        }
         for (index, option) in options.iter().enumerate() {
-            let excludes_previous = index > 0 && excludes(options[index - 1], option);
-            let excludes_next = options
-                .get(index + 1)
-                .is_some_and(|next| excludes(option, next));
+            let excludes_previous = !starts.contains(&index);
+            let excludes_next = index + 1 < options.len() && !starts.contains(&(index + 1));
             line.push(roman(if excludes_previous { " | " } else { " [" }));
             line.push(match (option.get_short(), option.get_long()) {
                 (Some(short), _) => bold(format!("-{short}")),

@@ -9,9 +9,11 @@ use crate::objects::item::{Item, Kind, Whereabouts};
 use crate::objects::place::{OWN_LABEL, Place};
 use crate::sys::error::describe_errno;
 use crate::sys::memory::nameless::{Nameless, nameless_device};
+use crate::sys::mounts::Mount;
 use crate::sys::process::container::Container;
 use crate::sys::process::ipc::{IpcNamespaces, Segment, own_segments};
 use crate::sys::process::proc::{DELETED, Held, Holders};
+use crate::sys::process::tmpfs::tmpfs_devices;
 use crate::sys::shm::directory::Directory;
 use crate::sys::shm::name::PREFIX;
 use crate::sys::status::FileStatus;
@@ -76,7 +78,13 @@ pub fn unlinked_objects(args: &LsArgs, places: &[Rc<Place>]) -> anyhow::Result<V
 /// Fails if a directory or `/proc` cannot be read.
 pub fn nameless_memory(args: &LsArgs, places: &[Rc<Place>]) -> anyhow::Result<Vec<Item>> {
     let filter = NamelessFilter::new(args)?;
-    let devices = users::devices(places)?;
+    let mut devices = users::devices(places)?;
+    // Unlinked objects of containers are found without entering these, and with --everywhere those of every tmpfs.
+    let is_wanted =
+        |mount: &Mount| !mount.is_devtmpfs && (args.everywhere || mount.mount_point == b"/dev/shm");
+    devices.extend(tmpfs_devices(is_wanted).context("/proc")?);
+    devices.sort_unstable();
+    devices.dedup();
     let nameless = nameless_device()
         .map_err(io::Error::from)
         .context("cannot find memory without a name")?;
@@ -123,7 +131,7 @@ fn report_denied(args: &LsArgs, holders: &Holders) {
     }
 }
 
-/// Takes the files out of `held` that are on the devices of the places, and returns those without a name.
+/// Takes the files of directories out of `held`, and returns those without a name.
 fn take_unlinked(
     held: &mut HashMap<(u64, u64), Held>,
     places: &[Rc<Place>],
@@ -139,12 +147,16 @@ fn take_unlinked(
             inodes.insert(entry?.inode());
         }
     }
-    let in_directories = held.extract_if(|(device, _), _| linked.contains_key(device));
-    let items = in_directories.filter_map(|((device, inode), held)| {
+    // What is on other devices never had a name here, if the kernel did not say that it was removed.
+    let removed = held.extract_if(|(device, _), held| {
+        linked.contains_key(device) || Nameless::from_path(&held.path).is_none()
+    });
+    let items = removed.filter_map(|((device, inode), held)| {
         // The link count is needed too, because a file in a subdirectory is not in `linked` but still has its name.
         let has_name = |status: FileStatus| status.links > 0;
-        let (place, linked) = &linked[&device];
-        if linked.contains(&inode) || held.status.is_some_and(has_name) {
+        let place = linked.get(&device);
+        let is_linked = place.is_some_and(|(_, inodes)| inodes.contains(&inode));
+        if is_linked || held.status.is_some_and(has_name) {
             return None;
         }
         // If the kernel did not add this suffix to the path, the file still exists.
@@ -152,6 +164,7 @@ fn take_unlinked(
         // Leaves the slash.
         let directory = &PREFIX.as_bytes()[..PREFIX.len() - 1];
         let name = path.strip_prefix(directory).unwrap_or(path).to_owned();
+        let place = place.map(|(place, _)| *place);
         Some(Item::unlinked(place, &name, (device, inode), held))
     });
     Ok(items.collect())
@@ -187,6 +200,22 @@ fn segments(
     namespaces: &IpcNamespaces,
 ) -> anyhow::Result<Vec<Item>> {
     let own = own_segments().context("/proc/sysvipc/shm")?;
+    let mut labels: HashMap<u64, Rc<str>> = namespaces
+        .processes()
+        .map(|(number, pid)| {
+            (
+                number,
+                Place::label_of(pid, Container::of(pid).as_ref()).into(),
+            )
+        })
+        .collect();
+    labels.insert(namespaces.own, OWN_LABEL.into());
+    let label = |mut item: Item, namespace: &u64| {
+        if let Some(label) = labels.get(namespace) {
+            item.whereabouts = Whereabouts::Label(Rc::clone(label));
+        }
+        item
+    };
     let mut items = Vec::new();
     for (namespace, table) in [(namespaces.own, Ok(own))]
         .into_iter()
@@ -195,7 +224,7 @@ fn segments(
         match table {
             Ok(table) => items.extend(table.iter().map(|segment| {
                 let held = used.remove(&(namespace, segment.shmid.unsigned_abs().into()));
-                segment_in_table(segment, held)
+                label(segment_in_table(segment, held), &namespace)
             })),
             Err(errno) => print_line(&format!(
                 "ipc:[{namespace}]: System V segments that no process uses are not listed: {}",
@@ -204,11 +233,12 @@ fn segments(
         }
     }
     let others = used.into_iter();
-    items.extend(others.map(|((_, shmid), held)| {
+    items.extend(others.map(|((namespace, shmid), held)| {
         let name = shown_path(&held.path);
         let key = key_in_name(name);
         let kind = Kind::SystemV { shmid, key };
-        Item::nameless(kind, name.into(), shmid, held.status, Some(held.uses))
+        let item = Item::nameless(kind, name.into(), shmid, held.status, Some(held.uses));
+        label(item, &namespace)
     }));
     Ok(items)
 }

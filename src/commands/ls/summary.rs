@@ -121,7 +121,12 @@ fn rows(
         }
         let count = entry.count.map_or("-".into(), |count| count.to_string());
         let label = describe(entry.kind).1.to_owned();
-        rows.push([label, count, size(entry.bytes), note(entry, &size)]);
+        rows.push([
+            label,
+            count,
+            size(entry.bytes),
+            note(entry, &size, label_of),
+        ]);
     }
     let difference = summary.difference();
     let magnitude = size(Some(
@@ -148,14 +153,20 @@ fn rows(
 const MAX_MOUNT_POINTS: usize = 4;
 
 /// Returns what the table says about a kind.
-fn note(entry: &Entry, size: &dyn Fn(Option<u64>) -> String) -> String {
+fn note(
+    entry: &Entry,
+    size: &dyn Fn(Option<u64>) -> String,
+    label_of: &dyn Fn(i32) -> String,
+) -> String {
     let mut parts = Vec::new();
     match entry.kind {
         Kind::OtherTmpfs | Kind::Devtmpfs => {
-            let shown = entry.file_systems.iter().take(MAX_MOUNT_POINTS);
-            parts.extend(shown.map(|one| format!("{} {}", name(one), size(one.bytes))));
-            if entry.file_systems.len() > MAX_MOUNT_POINTS {
-                let more = entry.file_systems.len() - MAX_MOUNT_POINTS;
+            let used = entry.file_systems.iter();
+            let used: Vec<_> = used.filter(|one| one.bytes != Some(0)).collect();
+            let shown = used.iter().take(MAX_MOUNT_POINTS);
+            parts.extend(shown.map(|one| format!("{} {}", name(one, label_of), size(one.bytes))));
+            if used.len() > MAX_MOUNT_POINTS {
+                let more = used.len() - MAX_MOUNT_POINTS;
                 parts.push(format!("{more} more"));
             }
         }
@@ -170,11 +181,12 @@ fn note(entry: &Entry, size: &dyn Fn(Option<u64>) -> String) -> String {
 }
 
 /// Names a file system by its mount point.
-fn name(file_system: &FileSystem) -> String {
+fn name(file_system: &FileSystem, label_of: &dyn Fn(i32) -> String) -> String {
     let Some(path) = &file_system.mount_point else {
         return "initramfs".into();
     };
-    let pid = file_system.pid.map(|pid| format!(" of pid:{pid}"));
+    let label = |pid| format!(" of {}", Escaped(label_of(pid).as_bytes()));
+    let pid = file_system.pid.map(label);
     let covered = match file_system.is_covered {
         true => " (covered)",
         false => "",

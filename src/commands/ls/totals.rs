@@ -34,7 +34,7 @@ pub fn write(
             .context(STDOUT);
     }
     let [place] = places else {
-        return write_everywhere(out, items, places.len());
+        return write_everywhere(out, items);
     };
     let directory = &place.directory;
     let space = directory.space()?;
@@ -79,7 +79,11 @@ pub fn write(
         let unlinked = used.saturating_sub(allocated + hidden_bytes);
         if args.lists_everything() && unlinked > 0 && !hidden.is_partial() {
             let unlinked = humanized_size(unlinked);
-            parts.push(format!("{unlinked} without a name (see --unlinked)"));
+            let option = match place.is_own() {
+                true => "--unlinked",
+                false => "--unlinked --everywhere",
+            };
+            parts.push(format!("{unlinked} without a name (see {option})"));
         }
         if !parts.is_empty() {
             text += &format!("not listed: {}\n", parts.join(", "));
@@ -96,10 +100,15 @@ pub fn write(
 }
 
 /// Writes the totals of all places together.
-fn write_everywhere(out: &mut impl Write, items: &[Item], places: usize) -> anyhow::Result<()> {
+fn write_everywhere(out: &mut impl Write, items: &[Item]) -> anyhow::Result<()> {
     let (objects, allocated) = (count_objects(items.len()), total_allocated(items));
     let allocated = humanized_size(allocated);
-    writeln!(out, "{objects} in {places} places with {allocated}").context(STDOUT)
+    let labels: HashSet<_> = items.iter().filter_map(Item::label).collect();
+    let places = match labels.len() {
+        1 => "1 place".to_owned(),
+        count => format!("{count} places"),
+    };
+    writeln!(out, "{objects} in {places} with {allocated}").context(STDOUT)
 }
 
 /// Returns the total of memory without a name.

@@ -27,7 +27,12 @@ pub struct Query {
 /// # Errors
 ///
 /// Fails if `/proc` cannot be read.
-pub fn look_up(items: &mut [Item], places: &[Rc<Place>], query: Query) -> anyhow::Result<()> {
+pub fn look_up(
+    items: &mut [Item],
+    places: &[Rc<Place>],
+    query: Query,
+    everywhere: bool,
+) -> anyhow::Result<()> {
     let mut holders = match query.processes {
         true => Some(holders(places)?),
         false => None,
@@ -46,9 +51,8 @@ pub fn look_up(items: &mut [Item], places: &[Rc<Place>], query: Query) -> anyhow
     if let Some(holders) = &holders {
         let has_unseen_user = |item: &&mut Item| has_no_process(item) && item.in_use != Some(false);
         let unseen = items.iter_mut().filter(has_unseen_user);
-        // The search for places has already said it.
-        let is_known = places.len() > 1;
-        if unseen.map(|item| item.uses = None).count() > 0 && !is_known {
+        // With --everywhere, the search for places has reported them already.
+        if unseen.map(|item| item.uses = None).count() > 0 && !everywhere {
             print_denied(&holders.denied);
         }
     }

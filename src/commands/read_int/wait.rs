@@ -131,6 +131,13 @@ impl Waiter<'_> {
 
     /// Sleeps until the word changes. Without a word, it sleeps until an object in the directory changes.
     fn sleep(&mut self, state: State, word: Option<(&Mapping, Word)>) -> Result<(), Failure> {
+        if self.directory.is_abandoned() {
+            let (name, awaited) = (self.name, self.test);
+            let message = format!(
+                "{name}: the process whose /dev/shm it is has ended while waiting for {awaited}: {state}"
+            );
+            return Err(Failure::failed(message));
+        }
         let timeout = self.pacer.next_sleep().ok_or_else(|| {
             let (name, awaited) = (self.name, self.test);
             let message = format!("{name}: timed out waiting for {awaited}: {state}");

@@ -132,8 +132,8 @@ fn parse_table(table: &str) -> Vec<Segment> {
 pub struct IpcNamespaces {
     /// Our own. 0 if the kernel has none.
     pub own: u64,
-    /// The others, or why they cannot be opened. They stay when their processes end.
-    others: BTreeMap<u64, nix::Result<OwnedFd>>,
+    /// The others, each with a process in it, or why they cannot be opened. They stay when their processes end.
+    others: BTreeMap<u64, (i32, nix::Result<OwnedFd>)>,
 }
 
 impl IpcNamespaces {
@@ -157,8 +157,13 @@ impl IpcNamespaces {
         match process.open_file(c"ns/ipc") {
             // It has ended meanwhile. Other processes may be in the same namespace.
             Err(Errno::ENOENT | Errno::ESRCH) => {}
-            namespace => drop(self.others.insert(number, namespace)),
+            namespace => drop(self.others.insert(number, (process.pid, namespace))),
         }
+    }
+
+    /// The number of each other namespace, and the ID of a process in it.
+    pub fn processes(&self) -> impl Iterator<Item = (u64, i32)> {
+        self.others.iter().map(|(number, (pid, _))| (*number, *pid))
     }
 
     /// Reads the tables of the other namespaces, each in a child that enters the namespace. User and group IDs are those
@@ -168,7 +173,7 @@ impl IpcNamespaces {
     pub fn segments(&self) -> Vec<(u64, nix::Result<Vec<Segment>>)> {
         let numbers = self.others.keys();
         let mut tables: Vec<_> = numbers.map(|&number| (number, Ok(Vec::new()))).collect();
-        let jobs = self.others.values().map(|namespace| Job {
+        let jobs = self.others.values().map(|(_, namespace)| Job {
             kept: namespace.iter().map(AsRawFd::as_raw_fd).collect(),
             work: Box::new(move |channel: &Channel| {
                 let namespace = namespace.as_ref().map_err(|errno| *errno);
@@ -316,8 +321,8 @@ mod tests {
             let not_a_namespace = File::open("/dev/null").unwrap();
             namespaces
                 .others
-                .insert(u64::MAX - 1, Ok(not_a_namespace.into()));
-            namespaces.others.insert(u64::MAX, Err(Errno::EMFILE));
+                .insert(u64::MAX - 1, (1, Ok(not_a_namespace.into())));
+            namespaces.others.insert(u64::MAX, (1, Err(Errno::EMFILE)));
             let tables = namespaces.segments();
             let segments = tables[0].1.as_ref().unwrap();
             assert_eq!(segments.len(), 1);

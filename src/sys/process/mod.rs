@@ -18,6 +18,7 @@ mod raw_signal;
 pub(crate) mod rights;
 pub(crate) mod socket;
 pub(crate) mod target;
+pub(crate) mod tmpfs;
 // For `main`, before anything else.
 pub mod pow;
 pub mod signal;

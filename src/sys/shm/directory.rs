@@ -8,6 +8,7 @@ use crate::sys::error::{Error, Result};
 use crate::sys::status::FileStatus;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2, renameat};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::mman::{shm_open, shm_unlink};
 use nix::sys::stat::Mode;
 use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, geteuid, linkat, unlinkat};
@@ -32,6 +33,8 @@ const OWN: &str = "/dev/shm";
 pub struct Directory {
     /// The descriptor of a directory that is not our own. Its contents may be hostile.
     other: Option<Arc<OwnedFd>>,
+    /// The descriptor of the process whose directory it is.
+    process: Option<Arc<OwnedFd>>,
     label: Arc<str>,
 }
 
@@ -40,6 +43,7 @@ impl Directory {
     pub fn own() -> Directory {
         Directory {
             other: None,
+            process: None,
             label: OWN.into(),
         }
     }
@@ -49,8 +53,24 @@ impl Directory {
     pub fn other(directory: OwnedFd, label: &str) -> Directory {
         Directory {
             other: Some(Arc::new(directory)),
+            process: None,
             label: label.into(),
         }
+    }
+
+    /// Makes it the directory of a process, given by its descriptor (`pidfd_open(2)`).
+    pub fn of_process(self, process: OwnedFd) -> Directory {
+        let process = Some(Arc::new(process));
+        Directory { process, ..self }
+    }
+
+    /// Returns whether the process whose directory it is has ended. Nobody else may ever use the directory then.
+    pub fn is_abandoned(&self) -> bool {
+        let has_ended = |process: &Arc<OwnedFd>| {
+            let mut process = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+            poll(&mut process, PollTimeout::ZERO).is_ok_and(|count| count > 0)
+        };
+        self.process.as_ref().is_some_and(has_ended)
     }
 
     /// Returns whether this is `/dev/shm` as this process sees it.
