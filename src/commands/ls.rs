@@ -151,8 +151,10 @@ fn list(
 ) -> anyhow::Result<bool> {
     let directory = &place.directory;
     let filter = args.filters.filter(directory)?;
-    // In this case it is enough to read the directory.
-    let only_names = args.only_names && !filter.needs_status() && args.sort == SortKey::Name;
+    // In this case it is enough to read the directory. It does not tell whether something is mounted over a name, as a
+    // container may do.
+    let only_names =
+        args.only_names && place.is_own() && !filter.needs_status() && args.sort == SortKey::Name;
     // Adds an object that passes the filters, and returns whether it does. Whether it is in use is checked later.
     let mut add_if_passes =
         |name: &ShmName, create_item: &dyn Fn() -> Result<Item, Error>| -> Result<bool, Error> {

@@ -27,8 +27,10 @@ pub fn signal_counter() -> Option<&'static Path> {
 fn compile(name: &str) -> Option<PathBuf> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/common");
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    // Several test binaries may compile it at the same time, so each writes its own file and renames it.
-    let temporary = program.with_extension(std::process::id().to_string());
+    // Several processes may compile it at the same time, so each writes its own file and renames it. Their process IDs
+    // can be the same in PID namespaces of their own.
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let temporary = directory.path().join(name);
     let mut cc = Command::new("cc");
     cc.args(["-O1", "-Wall", "-Werror", "-o"])
         .arg(&temporary)

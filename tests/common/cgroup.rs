@@ -21,11 +21,16 @@ impl MemoryCgroup {
     /// Creates a cgroup with a limit in bytes. If that is impossible or not permitted, reports the test as skipped and
     /// returns None.
     pub fn new(limit: u64) -> Option<MemoryCgroup> {
+        Self::named(&Self::unique_name(), limit)
+    }
+
+    /// Like [`MemoryCgroup::new`], with this name.
+    pub fn named(name: &str, limit: u64) -> Option<MemoryCgroup> {
         let root = match Path::new(Self::V1).is_dir() {
             true => Self::V1,
             false => "/sys/fs/cgroup",
         };
-        let created = Self::create(Path::new(root), limit);
+        let created = Self::create(&Path::new(root).join(name), limit);
         if let Err(error) = &created {
             skipped(&format!("no memory cgroup: {error}"));
         }
@@ -37,15 +42,18 @@ impl MemoryCgroup {
         if !self.is_v1() {
             fs::write(self.0.join("cgroup.subtree_control"), "+memory").unwrap();
         }
-        Self::create(&self.0, limit).unwrap()
+        Self::create(&self.0.join(Self::unique_name()), limit).unwrap()
     }
 
-    fn create(parent: &Path, limit: u64) -> std::io::Result<MemoryCgroup> {
+    fn unique_name() -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = parent.join(format!("shmtool-test-{}-{count}", std::process::id()));
-        fs::create_dir(&path)?;
-        let cgroup = MemoryCgroup(path);
+        format!("shmtool-test-{}-{count}", std::process::id())
+    }
+
+    fn create(path: &Path, limit: u64) -> std::io::Result<MemoryCgroup> {
+        fs::create_dir(path)?;
+        let cgroup = MemoryCgroup(path.to_owned());
         // The file must exist: if it is missing, this is not a memory cgroup.
         let file = File::options().write(true).open(cgroup.limit_file());
         file?.write_all(limit.to_string().as_bytes())?;

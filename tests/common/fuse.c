@@ -1,10 +1,14 @@
 /* A file system for tests, whose files are hard to read. Usage: fuse DIRECTORY
  *
  * Mounts itself on DIRECTORY, prints "mounted", and answers requests until it is killed. It uses the kernel's protocol,
- * fuse(4), directly, so that no library is needed. Byte i of every file is i modulo 251. */
+ * fuse(4), directly, so that no library is needed. Byte i of every file is i modulo 251.
+ *
+ * With SILENT in the environment, it answers no request at all, except the first one of the kernel. It is
+ * also silent after SIGUSR1. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +46,13 @@ static const struct file files[] = {
 enum { FILES = sizeof files / sizeof files[0], FIRST_NODE = FUSE_ROOT_ID + 1 };
 
 static int device;
+static volatile sig_atomic_t is_silent;
+
+static void be_silent(int signal)
+{
+    (void)signal;
+    is_silent = 1;
+}
 
 static void answer(const struct fuse_in_header *request, int error, const void *body, size_t length)
 {
@@ -102,6 +113,8 @@ static void serve(const struct fuse_in_header *request)
 {
     const void *arguments = request + 1;
     const struct file *file = file_of(request->nodeid);
+    if (is_silent && request->opcode != FUSE_INIT)
+        return;
     switch (request->opcode) {
     case FUSE_INIT: {
         struct fuse_init_out init = {
@@ -121,6 +134,11 @@ static void serve(const struct fuse_in_header *request)
         break;
     case FUSE_GETATTR: {
         struct fuse_attr_out out = {.attr = attributes(request->nodeid)};
+        answer(request, 0, &out, sizeof out);
+        break;
+    }
+    case FUSE_STATFS: {
+        struct fuse_statfs_out out = {.st = {.bsize = 4096, .namelen = 255}};
         answer(request, 0, &out, sizeof out);
         break;
     }
@@ -157,6 +175,8 @@ int main(int argc, char **argv)
         perror("fuse");
         return 1;
     }
+    is_silent = getenv("SILENT") != NULL;
+    signal(SIGUSR1, be_silent);
     puts("mounted");
     fflush(stdout);
     while (read(device, request, sizeof request) >= 0 || errno == EINTR || errno == ENOENT)

@@ -5,6 +5,7 @@
 
 mod c;
 pub mod cgroup;
+mod container;
 pub mod disk;
 pub mod fuse;
 mod name;
@@ -14,7 +15,8 @@ mod run;
 mod strace;
 mod terminal;
 
-pub use c::{c_program, signal_counter};
+pub use c::{c_program, fuse_server, signal_counter};
+pub use container::{Container, Setup};
 pub use name::Name;
 pub use peer::{Peer, python};
 pub use private_shm::{
