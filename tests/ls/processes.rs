@@ -315,7 +315,8 @@ fn uninspectable_processes_are_counted_only_if_they_matter() {
             false => assert_eq!(listed.stderr, ""),
             true => {
                 let message = listed.stderr.strip_suffix(")\n").unwrap();
-                let (count, pids) = message.split_once(" could not be inspected (").unwrap();
+                let (count, pids) = message.split_once(" could not be inspected (PID").unwrap();
+                let pids = pids.trim_start_matches('s').trim_start();
                 assert!(
                     count.starts_with("shmtool: ") && count.contains(" process"),
                     "{message}"

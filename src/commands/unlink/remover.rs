@@ -45,6 +45,11 @@ impl Remover<'_> {
             Error::NotFound(_) => Outcome::Gone,
             // With filters, this is not an error.
             Error::NotOwner(_) if self.keeps_what_is_not_ours() => Outcome::NotOurs,
+            // A container could make every sweep fail otherwise.
+            Error::Os {
+                errno: Errno::EACCES | Errno::EPERM,
+                ..
+            } if self.keeps_what_is_not_ours() && !self.task.place.is_own() => Outcome::NotOurs,
             error => Outcome::Failed(Failure::from(&error.into())),
         })
     }

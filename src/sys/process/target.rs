@@ -251,8 +251,11 @@ fn walk(root: BorrowedFd, mounts: Mounts, follows_links: bool) -> Result<OwnedFd
             _ => {}
         }
         let parent = parents.last().ok_or(TargetError::Missing)?;
-        if mounts.asks_file_server(parent)? {
-            return Err(TargetError::FileServer);
+        match mounts.asks_file_server(parent)? {
+            Some(false) => {}
+            Some(true) => return Err(TargetError::FileServer),
+            // The root directory is not a mount point, so that its file system is not known.
+            None => return Err(TargetError::NotMounted),
         }
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let found = openat(parent, component.as_os_str(), flags, Mode::empty());
@@ -272,7 +275,7 @@ fn walk(root: BorrowedFd, mounts: Mounts, follows_links: bool) -> Result<OwnedFd
         if !follows_links {
             return Err(TargetError::NotMounted);
         }
-        if mounts.asks_file_server(&found)? || mounts.is_proc(&found)? {
+        if mounts.asks_file_server(&found)? != Some(false) || mounts.is_proc(&found)? {
             return Err(TargetError::FileServer);
         }
         let target = readlinkat(&found, "")?;
@@ -296,8 +299,9 @@ impl<'a> Mounts<'a> {
         Ok(mount_lines(self.0).find(|mount| mount.id == id))
     }
 
-    /// Returns whether looking up a name in this directory may ask a file server. An unknown mount counts as one.
-    fn asks_file_server(self, directory: impl AsFd) -> nix::Result<bool> {
+    /// Returns whether looking up a name in this directory may ask a file server. Returns `None` if its
+    /// mount is not known.
+    fn asks_file_server(self, directory: impl AsFd) -> nix::Result<Option<bool>> {
         const LOCAL: [&[u8]; 12] = [
             b"tmpfs",
             b"devtmpfs",
@@ -312,10 +316,8 @@ impl<'a> Mounts<'a> {
             b"squashfs",
             b"zfs",
         ];
-        Ok(match self.mount_of(directory)? {
-            Some(mount) => !LOCAL.contains(&mount.kind) && mount.kind != b"proc",
-            None => true,
-        })
+        let mount = self.mount_of(directory)?;
+        Ok(mount.map(|mount| !LOCAL.contains(&mount.kind) && mount.kind != b"proc"))
     }
 
     /// Returns whether a file is in `/proc`, where symbolic links may lead out of the container.
