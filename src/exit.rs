@@ -53,6 +53,11 @@ impl Failure {
         Failure::new(Status::Failed, message)
     }
 
+    /// Returns whether the failure has this status.
+    pub fn is(&self, status: Status) -> bool {
+        self.status == status
+    }
+
     /// Adds what the message is about to its start.
     pub fn prefix(mut self, subject: &str) -> Failure {
         self.message = format!("{subject}: {}", self.message);

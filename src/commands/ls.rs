@@ -2,6 +2,7 @@
 
 use super::color::Palette;
 use super::in_use::{State, UnclearCount};
+use super::listing::{Listing, list_all, look_at, print_skipped};
 use super::place;
 use super::{STDOUT, not_found, write_name};
 use crate::cli::{LsArgs, SortKey};
@@ -122,12 +123,23 @@ fn linked_objects(
 ) -> anyhow::Result<Vec<Item>> {
     let mut items = Vec::new();
     let mut all_pass = true;
-    for place in places {
-        match list(args, place, &mut items, report) {
+    let listings = match args.names.is_empty() {
+        true => list_all(places),
+        false => places.iter().map(|_| Ok(Vec::new())).collect(),
+    };
+    for (place, listing) in places.iter().zip(listings) {
+        let listing = match listing {
+            Ok(listing) => listing,
+            Err(why) if args.everywhere => {
+                print_skipped(place, &why);
+                continue;
+            }
+            Err(why) => return Err(why.prefix(&place.label).into()),
+        };
+        match list(args, place, listing, &mut items, report) {
             Ok(pass) => all_pass &= pass,
             Err(error) if !args.everywhere => return Err(error),
-            Err(error) if place.is_own() => report.note(Err(error)),
-            Err(error) => report.note(Err(error.context(place.label.clone()))),
+            Err(error) => report.note(Err(error)),
         }
     }
     if args.filters.unused || args.in_use {
@@ -142,63 +154,81 @@ fn linked_objects(
     Ok(items)
 }
 
-/// Adds the objects of a place that pass the filters, except those that need the kernel. Returns whether all NAMEs pass.
+/// Adds the objects of a place that pass the filters, except those that need the kernel. In another place, they come from
+/// `listing`. Returns whether all NAMEs pass.
 fn list(
     args: &LsArgs,
     place: &Rc<Place>,
+    listing: Listing,
     items: &mut Vec<Item>,
     report: &mut Report,
 ) -> anyhow::Result<bool> {
     let directory = &place.directory;
     let filter = args.filters.filter(directory)?;
-    // In this case it is enough to read the directory. It does not tell whether something is mounted over a name, as a
-    // container may do.
-    let only_names =
-        args.only_names && place.is_own() && !filter.needs_status() && args.sort == SortKey::Name;
     // Adds an object that passes the filters, and returns whether it does. Whether it is in use is checked later.
-    let mut add_if_passes =
-        |name: &ShmName, create_item: &dyn Fn() -> Result<Item, Error>| -> Result<bool, Error> {
+    let mut add_if_passes = |item: Item| {
+        let passes = item
+            .status()
+            .is_none_or(|status| filter.passes_status(status));
+        if passes {
+            items.push(item);
+        }
+        passes
+    };
+    let is_wanted = |name: &ShmName| (args.all || !name.is_semaphore()) && filter.passes_name(name);
+    if !args.names.is_empty() {
+        let mut seen = match place.is_own() {
+            true => Vec::new(),
+            false => look_at(place, &args.names),
+        }
+        .into_iter();
+        let mut all_pass = true;
+        for name in &args.names {
+            let seen = seen.next();
             if !filter.passes_name(name) {
-                return Ok(false);
-            }
-            let item = create_item()?;
-            let passes = item
-                .status()
-                .is_none_or(|status| filter.passes_status(status));
-            if passes {
-                items.push(item);
-            }
-            Ok(passes)
-        };
-    let mut all_pass = true;
-    if args.names.is_empty() {
-        for entry in directory.entries()? {
-            let entry = entry?;
-            let name = &entry.name;
-            if name.is_semaphore() && !args.all {
+                all_pass = false;
                 continue;
             }
-            match add_if_passes(name, &|| match only_names {
-                true => Ok(Item::without_status(place, name, entry.inode())),
-                false => Ok(Item::with_status(place, name, entry.stat()?)),
-            }) {
-                // The object was removed or replaced since the directory was read.
-                Ok(_) | Err(Error::NotFound(_) | Error::NotAnObject { .. }) => {}
-                Err(error) => return Err(error.into()),
+            let status = seen.unwrap_or_else(|| {
+                let status = directory.stat(name);
+                status.map_err(|error| Failure::from(&error.into()))
+            });
+            match status {
+                Ok(status) => all_pass &= add_if_passes(Item::with_status(place, name, status)),
+                Err(failure) if failure.is(Status::NotFound) => {
+                    report.note(Err(not_found(name, "lists")));
+                }
+                Err(failure) => report.note(Err(failure.into())),
             }
         }
-    } else {
-        for name in &args.names {
-            match add_if_passes(name, &|| {
-                Ok(Item::with_status(place, name, directory.stat(name)?))
-            }) {
-                Ok(passes) => all_pass &= passes,
-                Err(Error::NotFound(_)) => report.note(Err(not_found(name, "lists"))),
-                Err(error) => report.note(Err(error.into())),
-            }
+        return Ok(all_pass);
+    }
+    for (name, status) in listing.iter().filter(|(name, _)| is_wanted(name)) {
+        add_if_passes(Item::with_status(place, name, *status));
+    }
+    if !place.is_own() {
+        return Ok(true);
+    }
+    // In this case it is enough to read the directory.
+    let only_names = args.only_names && !filter.needs_status() && args.sort == SortKey::Name;
+    for entry in directory.entries()? {
+        let entry = entry?;
+        let name = &entry.name;
+        if !is_wanted(name) {
+            continue;
+        }
+        if only_names {
+            add_if_passes(Item::without_status(place, name, entry.inode()));
+            continue;
+        }
+        match entry.stat() {
+            Ok(status) => drop(add_if_passes(Item::with_status(place, name, status))),
+            // The object was removed or replaced since the directory was read.
+            Err(Error::NotFound(_) | Error::NotAnObject { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
     }
-    Ok(all_pass)
+    Ok(true)
 }
 
 /// Keeps the objects that are in use, or those that are not. This comes after all other filters, because it asks the

@@ -21,6 +21,7 @@ pub mod create;
 mod denied;
 mod hidden;
 mod in_use;
+mod listing;
 pub mod ls;
 mod place;
 mod progress;

@@ -9,6 +9,7 @@ use crate::sys::process::crew::{self, Job};
 use crate::sys::process::places::{Found, Groups, allow_more_descriptors, find_directories};
 use crate::sys::process::rights::IdMap;
 use crate::sys::process::socket::Message;
+use crate::sys::process::stand_in::continue_in_child;
 use crate::sys::process::target::{Target, TargetError};
 use crate::sys::shm::directory::Directory;
 use anyhow::Context;
@@ -18,6 +19,7 @@ use serde::de::DeserializeOwned;
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::iter;
+use std::path::Path;
 use std::rc::Rc;
 
 /// A target, and what is known about it while its directory is looked for.
@@ -72,8 +74,9 @@ pub fn find(selector: Option<&Selector>, to_read: bool) -> anyhow::Result<Place>
     }
 }
 
-/// Like [`find`], for verbs that work in the place with this process. If it is not our own place, this process takes on
-/// the rights of root of the container for good.
+/// Like [`find`], for verbs that work in the place with this process. If it is not our own place, a child goes on with the
+/// rights of root of the container, and this process only waits for it: a container can make the child wait for ever, but
+/// not keep this process from being interrupted.
 ///
 /// # Errors
 ///
@@ -85,11 +88,13 @@ pub fn enter(selector: Option<&Selector>) -> anyhow::Result<Directory> {
         let process = pidfd(Pid::from_raw(container.pid));
         let process = process.map_err(|errno| explain(&place.label, errno.into()))?;
         place.directory = place.directory.of_process(process);
+        let parent = continue_in_child().context("cannot start a process for the container")?;
         container
             .rights
             .assume()
             .map_err(TargetError::from)
             .with_context(|| place.label.clone())?;
+        parent.die_with()?;
     }
     Ok(place.directory)
 }
@@ -200,6 +205,7 @@ pub fn select(target: Option<&Selector>, everywhere: bool) -> anyhow::Result<Vec
 ///
 /// Fails if `/proc` cannot be read.
 fn find_all() -> anyhow::Result<Vec<Place>> {
+    allow_more_descriptors();
     let mut search = Search::new(true)?;
     search.candidates(|_| true);
     let own = Place::own();
@@ -234,7 +240,6 @@ type Rank = (usize, bool, i32);
 
 impl Search {
     fn new(to_read: bool) -> anyhow::Result<Search> {
-        allow_more_descriptors();
         Ok(Search {
             groups: Groups::find().context("/proc")?,
             to_read,
@@ -281,12 +286,12 @@ impl Search {
         for (_, candidate, found) in self.found.drain(..) {
             let label = candidate.label();
             match candidate.into_place(found) {
-                Ok(place) => {
-                    let status = place.directory.status();
-                    if status.is_ok_and(|now| seen.insert((now.device, now.inode))) {
-                        places.push(place);
-                    }
-                }
+                Ok(place) => match place.directory.status() {
+                    Ok(now) if seen.insert((now.device, now.inode)) => places.push(place),
+                    // Another process has led to it already.
+                    Ok(_) => {}
+                    Err(_) => self.failed.push((label, TargetError::Denied)),
+                },
                 Err(error) if is_nothing(error) => {}
                 Err(error) => self.failed.push((label, error)),
             }
@@ -305,6 +310,9 @@ fn explain(label: &str, error: TargetError) -> anyhow::Error {
     match error {
         TargetError::Denied if !geteuid().is_root() => failure
             .hint("root may enter any container, and the user who started a container may enter it")
+            .into(),
+        TargetError::NoProcess if !Path::new("/proc/self/ns").exists() => failure
+            .hint("/proc must be mounted, and show the PID namespace of the caller")
             .into(),
         _ => failure.into(),
     }

@@ -1,6 +1,7 @@
 //! `unlink`: removes objects by name, or sweeps objects that match filters and are not in use.
 
 use super::hidden::describe;
+use super::listing::{list_all, print_skipped};
 use super::place;
 use crate::cli::UnlinkArgs;
 use crate::commands::color::Palette;
@@ -53,11 +54,23 @@ pub fn run(args: &UnlinkArgs, report: &mut Report) -> anyhow::Result<()> {
     let mut results = Results::new(args, rows, report);
     let places = place::select(args.target.target.as_ref(), args.everywhere)?;
     let mut tasks = Vec::with_capacity(places.len());
-    for place in places {
+    let listings = match args.names.is_empty() {
+        true => list_all(&places),
+        false => places.iter().map(|_| Ok(Vec::new())).collect(),
+    };
+    for (place, listing) in places.into_iter().zip(listings) {
+        let listing = match listing {
+            Ok(listing) => listing,
+            Err(why) if args.everywhere => {
+                print_skipped(&place, &why);
+                continue;
+            }
+            Err(why) => return Err(why.prefix(&place.label).into()),
+        };
         let mut task = Task::new(args, place)?;
         match args.names.is_empty() {
             false => task.add_named(&args.names),
-            true => match task.add_all(&mut results.summary) {
+            true => match task.add_all(listing, &mut results.summary) {
                 Err(error) if !args.everywhere => return Err(error.into()),
                 Err(error) => results.report.note(Err(task.prefix(error.into()))),
                 Ok(()) => {}
@@ -99,7 +112,11 @@ fn finish_sweep(args: &UnlinkArgs, tasks: &[Task], results: &Results) -> anyhow:
                 let place = task.label_prefix();
                 print_line(&format!("{place}not swept: {hidden}"));
             }
-            if let Some(inodes) = directory.exhausted_inodes() {
+            let exhausted = || {
+                let inodes = directory.exhausted_inodes();
+                inodes.map(|inodes| inodes.to_string())
+            };
+            if let Some(inodes) = place::run_in(&task.place, exhausted).flatten() {
                 let Palette { alarm, .. } = Palette::new(args.color, io::stderr().is_terminal());
                 print_line(&format!("{alarm}{inodes}{alarm:#}"));
             }

@@ -2,6 +2,8 @@
 
 use nix::sys::stat::makedev;
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, BufRead, BufReader, Read};
 
 /// A mount of a file system that stores its files in shared memory.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,36 +45,70 @@ pub struct MountLine<'a> {
 
 /// Parses `/proc/PID/mountinfo`. Lines that make no sense are skipped.
 pub fn mount_lines(mountinfo: &[u8]) -> impl Iterator<Item = MountLine<'_>> {
-    let lines = mountinfo.split(|&byte| byte == b'\n');
-    lines.filter_map(|line| {
-        let mut fields = line.split(|&byte| byte == b' ');
-        Some(MountLine {
-            id: number(fields.next()?)?,
-            parent: number(fields.next()?)?,
-            device: fields.next()?,
-            root: fields.next()?,
-            mount_point: fields.next()?,
-            // A variable number of optional fields, then "-", the file system type, the source, and the options.
-            kind: fields.find(|field| field == b"-").and(fields.next())?,
-            options: fields.nth(1)?,
-        })
+    mountinfo.split(|&byte| byte == b'\n').filter_map(parse)
+}
+
+fn parse(line: &[u8]) -> Option<MountLine<'_>> {
+    let mut fields = line.split(|&byte| byte == b' ');
+    Some(MountLine {
+        id: number(fields.next()?)?,
+        parent: number(fields.next()?)?,
+        device: fields.next()?,
+        root: fields.next()?,
+        mount_point: fields.next()?,
+        // A variable number of optional fields, then "-", the file system type, the source, and the options.
+        kind: fields.find(|field| field == b"-").and(fields.next())?,
+        options: fields.nth(1)?,
     })
+}
+
+/// Reads `/proc/PID/mountinfo` line by line, until `each` returns true. A user can make it as long as a gigabyte.
+///
+/// # Errors
+///
+/// Those of `read(2)`.
+pub fn find_mount(
+    mountinfo: impl Read,
+    mut each: impl FnMut(&MountLine) -> bool,
+) -> io::Result<()> {
+    let mut reader = BufReader::with_capacity(64 << 10, mountinfo);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        if parse(text).is_some_and(|line| each(&line)) {
+            break;
+        }
+        line.clear();
+    }
+    Ok(())
 }
 
 /// Returns the mounts of every tmpfs, of the devtmpfs, and of the root file system that the kernel starts with, from
 /// `/proc/PID/mountinfo`.
-pub fn memory_mounts(mountinfo: &[u8]) -> Vec<Mount> {
+///
+/// # Errors
+///
+/// Those of `read(2)`.
+pub fn memory_mounts(mountinfo: impl Read) -> io::Result<Vec<Mount>> {
     let mut mounts = Vec::new();
-    let mut parents = HashSet::new();
-    for line in mount_lines(mountinfo) {
-        parents.insert((line.parent, line.mount_point));
-        mounts.extend(memory_mount(&line).map(|mount| (line.mount_point, mount)));
-    }
-    let finish = |(mount_point, mount): (_, Mount)| Mount {
-        is_covered: parents.contains(&(mount.id, mount_point)),
+    // Hashes, because mount points can be long.
+    let mut covered = HashSet::new();
+    let hash = |id: u64, mount_point: &[u8]| {
+        let mut hasher = DefaultHasher::new();
+        (id, mount_point).hash(&mut hasher);
+        hasher.finish()
+    };
+    find_mount(mountinfo, |line| {
+        covered.insert(hash(line.parent, line.mount_point));
+        let own = hash(line.id, line.mount_point);
+        mounts.extend(memory_mount(line).map(|mount| (own, mount)));
+        false
+    })?;
+    let finish = |(own, mount): (u64, Mount)| Mount {
+        is_covered: covered.contains(&own),
         ..mount
     };
-    mounts.into_iter().map(finish).collect()
+    Ok(mounts.into_iter().map(finish).collect())
 }
 
 /// Returns the mount if its file system stores its files in shared memory.
@@ -134,7 +170,7 @@ mod tests {
 30 25 0:27 /a\040b /dev/shm rw - tmpfs  rw
 31 30 0:1048577 / /tmp/x\134\011y rw - tmpfs tmpfs ro,nr_inodes=0,size=0k
 ";
-        let mounts = memory_mounts(text);
+        let mounts = memory_mounts(&text[..]).unwrap();
         let summary: Vec<_> = mounts
             .iter()
             .map(|mount| (mount.id, mount.device, mount.is_covered, mount.limit))
@@ -165,8 +201,8 @@ mod tests {
     proptest! {
         #[test]
         fn parsing_never_panics(bytes: Vec<u8>, fields in "[0-9]{1,30} [0-9]{1,3} [0-9:]{0,25} / /[ -~]{0,9} rw - tmpfs x [a-z=0-9,]{0,40}") {
-            memory_mounts(&bytes);
-            memory_mounts(fields.as_bytes());
+            memory_mounts(&bytes[..]).unwrap();
+            memory_mounts(fields.as_bytes()).unwrap();
         }
     }
 }

@@ -68,8 +68,8 @@ fn a_process_that_does_not_exist_is_no_target() {
 fn a_place_that_does_not_exist_is_no_target() {
     in_private_system(SHM, || {
         ls("nowhere").fails(1).says(
-            "nowhere: no container has this label\n\
-             hint: shmtool ls --everywhere shows the labels in the column PLACE",
+            "nowhere: no such PLACE\n\
+             hint: shmtool ls --everywhere shows each PLACE; a process ID works too",
         );
     });
 }

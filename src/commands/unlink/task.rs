@@ -3,7 +3,8 @@
 use super::outcome::Outcome;
 use super::summary::Summary;
 use crate::cli::UnlinkArgs;
-use crate::exit::Failure;
+use crate::commands::listing::{Listing, look_at};
+use crate::exit::{Failure, Status};
 use crate::notation::size::humanized_size;
 use crate::objects::filter::{Filter, Mismatch};
 use crate::objects::place::Place;
@@ -51,17 +52,21 @@ impl Task<'_> {
     /// In our own directory each of them is looked at when its turn comes. In another place the candidates are looked at
     /// now, because the child that removes them sees other user IDs.
     pub fn add_named(&mut self, names: &[ShmName]) {
+        let mut seen = match self.place.is_own() {
+            true => Vec::new(),
+            false => look_at(&self.place, names),
+        }
+        .into_iter();
         for name in names {
             let mut candidate = Candidate {
                 name: name.clone(),
                 status: None,
                 settled: None,
             };
-            if !self.place.is_own() {
-                match self.inspect(name) {
-                    Ok(status) => candidate.status = Some(status),
-                    Err(outcome) => candidate.settled = Some(outcome),
-                }
+            match seen.next().map(|seen| self.judge(name, seen)) {
+                None => {}
+                Some(Ok(status)) => candidate.status = Some(status),
+                Some(Err(outcome)) => candidate.settled = Some(outcome),
             }
             self.candidates.push(candidate);
         }
@@ -73,9 +78,18 @@ impl Task<'_> {
     ///
     /// The outcome, if the object is not to be removed.
     pub fn inspect(&self, name: &ShmName) -> Result<FileStatus, Outcome> {
-        match self.place.directory.stat(name) {
-            Err(Error::NotFound(_)) => Err(Outcome::Gone),
-            Err(error) => Err(Outcome::Failed(Failure::from(&error.into()))),
+        let status = self.place.directory.stat(name);
+        self.judge(name, status.map_err(|error| Failure::from(&error.into())))
+    }
+
+    fn judge(
+        &self,
+        name: &ShmName,
+        seen: Result<FileStatus, Failure>,
+    ) -> Result<FileStatus, Outcome> {
+        match seen {
+            Err(failure) if failure.is(Status::NotFound) => Err(Outcome::Gone),
+            Err(failure) => Err(Outcome::Failed(failure)),
             Ok(status) => match self.filter.mismatch(name, &status) {
                 Some(mismatch) => Err(Outcome::Filtered(mismatch)),
                 None => Ok(status),
@@ -83,42 +97,59 @@ impl Task<'_> {
         }
     }
 
-    /// Adds all objects that match the filters, and counts the others.
+    /// Adds all objects that match the filters, and counts the others. In another place, they come from `listing`.
     ///
     /// # Errors
     ///
     /// Fails if the directory cannot be read.
-    pub fn add_all(&mut self, summary: &mut Summary) -> Result<(), Error> {
-        // Read the whole directory first: removing entries while reading could skip others.
-        for entry in self.place.directory.entries()? {
-            let entry = entry?;
-            let is_wanted = self.args.all || !entry.name.is_semaphore();
-            if !is_wanted || !self.filter.passes_name(&entry.name) {
-                continue;
-            }
-            let mut status = None;
-            if self.filter.needs_status() || !self.place.is_own() {
-                match entry.stat() {
-                    Ok(now) => match self.filter.status_mismatch(&now) {
-                        None => status = Some(now),
-                        Some(mismatch) => {
-                            summary.count(&Outcome::Filtered(mismatch), None);
-                            continue;
-                        }
-                    },
-                    // It is gone, or something else has its name.
-                    Err(Error::NotFound(_) | Error::NotAnObject { .. }) => continue,
-                    Err(error) => return Err(error),
+    pub fn add_all(&mut self, listing: Listing, summary: &mut Summary) -> Result<(), Error> {
+        match self.place.is_own() {
+            false => {
+                for (name, status) in listing {
+                    self.add(name, summary, |_| Ok(Some(status)))?;
                 }
             }
-            self.candidates.push(Candidate {
-                name: entry.name,
-                status,
-                settled: None,
-            });
+            // Read the whole directory first: removing entries while reading could skip others.
+            true => {
+                for entry in self.place.directory.entries()? {
+                    let entry = entry?;
+                    self.add(entry.name.clone(), summary, |filter| {
+                        filter.needs_status().then(|| entry.stat()).transpose()
+                    })?;
+                }
+            }
         }
         if self.args.verbose || self.args.dry_run {
             self.candidates.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        }
+        Ok(())
+    }
+
+    /// Adds an object if it matches the filters. `stat` returns its status, if it is known or needed.
+    fn add(
+        &mut self,
+        name: ShmName,
+        summary: &mut Summary,
+        stat: impl FnOnce(&Filter) -> Result<Option<FileStatus>, Error>,
+    ) -> Result<(), Error> {
+        let is_wanted = self.args.all || !name.is_semaphore();
+        if !is_wanted || !self.filter.passes_name(&name) {
+            return Ok(());
+        }
+        let status = match stat(&self.filter) {
+            Ok(status) => status,
+            // It is gone, or something else has its name.
+            Err(Error::NotFound(_) | Error::NotAnObject { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let mismatch = status.and_then(|status| self.filter.status_mismatch(&status));
+        match mismatch {
+            Some(mismatch) => summary.count(&Outcome::Filtered(mismatch), None),
+            None => self.candidates.push(Candidate {
+                name,
+                status,
+                settled: None,
+            }),
         }
         Ok(())
     }

@@ -3,6 +3,8 @@
 use super::outcome::Outcome;
 use super::remover::Remover;
 use super::task::{Candidate, Task};
+use crate::commands::in_use::reason;
+use crate::commands::listing::{check, print_skipped};
 use crate::exit::Failure;
 use crate::sys::process::crew::{self, Channel, End, Job};
 use crate::sys::process::socket::Message;
@@ -41,12 +43,19 @@ pub fn run(
         let rest = done..task.candidates.len();
         if end == End::Done {
             take_settled(task, rest, &mut take)?;
+        } else if task.args.everywhere {
+            if let Err(error) = check(end) {
+                print_skipped(&task.place, &Failure::failed(error.to_string()));
+            }
         } else if let Some(candidate) = task.candidates[rest].first() {
             let problem = match end {
-                End::Stuck => {
-                    "no answer for 5 seconds; it and the objects after it were not removed"
+                End::Failed(errno) => {
+                    format!(
+                        "the child that removes objects has failed: {}",
+                        reason(errno)
+                    )
                 }
-                _ => "the child that removes objects there has failed",
+                _ => "no answer for 5 seconds; it and the objects after it were not removed".into(),
             };
             let failure = Failure::failed(format!("{}: {problem}", candidate.name));
             take(task, candidate, Outcome::Failed(failure))?;

@@ -197,12 +197,12 @@ mod tests {
 
     fn survey(own: &str, others: &[(i32, &str)]) -> Survey {
         Survey {
-            own_mounts: memory_mounts(own.as_bytes()),
+            own_mounts: memory_mounts(own.as_bytes()).unwrap(),
             namespaces: others
                 .iter()
                 .map(|&(pid, text)| Namespace {
                     pid,
-                    mounts: memory_mounts(text.as_bytes()),
+                    mounts: memory_mounts(text.as_bytes()).unwrap(),
                 })
                 .collect(),
             ..Survey::default()

@@ -4,14 +4,16 @@ use super::start::overwrite_arguments;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::libc;
-use nix::poll::{PollFd, PollFlags, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
+use std::thread::sleep;
+use std::time::Duration;
 
 /// A descriptor for a process, `pidfd_open(2)`, which nix does not wrap. It becomes readable when the
 /// process ends.
@@ -85,6 +87,15 @@ impl Helper {
         let mut ended = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
         let _ = poll(&mut ended, 50_u8);
         let _ = waitpid(self.pid, Some(WaitPidFlag::WNOHANG));
+    }
+}
+
+/// Waits until a process has ended, given by its descriptor.
+pub fn wait_for_end(process: BorrowedFd) {
+    let mut ended = [PollFd::new(process, PollFlags::POLLIN)];
+    // A process that is not known to have ended may still use the objects.
+    while poll(&mut ended, PollTimeout::NONE).is_err() {
+        sleep(Duration::from_millis(100));
     }
 }
 

@@ -78,10 +78,10 @@ fn component_id(component: &str, previous: &str) -> Option<String> {
         return None;
     }
     if previous == "lxc" {
-        return Some(component.to_owned());
+        return valid_name(component.to_owned());
     }
     if let Some(name) = component.strip_prefix("lxc.payload.") {
-        return Some(name.to_owned());
+        return valid_name(name.to_owned());
     }
     let machine = component
         .strip_prefix("machine-")
@@ -90,7 +90,7 @@ fn component_id(component: &str, previous: &str) -> Option<String> {
         .strip_prefix("systemd-nspawn@")
         .and_then(|rest| rest.strip_suffix(".service"));
     if let Some(name) = machine.or(service) {
-        return Some(unescape(name));
+        return valid_name(unescape(name));
     }
     let id = component.strip_suffix(".scope").unwrap_or(component);
     let id = match id.rsplit_once(":cri-containerd:") {
@@ -101,6 +101,14 @@ fn component_id(component: &str, previous: &str) -> Option<String> {
             .unwrap_or(id),
     };
     is_id(id).then(|| id.to_owned())
+}
+
+/// Returns the name if it is one that runtimes allow, and does not look like anything else that stands for a container:
+/// a process ID, or our own place.
+fn valid_name(name: String) -> Option<String> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    let is_number = name.bytes().all(|byte| byte.is_ascii_digit());
+    (name.chars().all(is_allowed) && !is_number && name != "-").then_some(name)
 }
 
 fn is_id(text: &str) -> bool {
@@ -182,6 +190,12 @@ mod tests {
             (format!("0::/../../docker-{id}.scope"), Some(&*id)),
             ("0::/system.slice/ssh.service".into(), None),
             ("0::/".into(), None),
+            ("0::/lxc/-".into(), None),
+            ("0::/lxc/12".into(), None),
+            ("0::/lxc.payload.".into(), None),
+            ("0::/lxc.payload.pid:12".into(), None),
+            ("0::/lxc.payload.\u{1b}[31mred".into(), None),
+            ("0::/lxc/a b".into(), None),
         ] {
             let container = Container::parse(&text).unwrap();
             assert_eq!(container.id.as_deref(), expected, "{text}");

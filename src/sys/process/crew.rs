@@ -22,8 +22,11 @@ const CREW: usize = 8;
 /// How long a child may work without sending anything.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The last message of each child. All others are longer.
+/// The last message of a child that did its work. All others are longer.
 const DONE: &[u8] = b".";
+
+/// The start of the last message of a child that failed. The number of the error follows.
+const FAILED: char = '!';
 
 /// The work of a child. It runs in the child, where it cannot change anything in the parent.
 pub type Work<'a> = Box<dyn FnOnce(&Channel) -> nix::Result<()> + 'a>;
@@ -87,8 +90,8 @@ pub enum End {
     Done,
     /// It sent nothing for [`PATIENCE`], and was killed.
     Stuck,
-    /// Something else ended it, or it could not be started.
-    Failed,
+    /// It failed with this error, or could not be started. `ECHILD`: something killed it.
+    Failed(Errno),
 }
 
 /// Runs all jobs in children of their own, some at the same time. A job is taken when its child starts. Each message goes to `receive`, with the index of the
@@ -112,8 +115,11 @@ pub fn run<'a, E>(
         while members.len() < CREW
             && let Some((index, job)) = waiting.next()
         {
-            ends.push(End::Failed);
-            members.extend(Member::start(index, job));
+            ends.push(End::Failed(Errno::ECHILD));
+            match Member::start(index, job) {
+                Ok(member) => members.push(member),
+                Err(errno) => ends[index] = End::Failed(errno),
+            }
         }
         if members.is_empty() {
             return Ok(ends);
@@ -127,6 +133,12 @@ pub fn run<'a, E>(
                     ends[member.job] = End::Done;
                     members.remove(index).end();
                 }
+                Ok(Some(message)) if message.bytes.first() == Some(&(FAILED as u8)) => {
+                    let number = str::from_utf8(&message.bytes[1..]).ok();
+                    let number = number.and_then(|number| number.parse().ok());
+                    ends[member.job] = End::Failed(Errno::from_raw(number.unwrap_or_default()));
+                    members.remove(index).end();
+                }
                 Ok(Some(message)) => {
                     member.deadline = Instant::now() + PATIENCE;
                     receive(member.job, message)?;
@@ -136,9 +148,10 @@ pub fn run<'a, E>(
                 Ok(None) => members.remove(index).end(),
                 Err(Errno::EAGAIN) if Instant::now() < member.deadline => index += 1,
                 Err(errno) => {
-                    if errno == Errno::EAGAIN {
-                        ends[member.job] = End::Stuck;
-                    }
+                    ends[member.job] = match errno {
+                        Errno::EAGAIN => End::Stuck,
+                        _ => End::Failed(errno),
+                    };
                     members.remove(index).end();
                 }
             }
@@ -169,12 +182,12 @@ struct Member {
 }
 
 impl Member {
-    /// Returns `None` if the child cannot be started.
-    fn start(index: usize, job: Job) -> Option<Member> {
-        let (ours, theirs) = Socket::pair().ok()?;
+    /// Starts the child.
+    fn start(index: usize, job: Job) -> nix::Result<Member> {
+        let (ours, theirs) = Socket::pair()?;
         let parent = getpid();
         // SAFETY: there is one thread, so that the child has everything that we have.
-        match unsafe { fork() }.ok()? {
+        match unsafe { fork() }? {
             ForkResult::Child => {
                 let kept = job
                     .kept
@@ -189,13 +202,18 @@ impl Member {
                 };
                 let done = channel
                     .die_with_parent()
-                    .and_then(|()| (job.work)(&channel))
-                    .and_then(|()| channel.send(DONE, None));
-                child::exit(done.is_err().into())
+                    .and_then(|()| (job.work)(&channel));
+                let sent = match done {
+                    Ok(()) => channel.send(DONE, None),
+                    Err(errno) => {
+                        channel.send(format!("{FAILED}{}", errno as i32).as_bytes(), None)
+                    }
+                };
+                child::exit(sent.is_err().into())
             }
-            ForkResult::Parent { child } => Some(Member {
+            ForkResult::Parent { child } => Ok(Member {
                 job: index,
-                child: Helper::new(child).ok()?,
+                child: Helper::new(child)?,
                 socket: ours,
                 deadline: Instant::now() + PATIENCE,
             }),

@@ -4,12 +4,9 @@
 use super::child::{self, Helper, pidfd};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::SigSet;
 use nix::unistd::{ForkResult, fork, getpid, pipe2, read, setsid, write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::thread::sleep;
-use std::time::Duration;
 
 /// The guard. It ends by itself when this process and the command have ended.
 #[derive(Debug)]
@@ -74,12 +71,6 @@ fn watch(processes: [BorrowedFd; 2], kept: &[BorrowedFd], ready: &OwnedFd) -> bo
     }
     let kept = kept.iter().chain(&processes);
     child::become_helper(c"shm-guard", kept.map(|fd| fd.as_raw_fd()).collect());
-    for process in processes {
-        let mut ended = [PollFd::new(process, PollFlags::POLLIN)];
-        // A process that is not known to have ended may still use the objects.
-        while poll(&mut ended, PollTimeout::NONE).is_err() {
-            sleep(Duration::from_millis(100));
-        }
-    }
+    processes.into_iter().for_each(child::wait_for_end);
     true
 }

@@ -199,7 +199,7 @@ impl IpcNamespaces {
             match end {
                 End::Done => {}
                 End::Stuck => *table = Err(Errno::ETIMEDOUT),
-                End::Failed => *table = Err(Errno::ECHILD),
+                End::Failed(errno) => *table = Err(errno),
             }
         }
         tables

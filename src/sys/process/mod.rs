@@ -22,6 +22,7 @@ pub(crate) mod tmpfs;
 // For `main`, before anything else.
 pub mod pow;
 pub mod signal;
+pub(crate) mod stand_in;
 pub mod start;
 pub(crate) mod survey;
 mod witness;

@@ -170,7 +170,7 @@ pub struct Found {
 pub fn find_directories(targets: impl Iterator<Item = Target>, to_read: bool) -> Vec<Found> {
     let mut rights = Vec::new();
     let mut results = HashMap::new();
-    let jobs = targets.map(|mut target| {
+    let jobs = targets.map(|target| {
         rights.push(Rc::clone(&target.rights));
         Job {
             kept: target.descriptors(),
@@ -202,7 +202,8 @@ pub fn find_directories(targets: impl Iterator<Item = Target>, to_read: bool) ->
         .map(|(index, (rights, end))| Found {
             directory: results.remove(&index).unwrap_or(Err(match end {
                 End::Stuck => TargetError::Stuck,
-                End::Done | End::Failed => TargetError::Os(Errno::ECHILD as i32),
+                End::Failed(errno) => errno.into(),
+                End::Done => TargetError::Os(Errno::EINVAL as i32),
             })),
             rights,
         })

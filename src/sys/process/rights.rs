@@ -24,7 +24,7 @@ const MAX_DEPTH: usize = 32;
 #[derive(Debug)]
 pub struct Rights {
     /// The user namespace that owns the mount namespace, and then that of the process. Only those that are not our
-    /// own; both may be the same one.
+    /// own, and each once.
     namespaces: Vec<OwnedFd>,
 }
 
@@ -57,9 +57,12 @@ impl Rights {
         let own = own_user_namespace()?;
         let owner = related(mount_namespace, NS_GET_USERNS)?;
         let mut namespaces = Vec::new();
+        let mut known = vec![own];
         for namespace in [owner, user_namespace] {
-            if !FileStatus::of(&namespace)?.is_same_file(&own) {
+            let status = FileStatus::of(&namespace)?;
+            if !known.iter().any(|one| one.is_same_file(&status)) {
                 namespaces.push(namespace);
+                known.push(status);
             }
         }
         Ok(Rights { namespaces })

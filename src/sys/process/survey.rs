@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
 use std::collections::{HashMap, HashSet};
 use std::ffi::CStr;
-use std::fs;
+use std::fs::File;
 use std::io;
 
 /// The mounts of a mount namespace.
@@ -61,7 +61,7 @@ impl Survey {
         // Each IPC namespace needs one.
         allow_more_descriptors();
         let device = nameless_device().ok();
-        let own_mounts = memory_mounts(&fs::read("/proc/self/mountinfo")?);
+        let own_mounts = memory_mounts(File::open("/proc/self/mountinfo")?)?;
         let mut scan = Scan {
             mounts: own_mounts.iter().map(|mount| mount.id).collect(),
             survey: Survey {
@@ -75,7 +75,6 @@ impl Survey {
             search: FileSearch::new(device.as_slice()),
             mount_namespaces: own_namespace(c"/proc/self/ns/mnt")?.into_iter().collect(),
             ipc_namespaces: IpcNamespaces::new(),
-            buffer: Vec::new(),
         };
         for pid in pids()? {
             match scan.process(pid) {
@@ -112,7 +111,6 @@ struct Scan {
     mount_namespaces: HashSet<u64>,
     /// The IDs of the mounts that were seen.
     mounts: HashSet<u64>,
-    buffer: Vec<u8>,
 }
 
 impl Scan {
@@ -139,14 +137,17 @@ impl Scan {
     fn mount_namespace(&mut self, process: &Process) {
         // Everybody may read the mounts, but not every namespace has a number that we may know.
         let number = process.namespace(c"ns/mnt");
-        if number.is_ok_and(|number| self.mount_namespaces.contains(&number))
-            || process.read(c"mountinfo", &mut self.buffer).is_err()
-            || self.buffer.is_empty()
-        {
+        if number.is_ok_and(|number| self.mount_namespaces.contains(&number)) {
             return;
         }
-        self.mount_namespaces.extend(number);
-        let mut mounts = memory_mounts(&self.buffer);
+        let mounts = process.open_file(c"mountinfo").map(File::from);
+        let Ok(Ok(mut mounts)) = mounts.map(memory_mounts) else {
+            return;
+        };
+        // A process that has ended has no mounts.
+        if !mounts.is_empty() {
+            self.mount_namespaces.extend(number);
+        }
         mounts.retain(|mount| self.mounts.insert(mount.id));
         if !mounts.is_empty() {
             let pid = process.pid;

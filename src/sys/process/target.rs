@@ -3,7 +3,7 @@
 use super::procfs::{Process, other_threads, read_all};
 use super::rights::{IdMap, Rights, RightsError};
 use crate::sys::error::{describe_errno, errno};
-use crate::sys::mounts::{MountLine, mount_lines};
+use crate::sys::mounts::find_mount;
 use crate::sys::status::FileStatus;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
@@ -12,7 +12,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::{AccessFlags, faccessat};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
+use std::io::Seek;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::rc::Rc;
@@ -177,15 +178,13 @@ impl Target {
     /// # Errors
     ///
     /// The reason why there is no such directory.
-    pub fn find_directory(&mut self, to_read: bool) -> Result<OwnedFd, TargetError> {
+    pub fn find_directory(&self, to_read: bool) -> Result<OwnedFd, TargetError> {
         let is_trusted = !self.rights.are_ours();
         if self.is_in_our_mount_namespace && !is_trusted {
             return Err(TargetError::Chroot);
         }
         self.rights.assume()?;
-        let mut text = Vec::new();
-        read_all(&self.mounts, &mut text).map_err(|error| errno(&error))?;
-        let mounts = Mounts(&text);
+        let mounts = Mounts(&self.mounts);
         let directory = match open_cached(self.root.as_fd(), is_trusted) {
             // Part of the path is not cached, or the kernel or a sandbox lacks the call or the flag.
             Err(Errno::EAGAIN | Errno::EINVAL | Errno::ENOSYS | Errno::EPERM) => {
@@ -199,7 +198,7 @@ impl Target {
         if mount.kind != b"tmpfs" {
             return Err(TargetError::NotTmpfs);
         }
-        if !is_trusted && ![&b"/dev/shm"[..], b"/dev"].contains(&mount.mount_point) {
+        if !is_trusted && ![&b"/dev/shm"[..], b"/dev"].contains(&&*mount.point) {
             return Err(TargetError::NotMounted);
         }
         if to_read {
@@ -215,6 +214,22 @@ fn gone(errno: Errno) -> TargetError {
     match errno {
         Errno::ENOENT => TargetError::NoProcess,
         _ => errno.into(),
+    }
+}
+
+/// Returns the ID of the mount through which a file was opened.
+fn mount_id(file: impl AsFd) -> nix::Result<u64> {
+    let file = file.as_fd();
+    match FileStatus::of(file)?.mount_id {
+        // A sandbox without statx(2).
+        0 => {
+            let path = format!("/proc/self/fdinfo/{}", file.as_raw_fd());
+            let text = fs::read_to_string(path).map_err(|error| errno(&error))?;
+            let id = text.lines().find_map(|line| line.strip_prefix("mnt_id:"));
+            id.and_then(|id| id.trim().parse().ok())
+                .ok_or(Errno::ENOSYS)
+        }
+        id => Ok(id),
     }
 }
 
@@ -288,20 +303,42 @@ fn walk(root: BorrowedFd, mounts: Mounts, follows_links: bool) -> Result<OwnedFd
     parents.pop().ok_or(TargetError::Missing)
 }
 
-/// The text of `/proc/PID/mountinfo`.
+/// The file `/proc/PID/mountinfo` of the target.
 #[derive(Clone, Copy)]
-struct Mounts<'a>(&'a [u8]);
+struct Mounts<'a>(&'a File);
 
-impl<'a> Mounts<'a> {
-    /// Finds the mount through which a file was opened.
-    fn mount_of(self, file: impl AsFd) -> nix::Result<Option<MountLine<'a>>> {
-        let id = FileStatus::of(file)?.mount_id;
-        Ok(mount_lines(self.0).find(|mount| mount.id == id))
+/// A mount of the target.
+struct TargetMount {
+    kind: Vec<u8>,
+    point: Vec<u8>,
+}
+
+impl Mounts<'_> {
+    /// Finds the mount through which a file was opened. The list is read only now: as long as the file is open, no other
+    /// mount gets the same ID.
+    fn mount_of(self, file: impl AsFd) -> Result<Option<TargetMount>, TargetError> {
+        let id = mount_id(file)?;
+        let mut found = None;
+        let mut list = self.0;
+        list.rewind()
+            .and_then(|()| {
+                find_mount(list, |mount| {
+                    if mount.id == id {
+                        found = Some(TargetMount {
+                            kind: mount.kind.to_vec(),
+                            point: mount.mount_point.to_vec(),
+                        });
+                    }
+                    mount.id == id
+                })
+            })
+            .map_err(|error| errno(&error))?;
+        Ok(found)
     }
 
     /// Returns whether looking up a name in this directory may ask a file server. Returns `None` if its
     /// mount is not known.
-    fn asks_file_server(self, directory: impl AsFd) -> nix::Result<Option<bool>> {
+    fn asks_file_server(self, directory: impl AsFd) -> Result<Option<bool>, TargetError> {
         const LOCAL: [&[u8]; 12] = [
             b"tmpfs",
             b"devtmpfs",
@@ -317,11 +354,11 @@ impl<'a> Mounts<'a> {
             b"zfs",
         ];
         let mount = self.mount_of(directory)?;
-        Ok(mount.map(|mount| !LOCAL.contains(&mount.kind) && mount.kind != b"proc"))
+        Ok(mount.map(|mount| !LOCAL.contains(&&*mount.kind) && mount.kind != b"proc"))
     }
 
     /// Returns whether a file is in `/proc`, where symbolic links may lead out of the container.
-    fn is_proc(self, file: impl AsFd) -> nix::Result<bool> {
+    fn is_proc(self, file: impl AsFd) -> Result<bool, TargetError> {
         Ok(self
             .mount_of(file)?
             .is_some_and(|mount| mount.kind == b"proc"))

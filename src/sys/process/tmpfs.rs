@@ -3,6 +3,7 @@
 use super::procfs::{Process, pids};
 use crate::sys::mounts::{Mount, memory_mounts};
 use std::collections::HashSet;
+use std::fs::File;
 use std::io;
 
 /// Returns the device numbers of the file systems of all mounts that are wanted, in every mount namespace. This reads
@@ -13,7 +14,6 @@ use std::io;
 /// Fails if `/proc` cannot be read.
 pub fn tmpfs_devices(is_wanted: impl Fn(&Mount) -> bool) -> io::Result<HashSet<u64>> {
     let (mut namespaces, mut devices) = (HashSet::new(), HashSet::new());
-    let mut buffer = Vec::new();
     for pid in pids()? {
         // A process that has ended has no mounts.
         let Ok(process) = Process::open(pid) else {
@@ -22,8 +22,8 @@ pub fn tmpfs_devices(is_wanted: impl Fn(&Mount) -> bool) -> io::Result<HashSet<u
         let number = process.namespace(c"ns/mnt");
         // Everybody may read the mounts, but not every namespace has a number that we may know.
         let is_new = number.is_err() || number.is_ok_and(|number| namespaces.insert(number));
-        if is_new && process.read(c"mountinfo", &mut buffer).is_ok() {
-            let mounts = memory_mounts(&buffer);
+        let mounts = process.open_file(c"mountinfo").map(File::from);
+        if is_new && let Ok(Ok(mounts)) = mounts.map(memory_mounts) {
             let wanted = mounts.iter().filter(|mount| is_wanted(mount));
             devices.extend(wanted.map(|mount| mount.device));
         }

@@ -267,6 +267,14 @@ impl Directory {
         self.is_own() && FileStatus::at(base, path, 0) == Err(Errno::ENOENT)
     }
 
+    /// Returns the error for a failed call on the directory, for which nothing in the directory itself is the reason.
+    pub fn call_error(&self, errno: Errno) -> Error {
+        Error::DirectoryCall {
+            directory: Arc::clone(&self.label),
+            errno,
+        }
+    }
+
     /// Returns the error for a failed call on the directory itself.
     pub(in crate::sys) fn directory_error(&self, errno: Errno) -> Error {
         self.diagnose(errno)

@@ -8,7 +8,7 @@ use crate::cli::CreateArgs;
 use crate::commands::create::fill;
 use crate::exit::Failure;
 use crate::sys::process::assistant::{Assistant, Superior};
-use crate::sys::process::child::pidfd;
+use crate::sys::process::child::{pidfd, wait_for_end};
 use crate::sys::process::command::{Command, Ending};
 use crate::sys::process::rights::Rights;
 use crate::sys::process::target::TargetError;
@@ -37,24 +37,29 @@ pub fn scope(
     });
     let assistant = assistant.context("cannot start a process for the container")?;
     // It has made the objects, without names.
-    check(&assistant)?;
+    check(assistant.answer())?;
     let command = Command::prepare(words).context("cannot start a process for COMMAND")?;
     let named = assistant
         .request(command.pid().to_string().as_bytes())
         .context("the process for the container has ended")
-        .and_then(|()| check(&assistant));
+        .and_then(|()| check(assistant.answer_soon()));
     if let Err(error) = named {
         command.cancel()?;
         return Err(error);
     }
     // If this fails the command may still run, and uses the objects. The guard removes them when it has ended.
     let ending = command.run().context("cannot wait for COMMAND")?;
-    // If the child has been killed, its guard removes the objects.
     let removed = assistant
         .request(b"remove")
-        .map_or(Ok(Vec::new()), |()| failures(&assistant));
-    let failed = removed.unwrap_or_default().into_iter();
-    Ok((ending, failed.map(anyhow::Error::from).collect()))
+        .and_then(|()| assistant.answer_soon());
+    let failures = match removed {
+        Ok(answer) => failures(&answer)?.into_iter().map(Into::into).collect(),
+        Err(errno) => {
+            let error = anyhow::Error::from(errno);
+            vec![error.context("shm-place does not answer: only shm-guard may remove the objects")]
+        }
+    };
+    Ok((ending, failures))
 }
 
 /// Reads the answer of the child.
@@ -62,18 +67,16 @@ pub fn scope(
 /// # Errors
 ///
 /// What failed in the child.
-fn check(assistant: &Assistant) -> anyhow::Result<()> {
-    match failures(assistant)?.pop() {
+fn check(answer: nix::Result<Vec<u8>>) -> anyhow::Result<()> {
+    let answer = answer.context("the process for the container does not answer")?;
+    match failures(&answer)?.pop() {
         None => Ok(()),
         Some(failure) => Err(failure.into()),
     }
 }
 
-fn failures(assistant: &Assistant) -> anyhow::Result<Failures> {
-    let answer = assistant
-        .answer()
-        .context("the process for the container has ended")?;
-    Ok(serde_json::from_slice(&answer)?)
+fn failures(answer: &[u8]) -> anyhow::Result<Failures> {
+    Ok(serde_json::from_slice(answer)?)
 }
 
 /// The work of the child.
@@ -126,17 +129,19 @@ fn assist(
         return answer(failures);
     }
     answer(Vec::new())?;
-    // If the parent has ended, the guard removes the objects when the command has ended too.
-    if superior.next_request().is_some() {
-        let mut failures = scope.remove();
-        // If something could not be removed, the guard tries again.
-        if failures.is_empty()
-            && let Err(errno) = guard.dismiss()
-        {
-            let error = anyhow::Error::from(errno);
-            failures.push(error.context("cannot end the process that cleans up"));
-        }
-        return answer(failures);
+    if superior.next_request().is_none() {
+        // The parent has ended. The guard removes the objects when the command has ended too, if nobody has killed it.
+        wait_for_end(command.as_fd());
+        scope.remove();
+        return Ok(());
     }
-    Ok(())
+    let mut failures = scope.remove();
+    // If something could not be removed, the guard tries again.
+    if failures.is_empty()
+        && let Err(errno) = guard.dismiss()
+    {
+        let error = anyhow::Error::from(errno);
+        failures.push(error.context("cannot end the process that cleans up"));
+    }
+    answer(failures)
 }
