@@ -3,6 +3,7 @@
 use super::denied::print_denied;
 use crate::exit::{Failure, Status, print_error, print_line};
 use crate::objects::place::{Inhabitant, OWN_LABEL, Place, Selector};
+use crate::sys::escape;
 use crate::sys::process::child::pidfd;
 use crate::sys::process::container::Container;
 use crate::sys::process::crew::{self, Job};
@@ -142,14 +143,20 @@ fn find_by_label(label: &str, to_read: bool) -> anyhow::Result<Place> {
                 true => "no such PLACE",
                 false => "no such PLACE, or you may not look into it",
             };
-            Err(Failure::new(Status::Failed, format!("{label}: {problem}"))
-                .hint("shmtool ls --everywhere shows each PLACE; a process ID works too")
-                .into())
+            Err(Failure::new(
+                Status::Failed,
+                format!("{}: {problem}", escape::operand(label.as_ref())),
+            )
+            .hint("shmtool ls --everywhere shows each PLACE; a process ID works too")
+            .into())
         }
         (count, _) => {
             let pids = places.iter().filter_map(|place| place.container.as_ref());
             let pids: Vec<_> = pids.map(|container| container.pid.to_string()).collect();
-            let message = format!("{label}: {count} places have this label");
+            let message = format!(
+                "{}: {count} places have this label",
+                escape::operand(label.as_ref())
+            );
             Err(Failure::new(Status::Failed, message)
                 .hint(format!("give one of the PIDs: {}", pids.join(", ")))
                 .into())

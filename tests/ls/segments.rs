@@ -75,6 +75,17 @@ fn segments_of_other_namespaces_with_the_same_id_are_other_segments() {
                 format!("SYSV00000002 0 8KiB {theirs_pid}"),
             ]
         );
+        // A shmid counts only in its own namespace, so the place is important.
+        let places = rows("name,place", &["--everywhere"]);
+        let theirs = |name: &str| format!("{name} pid:{}", theirs.id());
+        assert_eq!(
+            places,
+            [
+                "SYSV00000001 -".into(),
+                theirs("SYSV00000002"),
+                theirs("SYSV00000003")
+            ]
+        );
     });
 }
 

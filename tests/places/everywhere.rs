@@ -194,6 +194,7 @@ fn a_container_is_named_after_its_cgroup_and_two_in_one_cgroup_are_ambiguous() {
         assert!(path.ends_with(&format!("/{id}")), "{path}");
         let cat = |target: &str| run(&mut shmtool(["cat", "--shm", "one", "--target", target]));
         cat(label).prints("1\n");
+        cat(&id).prints("1\n");
 
         let two = start("echo 2 >/dev/shm/one\n");
         let (first, second) = (one.pid(), two.pid());
@@ -204,6 +205,28 @@ fn a_container_is_named_after_its_cgroup_and_two_in_one_cgroup_are_ambiguous() {
         let (swept, _) = sweep_all(&[]);
         assert_eq!(swept, [format!("/one {label}"), format!("/one {label}")]);
         drop((one, two));
+    });
+}
+
+#[test]
+fn unlinked_objects_of_containers_are_nameless_memory() {
+    in_private_system(SHM, || {
+        if !is_root() {
+            return;
+        }
+        let container = Container::start("exec 3<>/dev/shm/x; echo 1 >&3; rm /dev/shm/x\n");
+        let pid = container.pid();
+        for everywhere in [&[][..], &["--everywhere"]] {
+            let columns = "type,name,allocated,pid";
+            let mut ls = shmtool(["ls", "--nameless", "--no-header", "-o", columns]);
+            let listed = run(ls.args(everywhere));
+            let words: Vec<_> = lines(&listed)[0].split_whitespace().collect();
+            assert_eq!(words, ["unlinked", "/x", "4KiB", &pid.to_string()]);
+        }
+        assert_eq!(
+            rows("name,place", &["--unlinked"]),
+            [format!("/x {}", container.place())]
+        );
     });
 }
 

@@ -151,3 +151,80 @@ time.sleep(1000)'
         kill(server, SIGKILL).unwrap();
     });
 }
+
+/// A system call that reads the directory into memory of the server holds the lock of the directory. Whoever wants to
+/// write waits for it, and so does everybody after that, in a sleep that not even SIGKILL ends.
+#[test]
+fn a_container_that_locks_its_directory_delays_a_sweep_for_some_seconds_only() {
+    in_private_system(SHM, || {
+        if !is_root() || !has_fuse() {
+            return;
+        }
+        allow_fuse();
+        let Some(server) = fuse_server() else { return };
+        let Some(_) = python("", &[]) else { return };
+        let attack = r#"
+import ctypes, mmap, os, signal, threading, time
+GETDENTS64 = {"x86_64": 217, "aarch64": 61}[os.uname().machine]
+file = os.open("/mnt/served/torn", os.O_RDWR)
+page = mmap.mmap(file, 4096)
+address = ctypes.addressof(ctypes.c_char.from_buffer(page))
+directory = os.open("/dev/shm", os.O_RDONLY)
+os.kill(int(os.environ["pid"]), signal.SIGUSR1)
+read = lambda: ctypes.CDLL(None).syscall(GETDENTS64, directory, ctypes.c_void_p(address), 4096)
+threading.Thread(target=read, daemon=True).start()
+time.sleep(0.5)
+threading.Thread(target=os.mkdir, args=("/dev/shm/new",), daemon=True).start()
+time.sleep(0.5)
+print("ready", flush=True)
+time.sleep(1000)
+"#;
+        let script = "
+mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+echo >/dev/shm/x
+mount -t tmpfs tmpfs /mnt
+mkdir /mnt/served
+mkfifo /mnt/ready
+\"$server\" /mnt/served >/mnt/ready &
+export pid=$!
+read line </mnt/ready
+test \"$line\" = mounted
+exec python3 -c \"$attack\"
+";
+        let setup = Setup::new(&["--user", "--map-root-user", "--mount", "--pid", "--fork"]);
+        let setup = setup.user(NOBODY).env("server", server);
+        let setup = setup.env("attack", attack);
+        let Some(container) = setup.start(script) else {
+            return;
+        };
+        let other = Container::start("echo >/dev/shm/x\n");
+        for args in [
+            &["ls", "--everywhere"][..],
+            &["unlink", "--everywhere", "-v", "--unused"],
+        ] {
+            let start = Instant::now();
+            let ended = finish(spawn(&mut shmtool(args)));
+            let row = lines(&ended)
+                .into_iter()
+                .any(|line| line.contains(&other.place()));
+            assert!(ended.status.success() && row, "{ended:?}");
+            let skipped = ": skipped: it did not answer for 5 seconds\n";
+            assert!(ended.stderr.contains(skipped), "{ended:?}");
+            assert!(start.elapsed() < Duration::from_secs(20));
+        }
+        // What waits in such a container can be interrupted.
+        let target = container.target();
+        let mut waiting = spawn(&mut shmtool([
+            "write-int",
+            "--target",
+            &target,
+            "new-one",
+            "1",
+        ]));
+        sleep(Duration::from_millis(300));
+        waiting.kill().unwrap();
+        let start = Instant::now();
+        waiting.wait().unwrap();
+        assert!(start.elapsed() < Duration::from_secs(5));
+    });
+}

@@ -186,3 +186,36 @@ fn a_target_does_not_need_a_directory_here() {
         umount("/dev/shm").unwrap();
     });
 }
+
+#[test]
+fn waiting_in_a_container_ends_with_the_container() {
+    in_private_system(SHM, || {
+        if !is_root() {
+            return;
+        }
+        let container = Container::start("");
+        let pid = container.pid();
+        let mut waiting = shmtool(["read-int", "--until", "1", "x"]);
+        let waiting = spawn(waiting.args(["--target", &container.target()]));
+        sleep(Duration::from_millis(300));
+        drop(container);
+        let ended = finish(waiting);
+        let ended = &ended.fails(1).stderr;
+        assert!(
+            ended.contains("has ended while waiting for 1"),
+            "{ended} {pid}"
+        );
+    });
+}
+
+#[test]
+fn an_operand_of_a_message_is_escaped() {
+    in_private_system(SHM, || {
+        let ended = ls("\u{1b}[31m");
+        let ended = &ended.fails(1).stderr;
+        assert!(
+            ended.starts_with(r"shmtool: \u{1b}[31m: no such PLACE"),
+            "{ended}"
+        );
+    });
+}

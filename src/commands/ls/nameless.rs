@@ -63,7 +63,7 @@ impl NamelessFilter {
 pub fn unlinked_objects(args: &LsArgs, places: &[Rc<Place>]) -> anyhow::Result<Vec<Item>> {
     let filter = NamelessFilter::new(args)?;
     let mut holders = users::holders(places)?;
-    let mut items = take_unlinked(&mut holders.held, places)?;
+    let mut items = take_unlinked(&mut holders.held, places, None)?;
     report_denied(args, &holders);
     let is_wanted = |item: &Item| args.all || !item.name.starts_with(b"/sem.");
     items.retain(|item| is_wanted(item) && filter.passes(item));
@@ -91,7 +91,7 @@ pub fn nameless_memory(args: &LsArgs, places: &[Rc<Place>]) -> anyhow::Result<Ve
     let mut namespaces = IpcNamespaces::new();
     let wanted = args.everywhere.then_some(&mut namespaces);
     let mut holders = Holders::with_nameless(&devices, nameless, wanted).context("/proc")?;
-    let mut items = take_unlinked(&mut holders.held, places)?;
+    let mut items = take_unlinked(&mut holders.held, places, Some(nameless))?;
     report_denied(args, &holders);
     for item in &mut items {
         item.kind = Kind::Unlinked;
@@ -131,10 +131,11 @@ fn report_denied(args: &LsArgs, holders: &Holders) {
     }
 }
 
-/// Takes the files of directories out of `held`, and returns those without a name.
+/// Takes the files out of `held`, except those on the device `nameless`, and returns those without a name.
 fn take_unlinked(
     held: &mut HashMap<(u64, u64), Held>,
     places: &[Rc<Place>],
+    nameless: Option<u64>,
 ) -> anyhow::Result<Vec<Item>> {
     let mut linked: HashMap<u64, (&Rc<Place>, HashSet<u64>)> = HashMap::new();
     for place in places {
@@ -150,10 +151,7 @@ fn take_unlinked(
             }
         }
     }
-    // What is on other devices never had a name here, if the kernel did not say that it was removed.
-    let removed = held.extract_if(|(device, _), held| {
-        linked.contains_key(device) || Nameless::from_path(&held.path).is_none()
-    });
+    let removed = held.extract_if(|(device, _), _| Some(*device) != nameless);
     let items = removed.filter_map(|((device, inode), held)| {
         // The link count is needed too, because a file in a subdirectory is not in `linked` but still has its name.
         let has_name = |status: FileStatus| status.links > 0;

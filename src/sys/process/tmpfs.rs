@@ -22,8 +22,11 @@ pub fn tmpfs_devices(is_wanted: impl Fn(&Mount) -> bool) -> io::Result<HashSet<u
         let number = process.namespace(c"ns/mnt");
         // Everybody may read the mounts, but not every namespace has a number that we may know.
         let is_new = number.is_err() || number.is_ok_and(|number| namespaces.insert(number));
+        if !is_new {
+            continue;
+        }
         let mounts = process.open_file(c"mountinfo").map(File::from);
-        if is_new && let Ok(Ok(mounts)) = mounts.map(memory_mounts) {
+        if let Ok(Ok(mounts)) = mounts.map(memory_mounts) {
             let wanted = mounts.iter().filter(|mount| is_wanted(mount));
             devices.extend(wanted.map(|mount| mount.device));
         }
