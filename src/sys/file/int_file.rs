@@ -156,8 +156,12 @@ impl IntFile {
     /// Those of `fstat(2)`.
     pub fn is_fully_allocated(&self) -> Result<bool, FileError> {
         // The unit of `st_blocks` is 512 bytes (`stat(3type)`).
+        #[allow(
+            clippy::unnecessary_cast,
+            reason = "some of these types are narrower than 64 bits on some architectures"
+        )]
         match fstat(&*self.file) {
-            Ok(now) => Ok(now.st_blocks.saturating_mul(512) >= now.st_size),
+            Ok(now) => Ok((now.st_blocks as u64).saturating_mul(512) >= now.st_size as u64),
             Err(errno) => Err(self.os_error("look at it", errno)),
         }
     }

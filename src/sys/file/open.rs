@@ -55,7 +55,7 @@ impl FileSource {
                 Errno::EACCES => FileError::Denied(Label::clone(&self.label)),
                 errno => FileError::os(&self.label, "open it", errno),
             })?;
-            let status = self.check_type(found.as_fd())?;
+            let status = self.check_type(found.as_fd(), access)?;
             match open_descriptor(found.as_fd(), &status, access) {
                 Ok(file) => return Ok(file.into()),
                 Err(Errno::ENOENT) if !Path::new("/proc/self/fd").exists() => {
@@ -74,7 +74,7 @@ impl FileSource {
     /// Opens the file of an inherited descriptor again if that is necessary. Returns None if the descriptor itself
     /// should be used.
     fn open_again(&self, inherited: &File, access: Access) -> Result<Option<File>, FileError> {
-        let status = self.check_type(inherited.as_fd())?;
+        let status = self.check_type(inherited.as_fd(), access)?;
         let flags = fcntl(inherited, FcntlArg::F_GETFL)
             .map_err(|errno| FileError::os(&self.label, "look at its descriptor", errno))?;
         let mode = match OFlag::from_bits_retain(flags) {
@@ -110,7 +110,7 @@ impl FileSource {
 
     /// Checks that a file can be a store of integers, as far as its type tells. The file may have been opened with
     /// `O_PATH`.
-    fn check_type(&self, file: BorrowedFd) -> Result<FileStat, FileError> {
+    fn check_type(&self, file: BorrowedFd, access: Access) -> Result<FileStat, FileError> {
         let (status, label) = (self.status(file)?, Label::clone(&self.label));
         if let Some(what) = device::unusable_type(status.st_mode) {
             return Err(FileError::WrongType { label, what });
@@ -122,6 +122,14 @@ impl FileSource {
             if let Some(what) = device::kind_without_memory(status.st_rdev) {
                 return Err(FileError::WithoutMemory { label, what });
             }
+        }
+        // Many drivers let it be opened for writing all the same. A store may then seem to succeed.
+        if is_type(&status, libc::S_IFBLK)
+            && access == Access::ReadWrite
+            && device::is_read_only(status.st_rdev)
+        {
+            let what = "the device";
+            return Err(FileError::ReadOnly { label, what });
         }
         Ok(status)
     }
@@ -139,8 +147,7 @@ impl FileSource {
         errno: Errno,
     ) -> FileError {
         let label = Label::clone(&self.label);
-        let is_block = is_type(status, libc::S_IFBLK);
-        let is_device = is_block || is_type(status, libc::S_IFCHR);
+        let is_device = is_type(status, libc::S_IFBLK) || is_type(status, libc::S_IFCHR);
         let attribute = match (errno, access) {
             (Errno::EPERM | Errno::EACCES, Access::ReadWrite) => attribute::protecting(file),
             _ => None,
@@ -151,10 +158,6 @@ impl FileSource {
         match errno {
             Errno::EAGAIN if !is_device => FileError::Leased(label),
             Errno::EACCES if is_device && has_no_devices(file) => FileError::NoDevices(label),
-            Errno::EACCES | Errno::EROFS if is_block && device::is_read_only(status.st_rdev) => {
-                let what = "the device";
-                FileError::ReadOnly { label, what }
-            }
             Errno::EACCES => FileError::Denied(label),
             Errno::EROFS => {
                 let what = "its file system";

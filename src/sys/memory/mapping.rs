@@ -290,3 +290,33 @@ fn protection(access: Access) -> ProtFlags {
         Access::ReadWrite => ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::memory::int::{Int, IntType};
+    use std::os::unix::fs::FileExt;
+
+    #[test]
+    fn an_offset_counts_from_the_start_of_the_file_and_not_of_the_window() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 20).unwrap();
+        let length = NonZero::new(4).unwrap();
+        for (window, offset) in [
+            (0..1 << 20, (1 << 20) - 4),
+            (65536..131072, 65536),
+            (65536..131072, 70000),
+        ] {
+            let mapping =
+                Mapping::shared_window(&file, window, offset, length, Access::ReadWrite).unwrap();
+            assert_eq!(mapping.len(), 4);
+            let int = Int::new(IntType::U32, offset.into()).unwrap();
+            mapping.populate_for_stores(0, 4).unwrap();
+            mapping.store(0, int).unwrap();
+            let mut bytes = [0; 4];
+            file.read_exact_at(&mut bytes, offset).unwrap();
+            assert_eq!(Int::from_ne_bytes(IntType::U32, &bytes), int);
+            mapping.sync().unwrap();
+        }
+    }
+}
