@@ -69,7 +69,7 @@ impl FileSource {
         &self.label
     }
 
-    /// Returns the directory of the file, for [`Watch`](crate::sys::io::watch::Watch). If the path is a symbolic link,
+    /// Returns the directory of the file, for `Watch`. If the path is a symbolic link,
     /// this is the directory of the file that it leads to now. Returns None for a descriptor.
     pub fn watch_path(&self) -> Option<PathBuf> {
         let Origin::Path(path) = &self.origin else {

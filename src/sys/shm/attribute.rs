@@ -1,4 +1,4 @@
-//! Names the [file attribute](crate::sys::attribute) that keeps an object or its name from being changed.
+//! Names the file attribute that keeps an object or its name from being changed.
 
 use super::directory::Directory;
 use super::name::ShmName;
