@@ -10,6 +10,7 @@
 //! | [`ShmName`](sys::shm::name::ShmName) | a valid name, such as `/counter` |
 //! | [`Object`](sys::shm::object::Object) | an open object: its size, its memory, its contents |
 //! | [`Draft`](sys::shm::draft::Draft) | a new object, invisible to other processes until it is complete |
+//! | [`IntFile`](sys::file::int_file::IntFile) | an open file or device that contains integers |
 //! | [`Mapping`](sys::memory::mapping::Mapping) | a memory mapping: private or shared, of a file or anonymous |
 //! | [`Int`](sys::memory::int::Int) | an integer whose type is chosen at run time |
 //! | [`Word`](sys::memory::futex::Word) | a futex word: sleeps until an integer changes |
@@ -90,7 +91,8 @@
 //! this; it passes all other bus errors on to the previous handler.
 //!
 //! There is no fault if the new end of the file is in the same page as the integer. Call
-//! [`Object::check_not_truncated`](sys::shm::object::Object::check_not_truncated) afterwards to detect that case.
+//! [`Object::check_not_truncated`](sys::shm::object::Object::check_not_truncated) or
+//! [`IntFile::check_not_truncated`](sys::file::int_file::IntFile::check_not_truncated) afterwards to detect that case.
 
 #![deny(unsafe_code)]
 #![warn(missing_debug_implementations, missing_docs)]

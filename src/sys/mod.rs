@@ -6,8 +6,10 @@
 
 #![allow(unsafe_code)]
 
+mod attribute;
 pub mod error;
 pub(crate) mod escape;
+pub mod file;
 pub(crate) mod io;
 pub mod memory;
 pub(crate) mod mounts;

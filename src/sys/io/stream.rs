@@ -9,7 +9,7 @@ use nix::sys::stat::{Mode, fstat};
 use nix::unistd::{Whence, close, lseek};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// A bit mask of the standard streams (descriptors 0, 1 and 2) that are closed. A bit is set if the stream was closed
@@ -30,6 +30,27 @@ pub(in crate::sys) fn reopen_closed_streams() {
             let _ = placeholder.map(OwnedFd::into_raw_fd);
         }
     }
+}
+
+/// Duplicates the descriptor with this number, which the process inherited. Both share one open file description, and
+/// so its access mode, flags and offset.
+///
+/// Call this before the process opens anything. Later the number may belong to a descriptor of our own.
+///
+/// # Errors
+///
+/// `EBADF` if there is no such descriptor, or if it is a standard stream that was closed when the process started;
+/// otherwise those of `fcntl(2)`.
+pub(in crate::sys) fn duplicate_inherited(number: i32) -> nix::Result<OwnedFd> {
+    let is_standard = (libc::STDIN_FILENO..=libc::STDERR_FILENO).contains(&number);
+    if is_standard && CLOSED.load(Ordering::Relaxed) & (1 << number) != 0 {
+        return Err(Errno::EBADF);
+    }
+    // SAFETY: the call accesses no memory, and fails if the descriptor is not open (`fcntl(2)`). nix accepts only
+    // descriptors that are known to be open.
+    let fd = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, libc::STDERR_FILENO + 1) };
+    // SAFETY: the new descriptor belongs to nobody else.
+    Errno::result(fd).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Returns standard input.

@@ -7,6 +7,8 @@
 use super::bus_error::BusError;
 use super::int::{Int, IntType};
 use super::mapping::Mapping;
+use std::ffi::c_void;
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 
 /// An integer at any address. `packed` makes the compiler generate accesses that need no alignment.
@@ -71,7 +73,21 @@ macro_rules! compare_exchange {
     }};
 }
 
-// SAFETY of all three operations: `Mapping::address` checks that the integer is within the mapping, which stays mapped
+macro_rules! load_plain {
+    ($atomic:ty, $plain:ty, $address:expr) => {
+        $address.as_ptr().cast::<$plain>().read_volatile()
+    };
+}
+
+macro_rules! store_plain {
+    ($atomic:ty, $plain:ty, $address:expr, $bits:expr) => {{
+        let bits = $bits as $plain;
+        $address.as_ptr().cast::<$plain>().write_volatile(bits);
+        bits
+    }};
+}
+
+// SAFETY of all operations: `Mapping::address` checks that the integer is within the mapping, which stays mapped
 // as long as `self` is borrowed. Every bit pattern is a valid integer. Other processes may store at any time, so
 // aligned accesses are atomic, unaligned ones are volatile, and no reference to the memory is created. If the file was
 // truncated, the access faults; the SIGBUS handler then replaces the mapping with zeros, and the access completes
@@ -128,15 +144,57 @@ impl Mapping {
     pub fn compare_exchange(&self, offset: usize, current: Int, new: Int) -> Result<Int, BusError> {
         let (int_type, width) = (current.int_type(), current.int_type().width());
         assert_eq!(int_type, new.int_type());
-        let address = self.address(offset, width);
-        assert!(
-            address.addr().get().is_multiple_of(width),
-            "atomic operations need an aligned address"
-        );
+        let address = self.aligned_address(offset, int_type);
         let (current, new) = (current.to_bits(), new.to_bits());
         // SAFETY: see the comment on this `impl` block.
         let exchange = || unsafe { by_width!(width, compare_exchange!(address, current, new)) };
         let found = self.pages().access(exchange)?;
         Ok(Int::from_bits(int_type, found).expect("the number of bits loaded is that of the type"))
+    }
+
+    /// Loads the integer at `offset` bytes from the start of the mapping with one plain load instruction of the type's
+    /// width. This is for registers of devices. (On a 32-bit machine, a 64-bit integer takes two instructions.)
+    ///
+    /// # Errors
+    ///
+    /// [`BusError`] if there is no memory at the address.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the integer is not within the mapping, or if its address is not a multiple of the type's width.
+    pub fn load_volatile(&self, offset: usize, int_type: IntType) -> Result<Int, BusError> {
+        let address = self.aligned_address(offset, int_type);
+        // SAFETY: see the comment on this `impl` block.
+        let load = || unsafe { by_width!(int_type.width(), load_plain!(address)) };
+        let bits = self.pages().access(load)?;
+        Ok(Int::from_bits(int_type, bits).expect("the number of bits loaded is that of the type"))
+    }
+
+    /// Stores an integer at `offset` bytes from the start of the mapping with one plain store instruction of the type's
+    /// width. This is for registers of devices: the atomic store of x86 also reads, and locks the bus. (On a 32-bit
+    /// machine, a 64-bit integer takes two instructions.)
+    ///
+    /// # Errors
+    ///
+    /// [`BusError`] if there is no memory at the address.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the integer is not within the mapping, or if its address is not a multiple of the type's width.
+    pub fn store_volatile(&self, offset: usize, int: Int) -> Result<(), BusError> {
+        let (address, bits) = (self.aligned_address(offset, int.int_type()), int.to_bits());
+        // SAFETY: see the comment on this `impl` block.
+        let store = || unsafe { by_width!(int.int_type().width(), store_plain!(address, bits)) };
+        self.pages().access(store).map(drop)
+    }
+
+    /// Returns the address of an integer. Panics if it is not aligned.
+    fn aligned_address(&self, offset: usize, int_type: IntType) -> NonNull<c_void> {
+        let address = self.address(offset, int_type.width());
+        assert!(
+            address.addr().get().is_multiple_of(int_type.width()),
+            "this operation needs an aligned address"
+        );
+        address
     }
 }

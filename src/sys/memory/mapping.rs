@@ -11,11 +11,14 @@ use super::bus_error::Pages;
 use crate::sys::memory::access::Access;
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
+use nix::sys::mman::{
+    MapFlags, MmapAdvise, MsFlags, ProtFlags, madvise, mmap, mmap_anonymous, msync, munmap,
+};
 use nix::unistd::{SysconfVar, sysconf};
 use std::ffi::c_void;
 use std::fs::File;
 use std::num::NonZero;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::NonNull;
 
@@ -95,18 +98,53 @@ impl Mapping {
         access: Access,
         sharing: MapFlags,
     ) -> nix::Result<Mapping> {
-        let page = page_size() as u64;
-        let page_offset = (offset % page) as usize;
-        let start = (offset - offset % page)
-            .try_into()
-            .map_err(|_| Errno::EOVERFLOW)?;
-        let whole = length.checked_add(page_offset).ok_or(Errno::ENOMEM)?;
+        let end = offset
+            .checked_add(length.get() as u64)
+            .ok_or(Errno::EOVERFLOW)?;
+        let window = offset - offset % page_size() as u64..end;
+        Self::window(file, window, offset, length, access, sharing)
+    }
+
+    /// Maps `length` bytes of a file, starting at the byte `offset`, by mapping the bytes in `window`. This is for files
+    /// of which only certain ranges can be mapped, such as whole huge pages. Stores go to the file.
+    ///
+    /// # Errors
+    ///
+    /// Those of `mmap(2)`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the bytes are not within the window.
+    pub(in crate::sys) fn shared_window(
+        file: impl AsFd,
+        window: Range<u64>,
+        offset: u64,
+        length: NonZero<usize>,
+        access: Access,
+    ) -> nix::Result<Mapping> {
+        Self::window(file, window, offset, length, access, MapFlags::MAP_SHARED)
+    }
+
+    fn window(
+        file: impl AsFd,
+        window: Range<u64>,
+        offset: u64,
+        length: NonZero<usize>,
+        access: Access,
+        sharing: MapFlags,
+    ) -> nix::Result<Mapping> {
+        let end = offset.checked_add(length.get() as u64);
+        assert!(window.start <= offset && end.is_some_and(|end| end <= window.end));
+        let start = window.start.try_into().map_err(|_| Errno::EOVERFLOW)?;
+        let whole = usize::try_from(window.end - window.start).ok();
+        let whole = whole.and_then(NonZero::new).ok_or(Errno::ENOMEM)?;
         // SAFETY: the kernel chooses the address (no MAP_FIXED), so existing memory is not affected.
         let base = unsafe { mmap(None, whole, protection(access), sharing, file, start) }?;
         Ok(Mapping {
             // SAFETY: the pages are unmapped when the mapping is dropped, and not before.
             pages: unsafe { Pages::new(base, whole) },
-            page_offset,
+            // The cast is safe: the offset is within the window, whose length fits into a usize.
+            page_offset: (offset - window.start) as usize,
             length: length.get(),
         })
     }
@@ -178,23 +216,55 @@ impl Mapping {
     ///
     /// This is only a hint: Linux before 5.14 does not support it, and errors show when the pages are used.
     pub fn populate(&self, offset: usize, length: usize) {
-        self.advise(offset, length, MmapAdvise::MADV_POPULATE_READ);
+        let _ = self.advise(offset, length, MmapAdvise::MADV_POPULATE_READ);
+    }
+
+    /// Prefaults the pages of a range for writing, so that stores into them do not fault unless the file is truncated.
+    /// This allocates memory or disk space for holes.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if a store would raise SIGBUS, `EINVAL` if the kernel does not support this (Linux before 5.14), and
+    /// others of `madvise(2)`.
+    pub(in crate::sys) fn populate_for_stores(
+        &self,
+        offset: usize,
+        length: usize,
+    ) -> nix::Result<()> {
+        self.advise(offset, length, MmapAdvise::MADV_POPULATE_WRITE)
     }
 
     /// Drops the pages of a range from the address space, so that they no longer count as memory of this process. The
     /// file keeps its contents, but stores into a private mapping are lost.
     pub fn drop_pages(&self, offset: usize, length: usize) {
-        self.advise(offset, length, MmapAdvise::MADV_DONTNEED);
+        let _ = self.advise(offset, length, MmapAdvise::MADV_DONTNEED);
     }
 
-    /// Calls `madvise(2)` for all pages that overlap a range, and ignores errors.
-    fn advise(&self, offset: usize, length: usize, advice: MmapAdvise) {
+    /// Writes all changed pages of the mapping to the disk, and waits for it (`msync(2)` with `MS_SYNC`).
+    ///
+    /// # Errors
+    ///
+    /// Those of `msync(2)`.
+    pub fn sync(&self) -> nix::Result<()> {
+        // SAFETY: the range stays mapped as long as `self` is borrowed. Writing pages back does not change them, and
+        // the kernel skips pages that were truncated.
+        unsafe {
+            msync(
+                self.pages.base(),
+                self.pages.length().get(),
+                MsFlags::MS_SYNC,
+            )
+        }
+    }
+
+    /// Calls `madvise(2)` for all pages that overlap a range.
+    fn advise(&self, offset: usize, length: usize, advice: MmapAdvise) -> nix::Result<()> {
         let address = self.address(offset, length);
         let page_offset = address.as_ptr().addr() % page_size();
         // SAFETY: the start of the page belongs to the mapping, because the mapping starts at a page. Neither
         // prefaulting nor dropping pages changes the contents of a shared mapping, and there are no references into
         // mappings.
-        let _ = unsafe { madvise(address.byte_sub(page_offset), length + page_offset, advice) };
+        unsafe { madvise(address.byte_sub(page_offset), length + page_offset, advice) }
     }
 }
 
@@ -218,5 +288,35 @@ fn protection(access: Access) -> ProtFlags {
     match access {
         Access::Read => ProtFlags::PROT_READ,
         Access::ReadWrite => ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::memory::int::{Int, IntType};
+    use std::os::unix::fs::FileExt;
+
+    #[test]
+    fn an_offset_counts_from_the_start_of_the_file_and_not_of_the_window() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 20).unwrap();
+        let length = NonZero::new(4).unwrap();
+        for (window, offset) in [
+            (0..1 << 20, (1 << 20) - 4),
+            (65536..131072, 65536),
+            (65536..131072, 70000),
+        ] {
+            let mapping =
+                Mapping::shared_window(&file, window, offset, length, Access::ReadWrite).unwrap();
+            assert_eq!(mapping.len(), 4);
+            let int = Int::new(IntType::U32, offset.into()).unwrap();
+            mapping.populate_for_stores(0, 4).unwrap();
+            mapping.store(0, int).unwrap();
+            let mut bytes = [0; 4];
+            file.read_exact_at(&mut bytes, offset).unwrap();
+            assert_eq!(Int::from_ne_bytes(IntType::U32, &bytes), int);
+            mapping.sync().unwrap();
+        }
     }
 }
