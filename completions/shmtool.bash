@@ -70,7 +70,7 @@ _shmtool() {
         else
             case ${words[index]} in
                 --) dashes=$index ;;
-                --color|--count|--from|--glob|--if|--larger-than|--length|--mode|--offset|--older-than|--output|--owner|--pid|--size|--sort|--target|--timeout|--type|--until|-g|-m|-o|-s|-t) wants=${words[index]} ;;
+                --color|--count|--endian|--from|--glob|--if|--larger-than|--length|--mode|--offset|--older-than|--output|--owner|--pid|--size|--sort|--target|--timeout|--type|--until|-g|-m|-o|-s|-t) wants=${words[index]} ;;
                 -?*) ;;
                 *) ((operands++)) ;;
             esac
@@ -86,7 +86,7 @@ _shmtool() {
         --sort) _shmtool_offer name size allocated age owner pid place; return ;;
         --color) _shmtool_offer auto always never; return ;;
         --owner) _shmtool_offer $(compgen -u); return ;;
-        --until)
+        --if|--until)
             compopt -o nospace
             _shmtool_offer eq: ne: lt: le: gt: ge:
             return
@@ -101,7 +101,7 @@ _shmtool() {
             _shmtool_offer name place place-pid type size allocated mode owner uid group gid inode links modified changed age in-use shmid key pid user access command all
             return
             ;;
-        --from) compopt -o default; return ;;
+        --file|--from) compopt -o default; return ;;
         *) return ;;
     esac
 
@@ -110,8 +110,8 @@ _shmtool() {
         case $verb in
         cat) _shmtool_offer --shm --target --offset --length --progress -h --help ;;
         create) _shmtool_offer -s --size -m --mode --from --sparse --progress --target --exist-ok --resize --replace -h --help ;;
-        write-int) _shmtool_offer -t --type --offset --target --no-create --add --swap --if -h --help ;;
-        read-int) _shmtool_offer -t --type --offset --target --count -x --hex --until --timeout -h --help ;;
+        write-int) _shmtool_offer -t --type --offset --endian --target --file --sync --no-create --add --swap --or --and --xor --if --wait --timeout -h --help ;;
+        read-int) _shmtool_offer -t --type --offset --endian --target --file --count -x --hex --until --follow --timeout -h --help ;;
         ls) _shmtool_offer -a --all --target --everywhere --unlinked --nameless --summary -g --glob --owner --older-than --larger-than --pid --unused --in-use -p --processes -o --output --sort -r --reverse -b --bytes -n --numeric --color --no-header -q --names -0 --null -J --json -h --help ;;
         unlink) _shmtool_offer -a --all --target --everywhere --include-in-use -g --glob --owner --older-than --larger-than --pid --unused -f --force -n --dry-run -v --verbose --color -h --help ;;
         help) _shmtool_offer  ;;

@@ -103,11 +103,20 @@ u16\t''
 u32\t''
 u64\t''"
 complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l offset -d 'Position in the object, in bytes' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l endian -d 'Order of the bytes in memory: big or little' -r -f -a "big\t''
+little\t''"
 complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l target -d 'Use the /dev/shm of process PID, which is that of its container' -r -f
-complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l if -d 'Store VALUE only if the integer is OLD (if not: status 5)' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l if -d 'Change the integer only if it is 5, ne:0, ge:4 (if not: status 5)' -r -f -a "(__shmtool_conditions)"
+complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l timeout -d 'Give up waiting after DURATION (status 124); 0 checks once' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l file -d 'The operand is a FILE, which is mapped into memory'
+complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l sync -d 'Wait until the change is on disk'
 complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l no-create -d 'Do not create a missing object, but fail (status 3)'
 complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l add -d 'Add VALUE to the integer and print the sum'
 complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l swap -d 'Store VALUE and print the previous integer'
+complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l or -d 'Set the bits that are 1 in VALUE and print the result'
+complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l and -d 'Clear the bits that are 0 in VALUE and print the result'
+complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l xor -d 'Flip the bits that are 1 in VALUE and print the result'
+complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l wait -d 'Wait until the condition is true'
 complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -s t -l type -d 'Type: i8 i16 i32 i64 u8 u16 u32 u64' -r -f -a "i8\t''
 i16\t''
@@ -118,11 +127,15 @@ u16\t''
 u32\t''
 u64\t''"
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l offset -d 'Position in the object, in bytes' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l endian -d 'Order of the bytes in memory: big or little' -r -f -a "big\t''
+little\t''"
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l target -d 'Use the /dev/shm of process PID, which is that of its container' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l count -d 'Print N integers, or all up to the end of the object' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l until -d 'Sleep until the condition is true: 5, ne:0, ge:4' -r -f -a "(__shmtool_conditions)"
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l timeout -d 'Give up after DURATION (status 124); 0 checks once' -r -f
+complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l file -d 'The operand is a FILE, which is mapped into memory'
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -s x -l hex -d 'Print all bits in hexadecimal, such as 0x0000002a'
+complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -l follow -d 'Print the integer now, and again after every change'
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -l target -d 'Use the /dev/shm of process PID, which is that of its container' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand ls" -s g -l glob -d 'Name matches PATTERN; !PATTERN: does not match' -r -f

@@ -9,14 +9,18 @@ mod filters;
 mod integers;
 mod objects;
 pub mod parse;
+mod read_int;
 mod target;
 mod values;
+mod write_int;
 
 pub use cat::{CatArgs, Input};
 pub use filters::FilterArgs;
-pub use integers::{Change, Count, Place, ReadIntArgs, Update, WriteIntArgs};
+pub use integers::{Operand, Place};
 pub use objects::{CreateArgs, LsArgs, UnlinkArgs};
+pub use read_int::{Count, ReadIntArgs};
 pub use values::{Color, SortKey};
+pub use write_int::{Change, Operation, Update, WriteIntArgs};
 
 /// Memory-mapped files and POSIX shared memory from the command line
 ///

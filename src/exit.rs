@@ -1,6 +1,7 @@
 //! Exit statuses, the status of each error, and how errors are printed.
 
 use crate::sys::error::{Error, describe_errno};
+use crate::sys::file::error::FileError;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
@@ -170,7 +171,11 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         .chain()
         .find_map(|cause| match cause.downcast_ref::<Failure>() {
             Some(failure) => failure.hint.clone(),
-            None => Some(cause.downcast_ref::<Error>()?.hint()?.to_owned()),
+            None => {
+                let object = cause.downcast_ref::<Error>().and_then(Error::hint);
+                let file = cause.downcast_ref::<FileError>().and_then(FileError::hint);
+                object.or(file).map(str::to_owned)
+            }
         })
 }
 

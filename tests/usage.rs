@@ -61,6 +61,9 @@ fn every_verb_rejects_invalid_names() {
                 command.arg("1");
             }
             let hint = match reason.contains("except at the start") {
+                true if ["write-int", "read-int"].contains(&verb[0]) => {
+                    "\nhint: to use a file, add --file"
+                }
                 true => "\nhint: only objects in /dev/shm can be used here",
                 false if name == "/dev/shm/" => "\nhint: shmtool ls lists the objects there",
                 false => "",
@@ -151,8 +154,8 @@ fn a_usage_error_has_one_line_and_at_most_one_hint() {
             &format!("--in-use: no such option{HELP}"),
         ),
         (
-            &["read-int", "--follow", "x"],
-            &format!("--follow: no such option{HELP}"),
+            &["read-int", "--print", "x"],
+            &format!("--print: no such option{HELP}"),
         ),
         (
             &["read-int", "x", "y"],
@@ -169,7 +172,7 @@ fn a_usage_error_has_one_line_and_at_most_one_hint() {
         ),
         (
             &["read-int", "--timeout", "3s", "x"],
-            &format!("missing --until [OP:]VALUE{HELP}"),
+            "--timeout needs --until or --follow",
         ),
         (
             &["write-int", "--add", "--swap", "x", "1"],
@@ -193,7 +196,7 @@ fn a_usage_error_has_one_line_and_at_most_one_hint() {
         (
             &["read-int", "./regs.bin"],
             "./regs.bin: not an object name: no \"/\" is allowed except at the start\n\
-             hint: only objects in /dev/shm can be used here",
+             hint: to use a file, add --file",
         ),
     ] {
         run(&mut shmtool(args)).fails(2).says(message);

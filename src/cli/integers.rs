@@ -1,223 +1,53 @@
-//! The options of `write-int` and `read-int`.
+//! What `write-int` and `read-int` share: which integer in which object or file.
 
 use super::target::TargetArgs;
-use super::values::{conditions, names, parser, usage_error, values};
+use super::values::{parse_name, parser, without_prefix};
 use crate::exit::Failure;
-use crate::notation::condition::{Condition, Test};
-use crate::notation::value::Value;
-use crate::notation::{duration, size};
-use crate::sys::memory::int::{Int, IntType};
-use crate::sys::shm::name::ShmName;
+use crate::notation::size;
+use crate::objects::place::Selector;
+use crate::sys::memory::int::{Endian, Int, IntType};
+use crate::sys::shm::name::{NameError, ShmName};
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
-use std::str::FromStr;
-use std::time::Duration;
+use std::ffi::{OsStr, OsString};
 
 /// The heading, in the help, of the options that select an integer.
-const INTEGER: &str = "Which integer";
+pub(super) const INTEGER: &str = "Which integer";
 
-/// The heading of the options that change an integer depending on its value.
-const UPDATE: &str = "Atomic operations";
-
-/// The heading of the options that wait.
-const WAITING: &str = "Waiting";
-
-#[derive(Debug, Args)]
-#[group(skip)]
-pub struct WriteIntArgs {
-    #[command(flatten)]
-    pub place: Place,
-
-    #[command(flatten)]
-    pub target: TargetArgs,
-
-    /// Do not create a missing object, but fail (status 3)
-    #[arg(long)]
-    pub no_create: bool,
-
-    /// Add VALUE to the integer and print the sum
-    ///
-    /// VALUE may be negative, even if TYPE is unsigned. If the sum does not fit the type, that is an error and changes
-    /// nothing. A missing object counts as 0.
-    #[arg(long, help_heading = UPDATE, conflicts_with_all = ["swap", "old"])]
-    pub add: bool,
-
-    /// Store VALUE and print the previous integer
-    ///
-    /// A missing object counts as 0.
-    #[arg(long, help_heading = UPDATE, conflicts_with = "old")]
-    pub swap: bool,
-
-    /// Store VALUE only if the integer is OLD (if not: status 5)
-    ///
-    /// If the integer is not OLD, nothing is changed and nothing is printed. A missing object counts as 0.
-    #[arg(long = "if", value_name = "OLD", allow_hyphen_values = true)]
-    #[arg(help_heading = UPDATE, value_parser = parser(str::parse::<Value>))]
-    pub old: Option<Value>,
-
-    /// Object to write to
-    #[arg(value_name = "NAME", value_parser = names())]
-    pub name: ShmName,
-
-    /// Integer to store: -5, 1_000, or bits: 0xff, 0o17, 0b101
-    ///
-    /// A VALUE that starts with 0x, 0o or 0b is the bit pattern of the type: 0xffffffff is -1 as an i32. --add, --swap
-    /// and --if take exactly one VALUE.
-    #[arg(value_name = "VALUE", required = true, value_parser = values())]
-    pub values: Vec<Value>,
-}
-
-/// What `write-int` does.
+/// The operand of `write-int` and `read-int`.
 #[derive(Debug)]
-pub enum Change {
-    /// Stores consecutive integers, one after the other.
-    Store(Vec<Int>),
-    /// Changes one integer with an atomic operation.
-    Update(Update),
+pub enum Operand {
+    /// A shared memory object.
+    Object {
+        /// Its name.
+        name: ShmName,
+        /// Whose directory it is in.
+        target: Option<Selector>,
+    },
+    /// A file.
+    File(OsString),
 }
 
-/// An atomic operation on one integer.
-#[derive(Debug, Clone, Copy)]
-pub enum Update {
-    /// Adds the operand. It has more bits than any type, because it may be negative for unsigned types too.
-    Add(i128),
-    /// Stores the operand and returns the previous integer.
-    Swap(Int),
-    /// Stores `new` if the integer is `old`.
-    If { old: Int, new: Int },
-}
-
-impl WriteIntArgs {
-    /// Returns the change that the options and VALUEs ask for.
+impl Operand {
+    /// Interprets the operand.
     ///
     /// # Errors
     ///
-    /// Fails if a VALUE is out of the type's range. With `--add`, `--swap` or `--if`, it also fails if there are several
-    /// VALUEs, or if the offset does not allow atomic operations.
-    pub fn change(&self) -> anyhow::Result<Change> {
-        let int_type = self.place.int_type;
-        let option = match self.old {
-            _ if self.add => "--add",
-            _ if self.swap => "--swap",
-            Some(_) => "--if",
-            None => {
-                let ints = self.values.iter().map(|value| value.as_int(int_type));
-                return Ok(Change::Store(
-                    ints.collect::<Result<_, _>>().map_err(usage_error)?,
-                ));
-            }
-        };
-        let [value] = &self.values[..] else {
-            return Err(Failure::usage(format!("{option} takes one VALUE")).into());
-        };
-        self.place.require_alignment(option)?;
-        Ok(Change::Update(match &self.old {
-            _ if self.add => Update::Add(value.as_amount(int_type).map_err(usage_error)?),
-            _ if self.swap => Update::Swap(value.as_int(int_type).map_err(usage_error)?),
-            old => Update::If {
-                old: old
-                    .as_ref()
-                    .unwrap_or(value)
-                    .as_int(int_type)
-                    .map_err(usage_error)?,
-                new: value.as_int(int_type).map_err(usage_error)?,
-            },
-        }))
-    }
-}
-
-#[derive(Debug, Args)]
-#[group(skip)]
-pub struct ReadIntArgs {
-    #[command(flatten)]
-    pub place: Place,
-
-    #[command(flatten)]
-    pub target: TargetArgs,
-
-    /// Print N integers, or all up to the end of the object
-    ///
-    /// If bytes remain after the last complete integer, a message on standard error says so.
-    #[arg(
-        long,
-        help_heading = INTEGER,
-        value_name = "N|all",
-        default_value = "1",
-        hide_default_value = true,
-        allow_hyphen_values = true
-    )]
-    #[arg(value_parser = parser(str::parse::<Count>))]
-    pub count: Count,
-
-    /// Print all bits in hexadecimal, such as 0x0000002a
-    #[arg(short = 'x', long)]
-    pub hex: bool,
-
-    /// Sleep until the condition is true: 5, ne:0, ge:4
-    ///
-    /// The integer is compared with VALUE. OP is eq (equal), ne (not equal), lt (less than), le (less than or equal), gt
-    /// (greater than) or ge (greater than or equal). The default is eq, so 5 means eq:5. A missing object is waited for.
-    /// With --count, only the first integer is compared.
-    #[arg(long, value_name = "[OP:]VALUE", allow_hyphen_values = true, help_heading = WAITING)]
-    #[arg(value_parser = conditions())]
-    pub until: Option<Condition>,
-
-    /// Give up after DURATION (status 124); 0 checks once
-    ///
-    /// A DURATION is 250ms, 30s, 10m, 4h, 2d, a combination (1h30m), or a number of seconds (0.5).
-    #[arg(
-        long,
-        help_heading = WAITING,
-        value_name = "DURATION",
-        requires = "until",
-        allow_hyphen_values = true
-    )]
-    #[arg(value_parser = parser(duration::parse))]
-    pub timeout: Option<Duration>,
-
-    /// Object to read from
-    #[arg(value_name = "NAME", value_parser = names())]
-    pub name: ShmName,
-}
-
-impl ReadIntArgs {
-    /// Returns the condition to wait for, if any.
-    ///
-    /// # Errors
-    ///
-    /// Fails if VALUE is out of the type's range, or if the offset does not allow atomic operations.
-    pub fn test(&self) -> anyhow::Result<Option<Test>> {
-        let Some(condition) = &self.until else {
-            return Ok(None);
-        };
-        self.place.require_alignment("--until")?;
-        Ok(Some(
-            condition
-                .for_type(self.place.int_type)
-                .map_err(usage_error)?,
-        ))
-    }
-}
-
-/// How many integers to print.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Count {
-    Some(u64),
-    /// All complete integers up to the end of the object.
-    All,
-}
-
-impl FromStr for Count {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, &'static str> {
-        match text {
-            "all" => Ok(Count::All),
-            _ if text.starts_with('+') => Err("not a count: a number, or all"),
-            _ => text
-                .parse()
-                .map(Count::Some)
-                .map_err(|_| "not a count: a number, or all"),
+    /// Fails if it is not a NAME, without `--file`.
+    pub(super) fn new(
+        operand: &OsStr,
+        is_file: bool,
+        target: &TargetArgs,
+    ) -> Result<Operand, Failure> {
+        if is_file {
+            return Ok(Operand::File(without_prefix(operand).to_owned()));
+        }
+        match (parse_name(operand), ShmName::new(operand)) {
+            (Err(failure), Err(NameError::Slash)) => Err(failure.hint("to use a file, add --file")),
+            (name, _) => Ok(Operand::Object {
+                name: name?,
+                target: target.target.clone(),
+            }),
         }
     }
 }
@@ -228,8 +58,7 @@ impl FromStr for Count {
 pub struct Place {
     /// Type: i8 i16 i32 i64 u8 u16 u32 u64
     ///
-    /// The number is the width in bits; i is signed, u is unsigned. i32 is the int of C. The byte order is that of the
-    /// machine.
+    /// The number is the width in bits; i is signed, u is unsigned. i32 is the int of C.
     #[arg(short = 't', long = "type", value_name = "TYPE", value_enum, default_value_t = IntType::I32)]
     #[arg(hide_possible_values = true, help_heading = INTEGER)]
     pub int_type: IntType,
@@ -246,6 +75,15 @@ pub struct Place {
     )]
     #[arg(value_parser = parser(size::parse))]
     pub offset: u64,
+
+    /// Order of the bytes in memory: big or little
+    ///
+    /// big: the most significant byte comes first, as in network protocols. little: the least significant byte comes
+    /// first. The default is the order of this machine. Everything else, such as VALUEs, sums and what is printed, is about
+    /// the integer.
+    #[arg(long, value_name = "ORDER", value_enum, hide_possible_values = true)]
+    #[arg(help_heading = INTEGER)]
+    pub endian: Option<Endian>,
 }
 
 impl Place {
@@ -260,12 +98,22 @@ impl Place {
             .saturating_add(count.saturating_mul(self.width()))
     }
 
+    /// The order of the bytes in memory.
+    pub fn endian(&self) -> Endian {
+        self.endian.unwrap_or(Endian::NATIVE)
+    }
+
+    /// Converts between an integer and what the machine finds in memory. Both directions are the same.
+    pub fn convert(&self, int: Int) -> Int {
+        int.in_order(self.endian())
+    }
+
     /// Returns whether atomic operations work at the offset: the processor needs natural alignment.
     pub fn is_aligned(&self) -> bool {
         self.offset.is_multiple_of(self.width())
     }
 
-    fn require_alignment(&self, option: &str) -> Result<(), Failure> {
+    pub fn require_alignment(&self, option: &str) -> Result<(), Failure> {
         let (name, width, offset) = (self.int_type.name(), self.width(), self.offset);
         match self.is_aligned() {
             true => Ok(()),
@@ -273,6 +121,19 @@ impl Place {
                 "{option} needs an offset that is a multiple of {width} (the width of {name}), not {offset}"
             ))),
         }
+    }
+}
+
+impl ValueEnum for Endian {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Endian::Big, Endian::Little]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self {
+            Endian::Big => "big",
+            Endian::Little => "little",
+        }))
     }
 }
 

@@ -26,7 +26,8 @@ pub(super) fn parse_name(operand: &OsStr) -> Result<ShmName, Failure> {
         number if number != operand => Err(operand_error(
             number,
             &"a NAME that starts with - needs a slash in front of it",
-        )),
+        )
+        .hint("NAME comes before VALUE")),
         _ => ShmName::new(operand).map_err(|error| {
             let failure = operand_error(operand, &error);
             match error {
@@ -53,7 +54,7 @@ where
     })
 }
 
-fn without_prefix(operand: &OsStr) -> &OsStr {
+pub(super) fn without_prefix(operand: &OsStr) -> &OsStr {
     let bytes = operand.as_bytes();
     OsStr::from_bytes(
         bytes
@@ -84,6 +85,8 @@ pub(super) fn conditions() -> impl TypedValueParser<Value = Condition> {
             let failure = operand_error(text.as_ref().as_ref(), &error);
             match condition::suggest(&text) {
                 Some(suggestion) => failure.hint(format!("write {suggestion}")),
+                // The shell has taken an unquoted >=4 for a redirection, so that the next argument is in its place.
+                None if text.starts_with('/') => failure.hint("quote '>=4', or write ge:4"),
                 None => failure,
             }
         })

@@ -2,24 +2,20 @@
 
 use crate::cli::Place;
 use crate::exit::{Failure, Status, with_hint};
-use crate::sys::error::{Error, Result};
+use crate::sys::error::Error;
 use crate::sys::escape::Escaped;
 use crate::sys::io::stream;
-use crate::sys::memory::access::Access;
 use crate::sys::memory::futex;
-use crate::sys::memory::mapping::Mapping;
 use crate::sys::shm::name::ShmName;
-use crate::sys::shm::object::Object;
-use anyhow::{Context, anyhow};
-use nix::errno::Errno;
+use anyhow::Context;
 use std::io::{self, Write};
-use std::num::NonZero;
 
 pub mod cat;
 mod color;
 pub mod create;
 mod denied;
 mod hidden;
+mod holder;
 mod in_use;
 mod listing;
 pub mod ls;
@@ -28,6 +24,7 @@ mod progress;
 pub mod read_int;
 mod source;
 pub mod unlink;
+mod wait;
 pub mod write_int;
 
 /// The context of an error that writing to standard output caused.
@@ -85,26 +82,7 @@ fn write_name(out: &mut impl Write, name: &[u8], nul: bool, on_terminal: bool) -
     out.write_all(if nul { b"\0" } else { b"\n" })
 }
 
-/// Maps the words that contain `count` integers at a [`Place`].
-///
-/// The mapping starts and ends on a word boundary, because `futex(2)` works on whole words. The first integer is at
-/// [`offset_in_mapping`].
-fn map_integers(object: &Object, place: &Place, count: u64, access: Access) -> Result<Mapping> {
-    let start = place.offset - offset_in_mapping(place) as u64;
-    let length = (place.end(count) - start).next_multiple_of(futex::WORD_SIZE as u64);
-    usize::try_from(length)
-        .ok()
-        .and_then(NonZero::new)
-        .ok_or(Errno::ENOMEM)
-        .and_then(|length| Mapping::shared_file(object, start, length, access))
-        .map_err(|errno| Error::Os {
-            name: object.name().clone(),
-            action: "map it",
-            errno,
-        })
-}
-
-/// Returns the offset of the first integer in the mapping that [`map_integers`] creates.
+/// Returns the offset of the first integer in the mapping that [`holder::Holder::view`] creates.
 fn offset_in_mapping(place: &Place) -> usize {
     place.offset as usize % futex::WORD_SIZE
 }
@@ -120,14 +98,4 @@ fn not_found(name: &ShmName, action: &str) -> anyhow::Error {
         ),
         false => error,
     }
-}
-
-/// Returns the error for an object that ends before the last of its integers does.
-fn too_small(name: &ShmName, place: &Place, count: u64, size: u64) -> anyhow::Error {
-    let (type_name, offset, end) = (place.int_type.name(), place.offset, place.end(count));
-    let need = match count {
-        1 => format!("{type_name} at offset {offset} needs"),
-        _ => format!("{count} {type_name} at offset {offset} need"),
-    };
-    anyhow!("{name}: too small: {need} {end} bytes, the object has {size}")
 }

@@ -1,18 +1,23 @@
-//! `read-int`: prints integers, or waits for one.
+//! `read-int`: prints integers, waits for one, or follows one.
 
-use super::{map_integers, offset_in_mapping, place, print, too_small};
+use super::holder::{Holder, Origin};
+use super::wait::{Verdict, Waiter, timed_out};
+use super::{STDOUT, print};
 use crate::cli::{Count, Place, ReadIntArgs};
-use crate::exit::print_line;
+use crate::exit::{Failure, Status, print_line};
+use crate::sys::io::stream;
 use crate::sys::memory::access::Access;
-use crate::sys::memory::bus_error::BusError;
 use crate::sys::memory::int::Int;
-use crate::sys::shm::object::Object;
+use anyhow::Context;
 use std::fmt::{self, Write};
-
-mod wait;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// The number of bytes that are read together. They are in one page, so either all of them are in a hole or none.
 const CHUNK: u64 = 4096;
+
+/// The pause after each line of --follow. It limits the number of lines to about a thousand per second.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Prints the integers.
 ///
@@ -22,42 +27,105 @@ const CHUNK: u64 = 4096;
 /// standard output fails.
 pub fn run(args: &ReadIntArgs) -> anyhow::Result<()> {
     let test = args.test()?;
-    let directory = &place::enter(args.target.target.as_ref())?;
-    let (name, place) = (&args.name, &args.place);
-    let (object, awaited) = match test {
+    let origin = Origin::new(args.operand()?)?;
+    if args.follow {
+        return follow(args, &origin);
+    }
+    let place = &args.place;
+    let (holder, awaited) = match test {
         Some(test) => {
-            let (object, int) = wait::until(directory, name, place, &test, args.timeout)?;
-            if args.count == Count::Some(1) {
+            let awaited = test.to_string();
+            let timed_out = |state| timed_out(&origin.label(), &awaited, state);
+            let mut waiter = Waiter::new(&origin, args.timeout);
+            let int = waiter.watch_integer(place, &timed_out, &mut |int| {
+                Ok(match test.holds(int) {
+                    true => Verdict::Finish(int),
+                    false => Verdict::Continue,
+                })
+            })?;
+            if matches!(args.count, None | Some(Count::Some(1))) {
                 // The object is not read again. It may have been removed since, but the condition was true.
                 let mut text = String::new();
                 write_line(&mut text, int, args.hex)?;
                 return print(&text);
             }
-            (object, Some(int))
+            (origin.open(Access::Read)?, Some(int))
         }
-        None => (Object::open(directory, name, Access::Read)?, None),
+        None => (origin.open(Access::Read)?, None),
     };
-    let size = object.status()?.size;
+    let label = origin.label();
+    if holder.is_device() {
+        check_device(args)?;
+    }
+    let size = holder.size()?;
     let rest = size.saturating_sub(place.offset);
-    let count = match args.count {
+    let count = match args.count.unwrap_or(Count::Some(1)) {
         Count::Some(count) if place.end(count) <= size => count,
-        Count::Some(count) => return Err(too_small(name, place, count, size)),
+        Count::Some(count) => return Err(origin.too_small(place, count, size)),
         Count::All => rest / place.width(),
     };
-    print_integers(args, &object, count, awaited)?;
+    print_integers(args, &holder, count, awaited)?;
     let remainder = rest % place.width();
-    if args.count == Count::All && remainder > 0 {
+    if args.count == Some(Count::All) && remainder > 0 {
         let (type_name, width) = (place.int_type.name(), place.width());
         print_line(&format!(
-            "{name}: bytes left over at the end: {remainder} ({type_name} takes {width})"
+            "{label}: bytes left over at the end: {remainder} ({type_name} takes {width})"
         ));
     }
     Ok(())
 }
 
+/// Checks that the options make sense for a device.
+fn check_device(args: &ReadIntArgs) -> Result<(), Failure> {
+    match () {
+        () if args.count == Some(Count::All) => Err(Failure::usage(
+            "--count all: the size of a device says nothing about its registers",
+        )),
+        () => args.place.require_alignment("a device"),
+    }
+}
+
+/// Prints the integer now, and again after every change that is seen.
+fn follow(args: &ReadIntArgs, origin: &Origin) -> anyhow::Result<()> {
+    let mut lines_left = match args.count {
+        Some(Count::Some(0)) => return Ok(()),
+        Some(Count::Some(count)) => Some(count),
+        _ => None,
+    };
+    let output = stream::stdout().context(STDOUT)?;
+    let mut last = None;
+    let mut text = String::new();
+    let deadline = args
+        .timeout
+        .and_then(|timeout| Instant::now().checked_add(timeout));
+    let mut waiter = Waiter::new(origin, args.timeout).with_output(output);
+    let timed_out = |_| Failure::silent(Status::TimedOut);
+    waiter.watch_integer(&args.place, &timed_out, &mut |int: Int| {
+        if last == Some(int) {
+            return Ok(Verdict::Continue);
+        }
+        // The reader may be slow, or not read at all.
+        if !output.wait_until_writable(deadline).context(STDOUT)? {
+            return Err(Failure::silent(Status::TimedOut).into());
+        }
+        text.clear();
+        write_line(&mut text, int, args.hex)?;
+        print(&text)?;
+        last = Some(int);
+        if let Some(left) = &mut lines_left {
+            *left -= 1;
+            if *left == 0 {
+                return Ok(Verdict::Finish(()));
+            }
+        }
+        thread::sleep(PAUSE);
+        Ok(Verdict::Continue)
+    })
+}
+
 /// Calls `each` for `count` integers that are in one page. Aligned integers are loaded atomically.
 fn for_each_integer(
-    object: &Object,
+    holder: &Holder,
     place: &Place,
     count: u64,
     mut each: impl FnMut(Int) -> fmt::Result,
@@ -66,21 +134,17 @@ fn for_each_integer(
     if !place.is_aligned() {
         // An unaligned load is not atomic anyway, and part of the integer may be in a hole.
         for index in 0..count {
-            each(object.read_int(place.offset + index * width, int_type)?)?;
+            each(holder.read_int(place, place.offset + index * width)?)?;
         }
-    } else if object.is_hole(place.offset, count * width) {
+    } else if holder.is_hole(place.offset, count * width) {
         // A load from a hole would allocate a page, and fail if no memory is left.
         for _ in 0..count {
             each(Int::zero(int_type))?;
         }
     } else {
-        let mapping = map_integers(object, place, count, Access::Read)?;
-        for index in 0..count as usize {
-            let int = mapping.load(
-                offset_in_mapping(place) + index * int_type.width(),
-                int_type,
-            );
-            each(int.map_err(|BusError| object.bus_error(place.end(count)))?)?;
+        let view = holder.view(place, count, Access::Read)?;
+        for index in 0..count {
+            each(view.load(holder, place, index * width)?)?;
         }
     }
     Ok(())
@@ -89,7 +153,7 @@ fn for_each_integer(
 /// Prints `count` integers. If `awaited` is given, it is printed as the first one, which may have changed since.
 fn print_integers(
     args: &ReadIntArgs,
-    object: &Object,
+    holder: &Holder,
     count: u64,
     mut awaited: Option<Int>,
 ) -> anyhow::Result<()> {
@@ -104,9 +168,9 @@ fn print_integers(
             let int = awaited.take().unwrap_or(int);
             write_line(&mut text, int, args.hex)
         };
-        for_each_integer(object, &place, count, line)?;
+        for_each_integer(holder, &place, count, line)?;
         place.offset += count * place.width();
-        object.check_not_truncated(place.offset)?;
+        holder.check_not_truncated(place.offset)?;
         print(&text)?;
         text.clear();
     }

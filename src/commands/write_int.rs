@@ -1,205 +1,336 @@
-//! `write-int`: stores integers, or changes an integer atomically.
+//! `write-int`: stores integers, or changes an integer atomically, perhaps when a condition becomes true.
 
-use super::{map_integers, offset_in_mapping, place, print, too_small};
-use crate::cli::{Change, Place, Update, WriteIntArgs};
-use crate::exit::{Failure, Status};
+use super::holder::{Holder, Origin, State, View, is_file, map_object};
+use super::wait::{Waiter, load, timed_out, watched};
+use super::{offset_in_mapping, print};
+use crate::cli::{Change, Operation, Place, Update, WriteIntArgs};
+use crate::exit::{Failure, Status, print_line, with_hint};
 use crate::sys::error::Error;
 use crate::sys::memory::access::Access;
 use crate::sys::memory::bus_error::BusError;
-use crate::sys::memory::futex;
+use crate::sys::memory::futex::{self, Word};
 use crate::sys::memory::int::Int;
 use crate::sys::memory::mapping::Mapping;
-use crate::sys::shm::directory::Directory;
 use crate::sys::shm::draft::Draft;
-use crate::sys::shm::name::ShmName;
-use crate::sys::shm::object::Object;
 use anyhow::anyhow;
+use std::os::unix::ffi::OsStrExt;
 
 /// The mode of objects that `write-int` creates.
 const MODE: u32 = 0o600;
 
 /// Changes the integers and prints the result that the option asks for. A missing object is created, and an empty one
-/// is grown.
+/// is grown. A file is neither.
 ///
 /// # Errors
 ///
-/// Fails for a usage error, if the object is too small or may not be accessed, if `/dev/shm` is full, if a sum does not
-/// fit the type, or if the condition given with `--if` is not met.
+/// Fails for a usage error, if the object or file is too small or may not be accessed, if there is no space, if a sum does
+/// not fit the type, if the condition given with `--if` is not met, or if waiting for it timed out.
 pub fn run(args: &WriteIntArgs) -> anyhow::Result<()> {
     let change = args.change()?;
-    let directory = &place::enter(args.target.target.as_ref())?;
+    let origin = Origin::new(args.operand()?)?;
+    let writer = Writer {
+        args,
+        origin: &origin,
+        place: &args.place,
+    };
     match change {
-        Change::Store(ints) => store(args, directory, &ints),
+        Change::Store(ints) => writer.store(&ints),
         Change::Update(update) => {
-            let (old, new) = update_one(args, directory, update)?;
-            match update {
-                Update::Add(_) => print(&format!("{new}\n")),
-                Update::Swap(_) => print(&format!("{old}\n")),
-                Update::If { .. } => Ok(()),
+            let (old, new) = writer.update_or_wait(&update)?;
+            match update.operation {
+                Operation::Store(_) => Ok(()),
+                Operation::Swap(_) => print(&format!("{old}\n")),
+                _ => print(&format!("{new}\n")),
             }
         }
     }
 }
 
-fn store(args: &WriteIntArgs, directory: &Directory, ints: &[Int]) -> anyhow::Result<()> {
-    let place = &args.place;
-    let store_all = |mapping: &Mapping| {
-        let mut ints = ints.iter().enumerate();
-        ints.try_for_each(|(index, &int)| {
-            mapping.store(
-                offset_in_mapping(place) + index * place.int_type.width(),
-                int,
-            )
-        })
-    };
-    let count = ints.len() as u64;
-    match open_or_create(args, directory, count, || Ok(store_all))? {
-        None => Ok(()),
-        Some(object) => {
-            let target = Target::new(&object, place, count)?;
-            target.prepare()?;
-            store_all(&target.mapping).map_err(|BusError| target.lost())?;
-            target.finish()
-        }
-    }
-}
-
-/// Updates one integer, and returns its old and new value.
-fn update_one(
-    args: &WriteIntArgs,
-    directory: &Directory,
-    update: Update,
-) -> anyhow::Result<(Int, Int)> {
-    let place = &args.place;
-    let zero = Int::zero(place.int_type);
-    let apply = |old: Int| match update {
-        Update::Add(amount) => old
-            .checked_add(amount)
-            .ok_or_else(|| sum_out_of_range(&args.name, old, amount)),
-        Update::Swap(new) => Ok(new),
-        Update::If { old: expected, new } if old == expected => Ok(new),
-        Update::If { .. } => Err(Failure::silent(Status::ConditionNotMet).into()),
-    };
-    let init = || {
-        let new = apply(zero)?;
-        Ok(move |mapping: &Mapping| mapping.store(offset_in_mapping(place), new))
-    };
-    let Some(object) = open_or_create(args, directory, 1, init)? else {
-        return Ok((zero, apply(zero)?));
-    };
-    let target = Target::new(&object, place, 1)?;
-    // Check before anything is changed: if the update fails, even the modification time must stay the same.
-    let mut old = target.load()?;
-    let mut new = apply(old)?;
-    target.prepare()?;
-    loop {
-        let current = target
-            .mapping
-            .compare_exchange(offset_in_mapping(place), old, new);
-        let current = current.map_err(|BusError| target.lost())?;
-        if current == old {
-            break;
-        }
-        old = current;
-        new = apply(old)?;
-    }
-    target.finish()?;
-    Ok((old, new))
-}
-
-fn sum_out_of_range(name: &ShmName, old: Int, amount: i128) -> anyhow::Error {
-    let int_type = old.int_type();
-    let (type_name, min, max) = (int_type.name(), int_type.min(), int_type.max());
-    anyhow!("{name}: {old} plus {amount} is out of range: {type_name} is {min} to {max}")
-}
-
-/// Opens the object. If it does not exist, creates it with the integers that `fill` stores, and returns None.
-fn open_or_create<F: FnOnce(&Mapping) -> Result<(), BusError>>(
-    args: &WriteIntArgs,
-    directory: &Directory,
-    count: u64,
-    fill: impl Fn() -> anyhow::Result<F>,
-) -> anyhow::Result<Option<Object>> {
-    let (name, place) = (&args.name, &args.place);
-    // Open without O_CREAT first: in a sticky directory the kernel refuses O_CREAT for another user's object even to
-    // root (`fs.protected_regular`, proc_sys_fs(5)). Each further iteration means that another process created the
-    // object in the meantime.
-    loop {
-        match Object::open(directory, name, Access::ReadWrite) {
-            Err(Error::NotFound(_)) if !args.no_create => {}
-            result => return Ok(Some(result?)),
-        }
-        let fill = fill()?;
-        let mut draft = Draft::new(directory, name)?;
-        let (object, size) = (draft.object(), place.end(count));
-        object.truncate(size)?;
-        draft.reserve(size)?;
-        fill(&map_integers(object, place, count, Access::ReadWrite)?)
-            .map_err(|BusError| object.bus_error(size))?;
-        match draft.publish(MODE) {
-            Err(Error::Exists(_)) => {}
-            result => return Ok(result.map(|()| None)?),
-        }
-    }
-}
-
-/// The integers to change in an existing object, which other processes may use too.
-struct Target<'a> {
-    object: &'a Object,
+struct Writer<'a> {
+    args: &'a WriteIntArgs,
+    origin: &'a Origin,
     place: &'a Place,
-    count: u64,
-    /// The size of the object when it was opened.
-    size: u64,
-    mapping: Mapping,
 }
 
-impl<'a> Target<'a> {
-    fn new(object: &'a Object, place: &'a Place, count: u64) -> anyhow::Result<Target<'a>> {
-        let size = object.status()?.size;
-        if 0 < size && size < place.end(count) {
-            return Err(too_small(object.name(), place, count, size));
+/// The result of an attempt to change an integer.
+enum Attempt {
+    /// It was changed from the first value to the second.
+    Changed(Int, Int),
+    /// The condition is false. The integer can be watched, unless it does not exist yet.
+    Refused(State, Option<(View, Option<Word>)>),
+    /// The name leads to another object now, or to none.
+    Replaced,
+}
+
+impl Writer<'_> {
+    /// Stores consecutive integers.
+    fn store(&self, ints: &[Int]) -> anyhow::Result<()> {
+        let (place, count) = (self.place, ints.len() as u64);
+        let store_all = |mapping: &Mapping| {
+            let mut ints = ints.iter().enumerate();
+            ints.try_for_each(|(index, &int)| {
+                let offset = offset_in_mapping(place) + index * place.int_type.width();
+                mapping.store(offset, place.convert(int))
+            })
+        };
+        // Each further iteration means that the object was replaced after the integers were stored.
+        loop {
+            let holder = match self.open()? {
+                Some(holder) => holder,
+                None if self.create(count, store_all)? => return Ok(()),
+                None => continue,
+            };
+            let size = self.check_size(&holder, count)?;
+            if holder.is_device() {
+                self.check_device(ints)?;
+            }
+            let lost = |BusError| holder.bus_error(place.end(count));
+            let view = holder.view(place, count, Access::ReadWrite)?;
+            match &view {
+                View::Mapped(mapping) => {
+                    holder.prepare_store(mapping, place, count, size)?;
+                    store_all(mapping).map_err(lost)?;
+                }
+                View::Device(mapping) => {
+                    let int = place.convert(ints[0]);
+                    mapping
+                        .store_volatile(offset_in_mapping(place), int)
+                        .map_err(lost)?;
+                    return Ok(());
+                }
+                View::Unmapped(_) => {
+                    let mut offsets = (place.offset..).step_by(place.int_type.width());
+                    ints.iter()
+                        .zip(&mut offsets)
+                        .try_for_each(|(&int, offset)| holder.write_int(place, offset, int))?;
+                }
+            }
+            if self.finish(&holder, &view, count)? {
+                return Ok(());
+            }
         }
-        let mapping = map_integers(object, place, count, Access::ReadWrite)?;
-        Ok(Target {
-            object,
-            place,
-            count,
-            size,
-            mapping,
+    }
+
+    /// Checks that the options make sense for a device.
+    fn check_device(&self, ints: &[Int]) -> Result<(), Failure> {
+        match () {
+            () if ints.len() > 1 => Err(Failure::usage("a device takes one VALUE")),
+            () if self.args.sync => Err(Failure::usage("--sync: a device is not a disk")),
+            () => self.place.require_alignment("a device"),
+        }
+    }
+
+    /// Changes one integer, and returns its old and new value. If the condition is false, waits with --wait.
+    fn update_or_wait(&self, update: &Update) -> anyhow::Result<(Int, Int)> {
+        let mut waiter = Waiter::new(self.origin, self.args.timeout);
+        let awaited = update.condition.as_ref().map(ToString::to_string);
+        let timed_out = |state| {
+            let awaited = awaited.as_deref().unwrap_or_default();
+            timed_out(&self.origin.label(), awaited, state)
+        };
+        let mut is_first = true;
+        loop {
+            let attempt = self.attempt(update, is_first)?;
+            is_first = false;
+            match attempt {
+                Attempt::Changed(old, new) => return Ok((old, new)),
+                Attempt::Replaced => {}
+                Attempt::Refused(..) if !self.args.wait => {
+                    return Err(Failure::silent(Status::ConditionNotMet).into());
+                }
+                Attempt::Refused(state, seen) => {
+                    let word = seen.as_ref().and_then(|(view, word)| watched(view, *word));
+                    waiter.sleep(state, word, &timed_out)?;
+                }
+            }
+        }
+    }
+
+    fn attempt(&self, update: &Update, is_first: bool) -> anyhow::Result<Attempt> {
+        let (place, origin) = (self.place, self.origin);
+        let may_wait = self.args.wait && origin.may_wait_for(is_first);
+        let zero = Int::zero(place.int_type);
+        let holder = match origin.open(Access::ReadWrite) {
+            Ok(holder) => holder,
+            Err(error) if !origin.is_missing(&error) => return Err(error),
+            Err(error) if !self.may_create() => {
+                return match may_wait {
+                    true => Ok(Attempt::Refused(origin.missing(), None)),
+                    false => Err(error),
+                };
+            }
+            Err(_) if !update.may_change(zero) => {
+                return Ok(Attempt::Refused(origin.missing(), None));
+            }
+            Err(_) => {
+                let new = self.apply(update, zero)?;
+                let store =
+                    |mapping: &Mapping| mapping.store(offset_in_mapping(place), place.convert(new));
+                return Ok(match self.create(1, store)? {
+                    true => Attempt::Changed(zero, new),
+                    false => Attempt::Replaced,
+                });
+            }
+        };
+        let size = match self.check_size(&holder, 1) {
+            Ok(size) => size,
+            Err(_) if may_wait => {
+                let state = origin.truncated(holder.size()?);
+                return self.refuse(&holder, state, None);
+            }
+            Err(error) => return Err(error),
+        };
+        if holder.is_device() {
+            return Err(Failure::usage(
+                "a device takes only plain stores, because nobody knows what a second access does",
+            )
+            .into());
+        }
+        let view = holder.view(place, 1, Access::ReadWrite)?;
+        let mapping = match &view {
+            View::Mapped(mapping) => mapping,
+            View::Device(_) | View::Unmapped(_) => return Err(not_atomic(view)),
+        };
+        let lost = |BusError| holder.bus_error(place.end(1));
+        // Check before anything is changed: if the change is refused, nothing may be different.
+        let (mut old, mut word) = match size {
+            0 => (zero, None),
+            _ => load(&holder, &view, place)?.map_err(lost)?,
+        };
+        let mut is_prepared = false;
+        loop {
+            if !update.may_change(old) {
+                return self.refuse(&holder, State::Value(old), Some((view, word)));
+            }
+            let new = self.apply(update, old)?;
+            if !is_prepared {
+                holder.prepare_store(mapping, place, 1, size)?;
+                is_prepared = true;
+            }
+            let (from, to) = (place.convert(old), place.convert(new));
+            let found = mapping.compare_exchange(offset_in_mapping(place), from, to);
+            if found.map_err(lost)? == from {
+                return Ok(match self.finish(&holder, &view, 1)? {
+                    true => Attempt::Changed(old, new),
+                    false => Attempt::Replaced,
+                });
+            }
+            // Load it together with its futex word, in case it is refused now.
+            (old, word) = load(&holder, &view, place)?.map_err(lost)?;
+        }
+    }
+
+    /// Returns the attempt for a change that is refused, if that is still the object that the name leads to.
+    fn refuse(
+        &self,
+        holder: &Holder,
+        state: State,
+        seen: Option<(View, Option<Word>)>,
+    ) -> anyhow::Result<Attempt> {
+        Ok(match holder.is_current(self.origin)? {
+            true => Attempt::Refused(state, seen),
+            false => Attempt::Replaced,
         })
     }
 
-    /// Loads the first integer without allocating memory.
-    fn load(&self) -> Result<Int, Error> {
-        let (place, object) = (self.place, self.object);
-        if self.size == 0 || object.is_hole(place.offset, place.width()) {
-            return Ok(Int::zero(place.int_type));
+    fn may_create(&self) -> bool {
+        !self.args.no_create && !self.args.file
+    }
+
+    fn apply(&self, update: &Update, old: Int) -> anyhow::Result<Int> {
+        update.operation.apply(old).ok_or_else(|| {
+            let amount = match update.operation {
+                Operation::Add(amount) => amount,
+                // Nothing else can fail.
+                _ => 0,
+            };
+            let int_type = old.int_type();
+            let (type_name, min, max) = (int_type.name(), int_type.min(), int_type.max());
+            let label = self.origin.label();
+            anyhow!("{label}: {old} plus {amount} is out of range: {type_name} is {min} to {max}")
+        })
+    }
+
+    /// Opens the object. Returns None if it is missing and may be created.
+    fn open(&self) -> anyhow::Result<Option<Holder>> {
+        // Open without O_CREAT: in a sticky directory the kernel refuses O_CREAT for another user's object even to root
+        // (`fs.protected_regular`, proc_sys_fs(5)).
+        match self.origin.open(Access::ReadWrite) {
+            Err(error) if self.origin.is_missing(&error) && self.may_create() => Ok(None),
+            result => result.map(Some),
         }
-        let int = self.mapping.load(offset_in_mapping(place), place.int_type);
-        int.map_err(|BusError| self.lost())
     }
 
-    /// Returns the error for a lost access to the mapping.
-    fn lost(&self) -> Error {
-        self.object.bus_error(self.place.end(self.count))
+    /// Creates the object with the integers that `fill` stores. Returns false if another process created it meanwhile.
+    fn create(
+        &self,
+        count: u64,
+        fill: impl FnOnce(&Mapping) -> Result<(), BusError>,
+    ) -> anyhow::Result<bool> {
+        let Origin::Object { directory, name } = self.origin else {
+            // Files are never created.
+            return Ok(false);
+        };
+        let (place, size) = (self.place, self.place.end(count));
+        let mut draft = Draft::new(directory, name)?;
+        draft.object().truncate(size)?;
+        draft.reserve(size)?;
+        let start = place.offset - offset_in_mapping(place) as u64;
+        let mapping = map_object(draft.object(), start, size - start, Access::ReadWrite)?;
+        fill(&mapping).map_err(|BusError| draft.object().bus_error(size))?;
+        match draft.publish(MODE) {
+            Err(Error::Exists(_)) => return Ok(false),
+            result => result?,
+        }
+        if !self.args.operand.as_bytes().starts_with(b"/") && is_file(directory, name) {
+            print_line(&format!(
+                "{name}: created a shared memory object; to change the file of that name, add --file"
+            ));
+        }
+        Ok(true)
     }
 
-    /// Does everything that can fail, so that the stores that follow cannot.
-    fn prepare(&self) -> Result<(), Error> {
-        let (object, place) = (self.object, self.place);
-        object.set_modified()?;
-        match self.size {
-            0 => object.grow(place.end(self.count)),
-            // A store into a hole allocates memory, and is a bus error if none is left.
-            _ => object.reserve(place.offset, place.end(self.count) - place.offset),
+    /// Returns the size, which is large enough for `count` integers, or 0 for an object.
+    fn check_size(&self, holder: &Holder, count: u64) -> anyhow::Result<u64> {
+        let size = holder.size()?;
+        let may_grow = size == 0 && matches!(holder, Holder::Object(_));
+        match size < self.place.end(count) && !may_grow {
+            true => Err(self.origin.too_small(self.place, count, size)),
+            false => Ok(size),
         }
     }
 
-    /// Wakes the processes that wait for the integers, and checks that the object was not truncated in the meantime.
-    fn finish(&self) -> anyhow::Result<()> {
+    /// Does what follows a change: wakes the processes that wait for the integers, sets the modification time, and checks
+    /// that the change was not lost. Returns false if the name leads to another object by now, or to none.
+    fn finish(&self, holder: &Holder, view: &View, count: u64) -> anyhow::Result<bool> {
         let place = self.place;
-        let length = place.end(self.count) - place.offset;
-        futex::wake(&self.mapping, offset_in_mapping(place), length as usize);
-        Ok(self.object.check_not_truncated(place.end(self.count))?)
+        let mapping = match view {
+            View::Mapped(mapping) => Some(mapping),
+            View::Device(_) | View::Unmapped(_) => None,
+        };
+        if let Some(mapping) = mapping {
+            let length = place.end(count) - place.offset;
+            futex::wake(mapping, offset_in_mapping(place), length as usize);
+        }
+        holder.set_modified()?;
+        holder.check_not_truncated(place.end(count))?;
+        if self.args.sync {
+            holder.sync(mapping)?;
+        }
+        holder.is_current(self.origin)
+    }
+}
+
+/// Returns the error for a file in which a change cannot be atomic.
+fn not_atomic(view: View) -> anyhow::Error {
+    match view {
+        View::Unmapped(error) => {
+            let why = anyhow::Error::from(error);
+            with_hint(
+                &why,
+                "only a plain store works there, because the change would not be atomic",
+            )
+        }
+        View::Mapped(_) | View::Device(_) => anyhow!("the change would not be atomic"),
     }
 }

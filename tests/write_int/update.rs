@@ -201,13 +201,14 @@ fn an_unaligned_atomic_change_is_a_usage_error() {
 #[test]
 fn atomic_changes_take_one_value_and_exclude_each_other() {
     let name = Name::new();
-    for option in ["--add", "--swap", "--if=0"] {
+    for option in ["--add", "--swap", "--or", "--and", "--xor", "--if=0"] {
         let shown = option.trim_end_matches("=0");
         write(&[option], &name, &["1", "2"])
             .fails(2)
             .says(format!("{shown} takes one VALUE"));
-        for other in ["--add", "--swap", "--if=0"] {
-            if other != option {
+        for other in ["--add", "--swap", "--or", "--and", "--xor"] {
+            // A condition goes with each of them.
+            if other != option && option != "--if=0" {
                 write(&[option, other], &name, &["1"]).fails(2);
             }
         }

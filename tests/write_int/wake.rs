@@ -5,7 +5,7 @@ use crate::common::*;
 use nix::unistd::gettid;
 use shmtool::sys::memory::access::Access;
 use shmtool::sys::memory::futex::Word;
-use shmtool::sys::memory::int::IntType;
+use shmtool::sys::memory::int::{Endian, IntType};
 use shmtool::sys::memory::mapping::Mapping;
 use std::fs;
 use std::num::NonZero;
@@ -22,7 +22,7 @@ fn assert_write_wakes(content: [u8; 16], int_type: IntType, offset: usize, args:
     thread::spawn(move || {
         let length = NonZero::new(16).unwrap();
         let mapping = Mapping::shared_file(file, 0, length, Access::Read).unwrap();
-        let (_, word) = Word::load(&mapping, offset, int_type).unwrap();
+        let (_, word) = Word::load(&mapping, offset, int_type, Endian::NATIVE).unwrap();
         sender.send(gettid()).unwrap();
         word.sleep(&mapping, Duration::from_secs(3600)).unwrap();
         sender.send(gettid()).unwrap();

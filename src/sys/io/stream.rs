@@ -5,12 +5,14 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, raise};
 use nix::sys::stat::{Mode, fstat};
 use nix::unistd::{Whence, close, lseek};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Instant;
 
 /// A bit mask of the standard streams (descriptors 0, 1 and 2) that are closed. A bit is set if the stream was closed
 /// when the process started, and for standard output also after [`close_stdout`].
@@ -149,6 +151,51 @@ impl Output {
             (Ok(read), Ok(written)) => read < written,
             _ => false,
         })
+    }
+
+    /// Ends this process by SIGPIPE, as a write would, if nobody can read what is written any more (`poll(2)`).
+    ///
+    /// # Errors
+    ///
+    /// Those of `poll(2)`; `EPIPE` if SIGPIPE does not end this process.
+    pub fn end_if_reader_is_gone(self) -> nix::Result<()> {
+        let mut stream = [PollFd::new(self.0, PollFlags::empty())];
+        match poll(&mut stream, PollTimeout::ZERO) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+        let is_gone =
+            |events: PollFlags| events.intersects(PollFlags::POLLERR | PollFlags::POLLHUP);
+        match stream[0].revents().is_some_and(is_gone) {
+            true => raise(Signal::SIGPIPE).and(Err(Errno::EPIPE)),
+            false => Ok(()),
+        }
+    }
+
+    /// Waits until a short line can be written without waiting. Returns false if that is not so by the deadline.
+    ///
+    /// # Errors
+    ///
+    /// Those of `poll(2)`.
+    pub fn wait_until_writable(self, deadline: Option<Instant>) -> nix::Result<bool> {
+        loop {
+            let timeout = match deadline {
+                None => PollTimeout::NONE,
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    PollTimeout::try_from(left.as_micros().div_ceil(1000))
+                        .unwrap_or(PollTimeout::MAX)
+                }
+            };
+            let mut stream = [PollFd::new(self.0, PollFlags::POLLOUT)];
+            match poll(&mut stream, timeout) {
+                Ok(0) if deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
+                    return Ok(false);
+                }
+                Ok(0) | Err(Errno::EINTR) => {}
+                result => return result.map(|_| true),
+            }
+        }
     }
 
     fn retry_until_writable(self, write: impl Fn() -> isize) -> nix::Result<usize> {

@@ -4,7 +4,7 @@
 //! that a wake-up reaches every process that maps the file, at whatever address.
 
 use super::bus_error::BusError;
-use super::int::{Int, IntType};
+use super::int::{Endian, Int, IntType};
 use super::mapping::Mapping;
 use nix::errno::Errno;
 use nix::libc;
@@ -27,7 +27,7 @@ impl Word {
     /// Loads an integer and its futex word in one atomic access.
     ///
     /// For an integer smaller than a word, that is the word that contains it. For a 64-bit integer it is the half with
-    /// the low bits, because almost every change affects them. If a store changes only the high bits, and does so
+    /// the low bits, because almost every change affects them; the order of the bytes decides where it is. If a store changes only the high bits, and does so
     /// between this load and the sleep, [`sleep`](Self::sleep) does not notice and sleeps until its timeout.
     ///
     /// # Errors
@@ -42,12 +42,16 @@ impl Word {
         mapping: &Mapping,
         offset: usize,
         int_type: IntType,
+        endian: Endian,
     ) -> Result<(Int, Word), BusError> {
-        let (word, width) = (Self::offset(offset, int_type), int_type.width());
+        let (word, width) = (Self::offset(offset, int_type, endian), int_type.width());
         let (int, value) = match width >= WORD_SIZE {
             true => {
                 let int = mapping.load(offset, int_type)?;
-                (int, int.to_bits() as u32)
+                // The machine's own order decides which half of the loaded bits the word is.
+                let high = width > WORD_SIZE && endian != Endian::NATIVE;
+                let bits = int.to_bits() >> if high { 32 } else { 0 };
+                (int, bits as u32)
             }
             false => {
                 let value = mapping.load(word, IntType::U32)?.to_bits() as u32;
@@ -66,14 +70,14 @@ impl Word {
 
     /// Returns zero and its futex word for an integer in a hole, without touching the memory: a load would allocate a
     /// page.
-    pub fn for_hole(offset: usize, int_type: IntType) -> (Int, Word) {
-        let offset = Self::offset(offset, int_type);
+    pub fn for_hole(offset: usize, int_type: IntType, endian: Endian) -> (Int, Word) {
+        let offset = Self::offset(offset, int_type, endian);
         (Int::zero(int_type), Word { offset, value: 0 })
     }
 
-    fn offset(offset: usize, int_type: IntType) -> usize {
+    fn offset(offset: usize, int_type: IntType, endian: Endian) -> usize {
         match int_type.width() {
-            8 if cfg!(target_endian = "big") => offset + WORD_SIZE,
+            8 if endian == Endian::Big => offset + WORD_SIZE,
             _ => offset - offset % WORD_SIZE,
         }
     }

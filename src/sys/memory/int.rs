@@ -88,6 +88,23 @@ impl IntType {
     }
 }
 
+/// The order of the bytes of an integer in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endian {
+    /// The most significant byte comes first.
+    Big,
+    /// The least significant byte comes first.
+    Little,
+}
+
+impl Endian {
+    /// The order of this machine.
+    pub const NATIVE: Endian = match cfg!(target_endian = "big") {
+        true => Endian::Big,
+        false => Endian::Little,
+    };
+}
+
 /// An integer of one of the [types](IntType). Its value is always in the range of the type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Int {
@@ -131,6 +148,26 @@ impl Int {
             false => all[8 - bytes.len()..].copy_from_slice(bytes),
         }
         Int::from_bits(int_type, u64::from_ne_bytes(all)).expect("the number of bytes was checked")
+    }
+
+    /// Converts between the integer that a program means and the one that the machine finds in memory, if the bytes are
+    /// in this order. Both directions are the same.
+    pub fn in_order(self, endian: Endian) -> Int {
+        if endian == Endian::NATIVE {
+            return self;
+        }
+        let bits = self.to_bits().swap_bytes() >> (64 - self.int_type.bits());
+        Int::from_bits(self.int_type, bits).expect("swapping bytes keeps the width")
+    }
+
+    /// Combines the bits of two integers of the same type.
+    pub fn combine(self, other: Int, operation: impl Fn(u64, u64) -> u64) -> Int {
+        let bits = operation(self.to_bits(), other.to_bits());
+        Int::from_bits(
+            self.int_type,
+            bits & (u64::MAX >> (64 - self.int_type.bits())),
+        )
+        .expect("the bits were masked")
     }
 
     /// Returns the integer 0, which is also what a hole contains.

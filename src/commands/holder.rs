@@ -1,0 +1,420 @@
+//! What holds integers: a shared memory object, or a file. The verbs do not care which.
+
+use super::{offset_in_mapping, place};
+use crate::cli::{Operand, Place};
+use crate::exit::{Failure, with_hint};
+use crate::sys::error::Error;
+use crate::sys::file::error::FileError;
+use crate::sys::file::int_file::{FileKind, IntFile};
+use crate::sys::file::source::FileSource;
+use crate::sys::io::watch::Watch;
+use crate::sys::memory::access::Access;
+use crate::sys::memory::bus_error::BusError;
+use crate::sys::memory::futex;
+use crate::sys::memory::int::Int;
+use crate::sys::memory::mapping::Mapping;
+use crate::sys::shm::directory::Directory;
+use crate::sys::shm::name::ShmName;
+use crate::sys::shm::object::Object;
+use anyhow::anyhow;
+use nix::errno::Errno;
+use std::ffi::OsStr;
+use std::num::NonZero;
+use std::path::Path;
+
+/// Where integers are looked for. What is found there can change.
+pub enum Origin {
+    /// A name in a directory of objects.
+    Object { directory: Directory, name: ShmName },
+    /// A path, or a descriptor.
+    File(FileSource),
+}
+
+/// What was found at an [`Origin`].
+pub enum Holder {
+    Object(Object),
+    File(IntFile),
+}
+
+/// How the integers of a [`Holder`] are accessed.
+pub enum View {
+    /// Through a mapping, atomically.
+    Mapped(Mapping),
+    /// Through a mapping of the memory of a device, with plain loads and stores.
+    Device(Mapping),
+    /// With `pread(2)` and `pwrite(2)`, because the file cannot be mapped shared. The error says why.
+    Unmapped(FileError),
+}
+
+/// What was seen last, while waiting.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+pub enum State {
+    #[error("no such {0}")]
+    Missing(&'static str),
+    #[error("the {0} has only {1} bytes")]
+    TooSmall(&'static str, u64),
+    #[error("another process truncated it")]
+    Truncated,
+    #[error("the value is {0}")]
+    Value(Int),
+}
+
+impl Origin {
+    /// Prepares to look for the operand. Call this before anything else is opened.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the operand is not a NAME or an inherited descriptor, or if its container may not be entered.
+    pub fn new(operand: Operand) -> anyhow::Result<Origin> {
+        Ok(match operand {
+            Operand::File(path) => Origin::File(FileSource::new(&path)?),
+            Operand::Object { name, target } => Origin::Object {
+                directory: place::enter(target.as_ref())?,
+                name,
+            },
+        })
+    }
+
+    /// The operand for messages.
+    pub fn label(&self) -> String {
+        match self {
+            Origin::Object { name, .. } => name.to_string(),
+            Origin::File(source) => source.label().to_owned(),
+        }
+    }
+
+    /// What the operand is called in messages.
+    fn noun(&self) -> &'static str {
+        match self {
+            Origin::Object { .. } => "object",
+            Origin::File(_) => "file",
+        }
+    }
+
+    /// Opens what is there now.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Object::open`] and [`FileSource::open`]. If there is nothing, but there is something of that name of the
+    /// other kind, a hint says so.
+    pub fn open(&self, access: Access) -> anyhow::Result<Holder> {
+        match self {
+            Origin::Object { directory, name } => match Object::open(directory, name, access) {
+                Err(error @ Error::NotFound(_)) if is_file(directory, name) => Err(with_hint(
+                    &error.into(),
+                    "to use the file of that name, add --file",
+                )),
+                result => Ok(Holder::Object(result?)),
+            },
+            Origin::File(source) => match source.open(access) {
+                Err(error) if error.is_missing() && is_object(source.label()) => Err(with_hint(
+                    &error.into(),
+                    "to use the shared memory object of that name, omit --file",
+                )),
+                result => Ok(Holder::File(result?)),
+            },
+        }
+    }
+
+    /// Returns whether an error of [`open`](Self::open) means that there is nothing.
+    pub fn is_missing(&self, error: &anyhow::Error) -> bool {
+        let is_missing_file = || error.downcast_ref().is_some_and(FileError::is_missing);
+        let is_hinted = || {
+            let failure = error.downcast_ref::<Failure>();
+            failure.is_some_and(|failure| failure.is(crate::exit::Status::NotFound))
+        };
+        match self {
+            Origin::Object { .. } => {
+                matches!(error.downcast_ref(), Some(Error::NotFound(_))) || is_hinted()
+            }
+            Origin::File(_) => is_missing_file(),
+        }
+    }
+
+    /// Returns whether what is missing or too small may be waited for: an object always, a file only if it was there
+    /// before.
+    pub fn may_wait_for(&self, is_first: bool) -> bool {
+        matches!(self, Origin::Object { .. }) || !is_first
+    }
+
+    /// The state in which there is nothing.
+    pub fn missing(&self) -> State {
+        State::Missing(self.noun())
+    }
+
+    /// The state in which the last byte of the integer is missing.
+    pub fn truncated(&self, size: u64) -> State {
+        State::TooSmall(self.noun(), size)
+    }
+
+    /// Returns the error for something that ends before the last of its integers does.
+    pub fn too_small(&self, place: &Place, count: u64, size: u64) -> anyhow::Error {
+        let (type_name, offset, end) = (place.int_type.name(), place.offset, place.end(count));
+        let need = match count {
+            1 => format!("{type_name} at offset {offset} needs"),
+            _ => format!("{count} {type_name} at offset {offset} need"),
+        };
+        let (label, noun) = (self.label(), self.noun());
+        anyhow!("{label}: too small: {need} {end} bytes, the {noun} has {size}")
+    }
+
+    /// Returns whether nobody will ever change anything here again: the container has ended.
+    pub fn is_abandoned(&self) -> bool {
+        match self {
+            Origin::Object { directory, .. } => directory.is_abandoned(),
+            Origin::File(_) => false,
+        }
+    }
+
+    /// Starts to watch the directory.
+    ///
+    /// # Errors
+    ///
+    /// Those of `inotify_add_watch(2)`; `ENOTDIR` for a descriptor, which has none.
+    pub fn watch(&self) -> nix::Result<Watch> {
+        match self {
+            Origin::Object { directory, .. } => Watch::new(&directory.path()),
+            Origin::File(source) => Watch::new(&source.watch_path().ok_or(Errno::ENOTDIR)?),
+        }
+    }
+}
+
+/// Returns whether the current directory has a file with the name of an object.
+pub fn is_file(directory: &Directory, name: &ShmName) -> bool {
+    directory.is_own() && Path::new(name.file_name()).is_file()
+}
+
+/// Returns whether there is an object with the name of a file.
+fn is_object(path: &str) -> bool {
+    let name = ShmName::new(OsStr::new(path));
+    name.is_ok_and(|name| Directory::own().stat(&name).is_ok())
+}
+
+impl Holder {
+    /// The size in bytes. If nobody knows it, as for the memory of some devices, it is the largest number.
+    ///
+    /// # Errors
+    ///
+    /// Those of `statx(2)`.
+    pub fn size(&self) -> anyhow::Result<u64> {
+        match self {
+            Holder::Object(object) => Ok(object.status()?.size),
+            Holder::File(file) => Ok(file.size()?.unwrap_or(u64::MAX)),
+        }
+    }
+
+    /// Returns whether this is a device, whose memory is accessed exactly as often as asked for.
+    pub fn is_device(&self) -> bool {
+        matches!(self, Holder::File(file) if file.kind() == FileKind::Device)
+    }
+
+    /// Returns whether it must be opened again for each look: on overlayfs, a file that was opened before its first change
+    /// is not the file that changes.
+    pub fn must_be_reopened(&self) -> bool {
+        matches!(self, Holder::File(file) if file.is_on_overlay())
+    }
+
+    /// Returns whether the `length` bytes from `start` are all in a hole, that is, zeros.
+    pub fn is_hole(&self, start: u64, length: u64) -> bool {
+        match self {
+            Holder::Object(object) => object.is_hole(start, length),
+            Holder::File(file) => file.is_hole(start, length),
+        }
+    }
+
+    /// Returns whether memory is allocated for all of it, so that touching a page allocates nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of `statx(2)`.
+    pub fn is_fully_allocated(&self) -> anyhow::Result<bool> {
+        match self {
+            Holder::Object(object) => Ok(object.is_fully_allocated()?),
+            Holder::File(file) => Ok(file.is_fully_allocated()?),
+        }
+    }
+
+    /// Reads the integer at the byte `start`, not atomically, without allocating memory.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the end is before that of the integer; otherwise those of `pread(2)`.
+    pub fn read_int(&self, place: &Place, start: u64) -> anyhow::Result<Int> {
+        let int = match self {
+            Holder::Object(object) => object.read_int(start, place.int_type)?,
+            Holder::File(file) => file.pread(start, place.int_type)?,
+        };
+        Ok(place.convert(int))
+    }
+
+    /// Maps the words that contain `count` integers at a [`Place`].
+    ///
+    /// The mapping starts and ends on a word boundary, because `futex(2)` works on whole words. The first integer is at
+    /// [`offset_in_mapping`].
+    ///
+    /// # Errors
+    ///
+    /// Those of `mmap(2)`.
+    pub fn view(&self, place: &Place, count: u64, access: Access) -> anyhow::Result<View> {
+        let start = start_of_mapping(place);
+        let length = place.end(count) - start;
+        match self {
+            Holder::Object(object) => Ok(View::Mapped(map_object(object, start, length, access)?)),
+            Holder::File(file) => {
+                let length = words(length).ok_or_else(|| anyhow!("{}: too long", file.label()))?;
+                match file.map(start, length, access) {
+                    Ok(mapping) if self.is_device() => Ok(View::Device(mapping)),
+                    Ok(mapping) => Ok(View::Mapped(mapping)),
+                    Err(error) if error.is_not_mappable() => Ok(View::Unmapped(error)),
+                    Err(error) => Err(error.into()),
+                }
+            }
+        }
+    }
+
+    /// Returns whether the origin still leads to this.
+    ///
+    /// # Errors
+    ///
+    /// Those of `statx(2)`.
+    pub fn is_current(&self, origin: &Origin) -> anyhow::Result<bool> {
+        match (self, origin) {
+            (Holder::Object(object), _) => Ok(object.is_still_linked()?),
+            (Holder::File(file), Origin::File(source)) => Ok(source.leads_to(file)),
+            (Holder::File(_), Origin::Object { .. }) => Ok(false),
+        }
+    }
+
+    /// Checks that there are still at least `end` bytes, after an access to a mapping.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it was truncated.
+    pub fn check_not_truncated(&self, end: u64) -> anyhow::Result<()> {
+        match self {
+            Holder::Object(object) => Ok(object.check_not_truncated(end)?),
+            Holder::File(file) => Ok(file.check_not_truncated(end)?),
+        }
+    }
+
+    /// Returns the error for a bus error during an access to the first `end` bytes.
+    pub fn bus_error(&self, end: u64) -> anyhow::Error {
+        match self {
+            Holder::Object(object) => object.bus_error(end).into(),
+            Holder::File(file) => file.bus_error(end).into(),
+        }
+    }
+
+    /// Prepares for a store of `count` integers into something of this size, which cannot fail then. An empty object
+    /// grows to fit.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no memory or disk space.
+    pub fn prepare_store(
+        &self,
+        mapping: &Mapping,
+        place: &Place,
+        count: u64,
+        size: u64,
+    ) -> anyhow::Result<()> {
+        let end = place.end(count);
+        match self {
+            Holder::Object(object) if size == 0 => object.grow(end)?,
+            // A store into a hole allocates memory, and is a bus error if none is left.
+            Holder::Object(object) => object.reserve(place.offset, end - place.offset)?,
+            Holder::File(file) => {
+                let start = start_of_mapping(place);
+                file.prepare_store(mapping, start, end - start)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores an integer with `pwrite(2)`.
+    ///
+    /// # Errors
+    ///
+    /// Those of `pwrite(2)`.
+    pub fn write_int(&self, place: &Place, start: u64, int: Int) -> anyhow::Result<()> {
+        match self {
+            Holder::Object(object) => Err(Error::BusError(object.name().clone()).into()),
+            Holder::File(file) => Ok(file.pwrite(start, place.convert(int))?),
+        }
+    }
+
+    /// Sets the modification time to now.
+    ///
+    /// # Errors
+    ///
+    /// Those of `futimens(3)`.
+    pub fn set_modified(&self) -> anyhow::Result<()> {
+        match self {
+            Holder::Object(object) => Ok(object.set_modified()?),
+            Holder::File(file) => Ok(file.set_modified()?),
+        }
+    }
+
+    /// Writes the changes to the disk, and waits for it.
+    ///
+    /// # Errors
+    ///
+    /// Those of `msync(2)` and `fsync(2)`.
+    pub fn sync(&self, mapping: Option<&Mapping>) -> anyhow::Result<()> {
+        match (self, mapping) {
+            (Holder::Object(_), _) => Ok(()),
+            (Holder::File(file), Some(mapping)) => Ok(file.sync(mapping)?),
+            (Holder::File(file), None) => Ok(file.sync_written()?),
+        }
+    }
+}
+
+impl View {
+    /// Loads the integer at an offset from the first one of the place, atomically if that is possible. `holder` is what
+    /// the view belongs to.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it was truncated; otherwise those of `pread(2)`.
+    pub fn load(&self, holder: &Holder, place: &Place, offset: u64) -> anyhow::Result<Int> {
+        let at = offset_in_mapping(place) + offset as usize;
+        let lost = |BusError| holder.bus_error(place.offset + offset + place.width());
+        let int = match self {
+            View::Mapped(mapping) => mapping.load(at, place.int_type).map_err(lost)?,
+            View::Device(mapping) => mapping.load_volatile(at, place.int_type).map_err(lost)?,
+            View::Unmapped(_) => return holder.read_int(place, place.offset + offset),
+        };
+        Ok(place.convert(int))
+    }
+}
+
+fn start_of_mapping(place: &Place) -> u64 {
+    place.offset - offset_in_mapping(place) as u64
+}
+
+/// Rounds a length up to whole words.
+fn words(length: u64) -> Option<NonZero<usize>> {
+    let length = length.checked_next_multiple_of(futex::WORD_SIZE as u64)?;
+    usize::try_from(length).ok().and_then(NonZero::new)
+}
+
+/// Maps whole words of an object.
+///
+/// # Errors
+///
+/// Those of `mmap(2)`.
+pub fn map_object(
+    object: &Object,
+    start: u64,
+    length: u64,
+    access: Access,
+) -> Result<Mapping, Error> {
+    words(length)
+        .ok_or(Errno::ENOMEM)
+        .and_then(|length| Mapping::shared_file(object, start, length, access))
+        .map_err(|errno| Error::Os {
+            name: object.name().clone(),
+            action: "map it",
+            errno,
+        })
+}
