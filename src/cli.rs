@@ -79,7 +79,7 @@ pub enum Command {
     #[command(after_long_help = include_str!("cli/examples/create.txt"))]
     Create(CreateArgs),
 
-    /// Store integers in a shared memory object, or change one atomically
+    /// Store integers in a shared memory object or file, or change one atomically
     ///
     /// A C program that maps the object finds a plain int there. If the offset is a multiple of the integer's width, the
     /// store is atomic: other programs see the old integer or the new one, never a mixture. Other offsets work, but the
@@ -91,13 +91,16 @@ pub enum Command {
     ///
     /// Each store wakes the processes that wait for the integer in shmtool read-int --until.
     ///
-    /// --add, --swap and --if are atomic operations: between reading the integer and storing the new one, no other
-    /// process can change it. Scripts can build counters and locks from them. They need an offset that is a multiple of
-    /// the integer's width.
+    /// --add, --swap, --or, --and, --xor and --if are atomic operations: between reading the integer and storing the new
+    /// one, no other process can change it. With --wait, shmtool sleeps until the condition of --if is true. Scripts can
+    /// build counters, locks and semaphores from them. They need an offset that is a multiple of the integer's width.
+    ///
+    /// With --file, the operand is a file instead of an object. It is mapped into memory in the same way, so that the
+    /// change reaches the file and every program that maps it.
     #[command(after_long_help = include_str!("cli/examples/write-int.txt"))]
     WriteInt(WriteIntArgs),
 
-    /// Print integers from a shared memory object, or wait for a value
+    /// Print integers from a shared memory object or file, or wait for a value
     ///
     /// Reading changes nothing and needs only read permission. If the offset is a multiple of the integer's width, the
     /// read is atomic: it returns a value that some program stored, never a mixture.
@@ -105,7 +108,7 @@ pub enum Command {
     /// With --until, shmtool sleeps until the condition is true, without using the processor. The object need not exist
     /// yet. If the object is removed and created again, shmtool waits for the new one. shmtool notices a store by
     /// shmtool write-int immediately, and an ordinary store to mapped memory within 50 milliseconds. It may miss a value
-    /// that is overwritten soon after.
+    /// that is overwritten soon after. --follow prints the integer whenever it changes.
     #[command(after_long_help = include_str!("cli/examples/read-int.txt"))]
     ReadInt(ReadIntArgs),
 
