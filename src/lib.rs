@@ -14,6 +14,7 @@
 //! | [`Mapping`](sys::memory::mapping::Mapping) | a memory mapping: private or shared, of a file or anonymous |
 //! | [`Int`](sys::memory::int::Int) | an integer whose type is chosen at run time |
 //! | [`Word`](sys::memory::futex::Word) | a futex word: sleeps until an integer changes |
+//! | [`IntFile`](sys::file::int_file::IntFile) | a file or device that holds integers |
 //! | [`Leases`](sys::shm::lease::Leases) | asks the kernel whether an object is in use |
 //!
 //! # Sharing an integer between two programs

@@ -56,7 +56,12 @@ print(int.from_bytes(object.buf[:4], sys.byteorder, signed=True))";
     let peer = Contender::peer("true", &[]);
     table.race("add to an integer", add, vec![peer], ROUNDS, run_quiet);
 
+    let file = Contender::ours(&["read-int", "--file", &path]);
+    let object = Contender::new("read-int NAME", program(), &["read-int", &name]);
+    table.race("read-int --file", file, vec![object], ROUNDS, run_quiet);
+
     latency(&counter.0, table);
+    hand_over(&counter.0, table);
     cpu_time_of_waiting(&name, table);
     count_instructions(&name, table);
 }
@@ -101,6 +106,37 @@ fn latency(name: &ShmName, table: &mut Table) {
         .fold((f64::MAX, 0.0), |(min, max), &t| (t.min(min), t.max(max)));
     table.note(format!(
         "from a store to the output of read-int --until: median {:.0} us, min {min:.0}, max {max:.0}",
+        median(&times)
+    ));
+}
+
+/// Measures the time from a store and a wake-up to the change that `write-int --wait` makes then.
+fn hand_over(name: &ShmName, table: &mut Table) {
+    let object = Object::open(&Directory::own(), name, Access::ReadWrite).expect("open the object");
+    let length = NonZero::new(futex::WORD_SIZE).expect("4 is not 0");
+    let mapping =
+        Mapping::shared_file(&object, 0, length, Access::ReadWrite).expect("map the object");
+    let int = |value| Int::new(IntType::I32, value).expect("the value fits");
+    let times = (0..200).map(|_| {
+        mapping.store(0, int(0)).expect("store the integer");
+        let wait = ["write-int", "--if", "1", "--wait", &name.to_string(), "2"];
+        let mut waiter = Contender::ours(&wait).command();
+        let mut waiter = waiter.spawn().expect("the command starts");
+        // Give the waiter time to fall asleep.
+        sleep(Duration::from_millis(15));
+        let start = Instant::now();
+        mapping.store(0, int(1)).expect("store the integer");
+        futex::wake(&mapping, 0, futex::WORD_SIZE);
+        while mapping.load(0, IntType::I32).expect("load the integer") != int(2) {
+            std::hint::spin_loop();
+        }
+        let elapsed = start.elapsed();
+        waiter.wait().expect("wait for the command");
+        elapsed.as_secs_f64() * 1e6
+    });
+    let times: Vec<_> = times.collect();
+    table.note(format!(
+        "from a store to the change by write-int --wait: median {:.0} us",
         median(&times)
     ));
 }
