@@ -2,8 +2,8 @@
 
 use crate::race::{self, Contender, Table, median, program, run};
 use shmtool::sys::memory::access::Access;
-use shmtool::sys::memory::futex;
-use shmtool::sys::memory::int::{Int, IntType};
+use shmtool::sys::memory::futex::{self, Word};
+use shmtool::sys::memory::int::{Endian, Int, IntType};
 use shmtool::sys::memory::mapping::Mapping;
 use shmtool::sys::shm::directory::Directory;
 use shmtool::sys::shm::name::ShmName;
@@ -127,8 +127,15 @@ fn hand_over(name: &ShmName, table: &mut Table) {
         let start = Instant::now();
         mapping.store(0, int(1)).expect("store the integer");
         futex::wake(&mapping, 0, futex::WORD_SIZE);
-        while mapping.load(0, IntType::I32).expect("load the integer") != int(2) {
-            std::hint::spin_loop();
+        // Sleep too, so that a processor is idle.
+        loop {
+            let loaded = Word::load(&mapping, 0, IntType::I32, Endian::NATIVE);
+            let (now, word) = loaded.expect("load the integer");
+            if now == int(2) {
+                break;
+            }
+            let slept = word.sleep(&mapping, Duration::from_secs(1));
+            slept.expect("sleep on the integer");
         }
         let elapsed = start.elapsed();
         waiter.wait().expect("wait for the command");

@@ -56,11 +56,14 @@ struct Writer<'a> {
 enum Attempt {
     /// It was changed from the first value to the second.
     Changed(Int, Int),
-    /// The condition is false. The integer can be watched, unless it does not exist yet.
-    Refused(State, Option<(View, Option<Word>)>),
-    /// The name leads to another object now, or to none.
-    Replaced,
+    /// There is no integer yet, or it cannot be read.
+    Refused(State),
+    /// The name leads to another object now, or to none, or its size has changed.
+    Reopen,
 }
+
+/// Sleeps until the integer may have changed; on its word, if there is one.
+type Sleep<'a> = dyn FnMut(State, Option<(&Mapping, Word)>) -> anyhow::Result<()> + 'a;
 
 impl Writer<'_> {
     /// Stores consecutive integers.
@@ -128,25 +131,30 @@ impl Writer<'_> {
             let awaited = awaited.as_deref().unwrap_or_default();
             timed_out(&self.origin.label(), awaited, state)
         };
+        let mut sleep = |state: State, word: Option<(&Mapping, Word)>| match self.args.wait {
+            true => waiter.sleep(state, word, &timed_out),
+            false => Err(Failure::silent(Status::ConditionNotMet).into()),
+        };
         let mut is_first = true;
         loop {
-            let attempt = self.attempt(update, is_first)?;
+            let attempt = self.attempt(update, is_first, &mut sleep)?;
             is_first = false;
             match attempt {
                 Attempt::Changed(old, new) => return Ok((old, new)),
-                Attempt::Replaced => {}
-                Attempt::Refused(..) if !self.args.wait => {
-                    return Err(Failure::silent(Status::ConditionNotMet).into());
-                }
-                Attempt::Refused(state, seen) => {
-                    let word = seen.as_ref().and_then(|(view, word)| watched(view, *word));
-                    waiter.sleep(state, word, &timed_out)?;
-                }
+                Attempt::Reopen => {}
+                Attempt::Refused(state) => sleep(state, None)?,
             }
         }
     }
 
-    fn attempt(&self, update: &Update, is_first: bool) -> anyhow::Result<Attempt> {
+    /// Opens what is there now, and changes the integer when the condition is true. `sleep` waits for a change, or returns
+    /// the failure for a condition that is false.
+    fn attempt(
+        &self,
+        update: &Update,
+        is_first: bool,
+        sleep: &mut Sleep,
+    ) -> anyhow::Result<Attempt> {
         let (place, origin) = (self.place, self.origin);
         let may_wait = self.args.wait && origin.may_wait_for(is_first);
         let zero = Int::zero(place.int_type);
@@ -155,12 +163,12 @@ impl Writer<'_> {
             Err(error) if !origin.is_missing(&error) => return Err(error),
             Err(error) if !self.may_create() => {
                 return match may_wait {
-                    true => Ok(Attempt::Refused(origin.missing(), None)),
+                    true => Ok(Attempt::Refused(origin.missing())),
                     false => Err(error),
                 };
             }
             Err(_) if !update.may_change(zero) => {
-                return Ok(Attempt::Refused(origin.missing(), None));
+                return Ok(Attempt::Refused(origin.missing()));
             }
             Err(_) => {
                 let new = self.apply(update, zero)?;
@@ -168,7 +176,7 @@ impl Writer<'_> {
                     |mapping: &Mapping| mapping.store(offset_in_mapping(place), place.convert(new));
                 return Ok(match self.create(1, store)? {
                     true => Attempt::Changed(zero, new),
-                    false => Attempt::Replaced,
+                    false => Attempt::Reopen,
                 });
             }
         };
@@ -176,7 +184,7 @@ impl Writer<'_> {
             Ok(size) => size,
             Err(_) if may_wait => {
                 let state = origin.truncated(holder.size()?);
-                return self.refuse(&holder, state, None);
+                return self.refuse(&holder, state);
             }
             Err(error) => return Err(error),
         };
@@ -193,14 +201,28 @@ impl Writer<'_> {
         };
         let lost = |BusError| holder.bus_error(place.end(1));
         // Check before anything is changed: if the change is refused, nothing may be different.
-        let (mut old, mut word) = match size {
-            0 => (zero, None),
-            _ => load(&holder, &view, place)?.map_err(lost)?,
+        let mut loaded = match size {
+            0 => Ok((zero, None)),
+            _ => load(&holder, &view, place)?,
         };
         let mut is_prepared = false;
         loop {
+            let (old, word) = match loaded {
+                Ok(loaded) => loaded,
+                Err(BusError) if may_wait => return self.refuse(&holder, State::Truncated),
+                Err(error) => return Err(lost(error)),
+            };
             if !update.may_change(old) {
-                return self.refuse(&holder, State::Value(old), Some((view, word)));
+                if !holder.is_current(origin)? {
+                    return Ok(Attempt::Reopen);
+                }
+                // What is open stays open meanwhile, so that the change follows at once.
+                sleep(State::Value(old), watched(&view, word))?;
+                if size == 0 || holder.must_be_reopened() || holder.size()? != size {
+                    return Ok(Attempt::Reopen);
+                }
+                loaded = load(&holder, &view, place)?;
+                continue;
             }
             let new = self.apply(update, old)?;
             if !is_prepared {
@@ -212,24 +234,19 @@ impl Writer<'_> {
             if found.map_err(lost)? == from {
                 return Ok(match self.finish(&holder, &view, 1)? {
                     true => Attempt::Changed(old, new),
-                    false => Attempt::Replaced,
+                    false => Attempt::Reopen,
                 });
             }
             // Load it together with its futex word, in case it is refused now.
-            (old, word) = load(&holder, &view, place)?.map_err(lost)?;
+            loaded = load(&holder, &view, place)?;
         }
     }
 
     /// Returns the attempt for a change that is refused, if that is still the object that the name leads to.
-    fn refuse(
-        &self,
-        holder: &Holder,
-        state: State,
-        seen: Option<(View, Option<Word>)>,
-    ) -> anyhow::Result<Attempt> {
+    fn refuse(&self, holder: &Holder, state: State) -> anyhow::Result<Attempt> {
         Ok(match holder.is_current(self.origin)? {
-            true => Attempt::Refused(state, seen),
-            false => Attempt::Replaced,
+            true => Attempt::Refused(state),
+            false => Attempt::Reopen,
         })
     }
 
