@@ -285,6 +285,19 @@ impl Holder {
         }
     }
 
+    /// Returns the size in bytes if the origin still leads to this.
+    ///
+    /// # Errors
+    ///
+    /// Those of `statx(2)`.
+    pub fn current_size(&self, origin: &Origin) -> anyhow::Result<Option<u64>> {
+        match self {
+            Holder::Object(object) => Ok(object.linked_status()?.map(|status| status.size)),
+            Holder::File(_) if !self.is_current(origin)? => Ok(None),
+            Holder::File(_) => Ok(Some(self.size()?)),
+        }
+    }
+
     /// Checks that there are still at least `end` bytes, after an access to a mapping.
     ///
     /// # Errors

@@ -16,8 +16,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// The longest sleep. Some changes do not wake us, such as a plain store of another program or a new object with the
-/// name, and are seen only after this time. The manual promises 50 ms; a shorter sleep would only cost more wake-ups.
-const MAX_SLEEP: Duration = Duration::from_millis(40);
+/// name, and are seen only after this time. The manual promises 50 ms; a shorter sleep would only cost more wake-ups, of 40 us each.
+const MAX_SLEEP: Duration = Duration::from_millis(45);
 
 /// A shorter sleep than this is followed by a pause, see [`Pacer`].
 const MIN_SLEEP: Duration = Duration::from_millis(1);
@@ -107,13 +107,13 @@ impl<'a> Waiter<'a> {
         timed_out: &dyn Fn(State) -> Failure,
         judge: &mut dyn FnMut(Int) -> anyhow::Result<Verdict<T>>,
     ) -> anyhow::Result<Option<T>> {
-        let mut last = None;
+        let (mut last_view, mut judged) = (None, None);
+        let mut size = holder.size()?;
         loop {
-            let size = holder.size()?;
             if size < place.end(1) {
                 self.sleep(self.origin.truncated(size), None, timed_out)?;
             } else {
-                let view = match last.take() {
+                let view = match last_view.take() {
                     Some(view) => view,
                     None => holder.view(place, 1, Access::Read)?,
                 };
@@ -121,18 +121,24 @@ impl<'a> Waiter<'a> {
                     // The mapping is not used again: it stays lost even if the object grows again.
                     Err(BusError) => self.sleep(State::Truncated, None, timed_out)?,
                     Ok((int, word)) => {
-                        if holder.check_not_truncated(place.end(1)).is_ok()
-                            && let Verdict::Finish(result) = judge(int)?
-                        {
-                            return Ok(Some(result));
+                        // Most looks find the same integer, and should cost little.
+                        if judged != Some(int) && holder.check_not_truncated(place.end(1)).is_ok() {
+                            if let Verdict::Finish(result) = judge(int)? {
+                                return Ok(Some(result));
+                            }
+                            judged = Some(int);
                         }
                         self.sleep(State::Value(int), watched(&view, word), timed_out)?;
-                        last = Some(view);
+                        last_view = Some(view);
                     }
                 }
             }
-            if holder.must_be_reopened() || !holder.is_current(self.origin)? {
+            if holder.must_be_reopened() {
                 return Ok(None);
+            }
+            match holder.current_size(self.origin)? {
+                Some(now) => size = now,
+                None => return Ok(None),
             }
         }
     }

@@ -213,12 +213,13 @@ impl Writer<'_> {
                 Err(error) => return Err(lost(error)),
             };
             if !update.may_change(old) {
-                if !holder.is_current(origin)? {
+                // Only the integer of the current object counts. What is open stays open meanwhile, so that the change
+                // follows at once.
+                if holder.current_size(origin)? != Some(size) {
                     return Ok(Attempt::Reopen);
                 }
-                // What is open stays open meanwhile, so that the change follows at once.
                 sleep(State::Value(old), watched(&view, word))?;
-                if size == 0 || holder.must_be_reopened() || holder.size()? != size {
+                if size == 0 || holder.must_be_reopened() {
                     return Ok(Attempt::Reopen);
                 }
                 loaded = load(&holder, &view, place)?;

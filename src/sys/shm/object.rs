@@ -16,6 +16,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, fchmod, futimens};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Uid, ftruncate, geteuid};
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -33,6 +34,8 @@ pub struct Object {
     directory: Directory,
     name: ShmName,
     file: File,
+    /// The device and inode numbers, once they are known.
+    identity: OnceCell<(u64, u64)>,
 }
 
 impl Object {
@@ -85,6 +88,7 @@ impl Object {
             directory: directory.clone(),
             name: name.clone(),
             file: File::from(fd),
+            identity: OnceCell::new(),
         }
     }
 
@@ -182,9 +186,28 @@ impl Object {
     ///
     /// Those of `fstat(2)`.
     pub(in crate::sys) fn is_linked_as(&self, name: &ShmName) -> Result<bool> {
-        let own = self.status()?;
-        let is_own = |other: FileStatus| other.is_same_file(&own);
-        Ok(self.directory.stat(name).is_ok_and(is_own))
+        Ok(self.status_as(name)?.is_some())
+    }
+
+    /// Returns the status of the object, if the name that it was opened by still leads to it.
+    ///
+    /// # Errors
+    ///
+    /// Those of `statx(2)`.
+    pub fn linked_status(&self) -> Result<Option<FileStatus>> {
+        self.status_as(&self.name)
+    }
+
+    fn status_as(&self, name: &ShmName) -> Result<Option<FileStatus>> {
+        let own = match self.identity.get() {
+            Some(own) => *own,
+            None => {
+                let status = self.status()?;
+                *self.identity.get_or_init(|| (status.device, status.inode))
+            }
+        };
+        let is_own = |other: &FileStatus| (other.device, other.inode) == own;
+        Ok(self.directory.stat(name).ok().filter(is_own))
     }
 
     /// Removes the name of the object if it still leads to the object. Does nothing if the name was removed, or taken
