@@ -6,6 +6,7 @@ use super::{offset_in_mapping, print};
 use crate::cli::{Change, Operation, Place, Update, WriteIntArgs};
 use crate::exit::{Failure, Status, print_line, with_hint};
 use crate::sys::error::Error;
+use crate::sys::file::error::FileError;
 use crate::sys::memory::access::Access;
 use crate::sys::memory::bus_error::BusError;
 use crate::sys::memory::futex::{self, Word};
@@ -73,42 +74,63 @@ impl Writer<'_> {
                 mapping.store(offset, place.convert(int))
             })
         };
-        // Each further iteration means that the object was replaced after the integers were stored.
+        // Each further iteration means that the object was replaced after it was opened.
         loop {
-            let holder = match self.open()? {
-                Some(holder) => holder,
-                None if self.create(count, store_all)? => return Ok(()),
-                None => continue,
+            let is_done = match self.open()? {
+                Some(holder) => match self.store_into(&holder, ints, store_all) {
+                    Err(_) if self.is_replaced(&holder) => false,
+                    result => result?,
+                },
+                None => self.create(count, store_all)?,
             };
-            let size = self.check_size(&holder, count)?;
-            if holder.is_device() {
-                self.check_device(ints)?;
-            }
-            let lost = |BusError| holder.bus_error(place.end(count));
-            let view = holder.view(place, count, Access::ReadWrite)?;
-            match &view {
-                View::Mapped(mapping) => {
-                    holder.prepare_store(mapping, place, count, size)?;
-                    store_all(mapping).map_err(lost)?;
-                }
-                View::Device(mapping) => {
-                    let int = place.convert(ints[0]);
-                    mapping
-                        .store_volatile(offset_in_mapping(place), int)
-                        .map_err(lost)?;
-                    return Ok(());
-                }
-                View::Unmapped(_) => {
-                    let mut offsets = (place.offset..).step_by(place.int_type.width());
-                    ints.iter()
-                        .zip(&mut offsets)
-                        .try_for_each(|(&int, offset)| holder.write_int(place, offset, int))?;
-                }
-            }
-            if self.finish(&holder, &view, count)? {
+            if is_done {
                 return Ok(());
             }
         }
+    }
+
+    /// Stores consecutive integers into what was opened. Returns false if the name leads to another object by now.
+    fn store_into(
+        &self,
+        holder: &Holder,
+        ints: &[Int],
+        store_all: impl Fn(&Mapping) -> Result<(), BusError>,
+    ) -> anyhow::Result<bool> {
+        let (place, count) = (self.place, ints.len() as u64);
+        let size = self.check_size(holder, count)?;
+        if holder.is_device() {
+            self.check_device(ints)?;
+        }
+        let lost = |BusError| holder.bus_error(place.end(count));
+        let view = holder.view(place, count, Access::ReadWrite)?;
+        match &view {
+            View::Mapped(mapping) => {
+                holder.prepare_store(mapping, place, count, size)?;
+                store_all(mapping).map_err(lost)?;
+            }
+            View::Device(mapping) => {
+                let int = place.convert(ints[0]);
+                mapping
+                    .store_volatile(offset_in_mapping(place), int)
+                    .map_err(lost)?;
+                return Ok(true);
+            }
+            View::Unmapped(_) => {
+                let mut offsets = (place.offset..).step_by(place.int_type.width());
+                ints.iter()
+                    .zip(&mut offsets)
+                    .try_for_each(|(&int, offset)| holder.write_int(place, offset, int))?;
+            }
+        }
+        self.finish(holder, &view, count)
+    }
+
+    /// Returns whether the name leads to another object by now, or to none. An error about this object does not matter
+    /// then: it says nothing about the other one.
+    fn is_replaced(&self, holder: &Holder) -> bool {
+        holder
+            .is_current(self.origin)
+            .is_ok_and(|is_current| !is_current)
     }
 
     /// Checks that the options make sense for a device.
@@ -130,7 +152,13 @@ impl Writer<'_> {
         };
         let mut is_first = true;
         loop {
-            let attempt = self.attempt(update, is_first)?;
+            let attempt = match self.attempt(update, is_first) {
+                // It shrank after it was opened. It may grow again.
+                Err(error) if self.args.wait && is_truncated(&error) => {
+                    Attempt::Refused(State::Truncated, None)
+                }
+                result => result?,
+            };
             is_first = false;
             match attempt {
                 Attempt::Changed(old, new) => return Ok((old, new)),
@@ -172,11 +200,20 @@ impl Writer<'_> {
                 });
             }
         };
-        let size = match self.check_size(&holder, 1) {
+        match self.change(&holder, update, may_wait) {
+            Err(_) if self.is_replaced(&holder) => Ok(Attempt::Replaced),
+            result => result,
+        }
+    }
+
+    /// Attempts to change the integer in what was opened.
+    fn change(&self, holder: &Holder, update: &Update, may_wait: bool) -> anyhow::Result<Attempt> {
+        let place = self.place;
+        let size = match self.check_size(holder, 1) {
             Ok(size) => size,
             Err(_) if may_wait => {
-                let state = origin.truncated(holder.size()?);
-                return self.refuse(&holder, state, None);
+                let state = self.origin.truncated(holder.size()?);
+                return self.refuse(holder, state, None);
             }
             Err(error) => return Err(error),
         };
@@ -194,13 +231,13 @@ impl Writer<'_> {
         let lost = |BusError| holder.bus_error(place.end(1));
         // Check before anything is changed: if the change is refused, nothing may be different.
         let (mut old, mut word) = match size {
-            0 => (zero, None),
-            _ => load(&holder, &view, place)?.map_err(lost)?,
+            0 => (Int::zero(place.int_type), None),
+            _ => load(holder, &view, place)?.map_err(lost)?,
         };
         let mut is_prepared = false;
         loop {
             if !update.may_change(old) {
-                return self.refuse(&holder, State::Value(old), Some((view, word)));
+                return self.refuse(holder, State::Value(old), Some((view, word)));
             }
             let new = self.apply(update, old)?;
             if !is_prepared {
@@ -210,13 +247,13 @@ impl Writer<'_> {
             let (from, to) = (place.convert(old), place.convert(new));
             let found = mapping.compare_exchange(offset_in_mapping(place), from, to);
             if found.map_err(lost)? == from {
-                return Ok(match self.finish(&holder, &view, 1)? {
+                return Ok(match self.finish(holder, &view, 1)? {
                     true => Attempt::Changed(old, new),
                     false => Attempt::Replaced,
                 });
             }
             // Load it together with its futex word, in case it is refused now.
-            (old, word) = load(&holder, &view, place)?.map_err(lost)?;
+            (old, word) = load(holder, &view, place)?.map_err(lost)?;
         }
     }
 
@@ -319,6 +356,12 @@ impl Writer<'_> {
         }
         holder.is_current(self.origin)
     }
+}
+
+/// Returns whether an object or file became too small after it was opened.
+fn is_truncated(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Error::Truncated(_)))
+        || error.downcast_ref().is_some_and(FileError::is_truncated)
 }
 
 /// Returns the error for a file in which a change cannot be atomic.
