@@ -53,12 +53,19 @@ struct Writer<'a> {
     place: &'a Place,
 }
 
+/// What an attempt has opened. After a sleep, the next one uses it again: opening and mapping it at each look would take
+/// half of the processor time of a waiter.
+struct Opened {
+    holder: Holder,
+    view: Option<View>,
+}
+
 /// The result of an attempt to change an integer.
 enum Attempt {
     /// It was changed from the first value to the second.
     Changed(Int, Int),
-    /// The condition is false. The integer can be watched, unless it does not exist yet.
-    Refused(State, Option<(View, Option<Word>)>),
+    /// The condition is false. A change of the word can be awaited, if there is one.
+    Refused(State, Option<Word>),
     /// The name leads to another object now, or to none.
     Replaced,
 }
@@ -151,10 +158,13 @@ impl Writer<'_> {
             timed_out(&self.origin.label(), awaited, state)
         };
         let mut is_first = true;
+        let mut opened = None;
         loop {
-            let attempt = match self.attempt(update, is_first) {
+            let attempt = match self.attempt(update, &mut opened, is_first) {
                 // It shrank after it was opened. It may grow again.
                 Err(error) if self.args.wait && is_truncated(&error) => {
+                    // The mapping stays lost.
+                    opened = None;
                     Attempt::Refused(State::Truncated, None)
                 }
                 result => result?,
@@ -162,53 +172,69 @@ impl Writer<'_> {
             is_first = false;
             match attempt {
                 Attempt::Changed(old, new) => return Ok((old, new)),
-                Attempt::Replaced => {}
+                Attempt::Replaced => opened = None,
                 Attempt::Refused(..) if !self.args.wait => {
                     return Err(Failure::silent(Status::ConditionNotMet).into());
                 }
-                Attempt::Refused(state, seen) => {
-                    let word = seen.as_ref().and_then(|(view, word)| watched(view, *word));
+                Attempt::Refused(state, word) => {
+                    let view = opened.as_ref().and_then(|opened| opened.view.as_ref());
+                    let word = view.and_then(|view| watched(view, word));
                     waiter.sleep(state, word, &timed_out)?;
+                    opened.take_if(|opened| opened.holder.must_be_reopened());
                 }
             }
         }
     }
 
-    fn attempt(&self, update: &Update, is_first: bool) -> anyhow::Result<Attempt> {
+    /// Attempts to change the integer in what was opened before, or else in what there is now.
+    fn attempt(
+        &self,
+        update: &Update,
+        opened: &mut Option<Opened>,
+        is_first: bool,
+    ) -> anyhow::Result<Attempt> {
         let (place, origin) = (self.place, self.origin);
         let may_wait = self.args.wait && origin.may_wait_for(is_first);
         let zero = Int::zero(place.int_type);
-        let holder = match origin.open(Access::ReadWrite) {
-            Ok(holder) => holder,
-            Err(error) if !origin.is_missing(&error) => return Err(error),
-            Err(error) if !self.may_create() => {
-                return match may_wait {
-                    true => Ok(Attempt::Refused(origin.missing(), None)),
-                    false => Err(error),
-                };
-            }
-            Err(_) if !update.may_change(zero) => {
-                return Ok(Attempt::Refused(origin.missing(), None));
-            }
-            Err(_) => {
-                let new = self.apply(update, zero)?;
-                let store =
-                    |mapping: &Mapping| mapping.store(offset_in_mapping(place), place.convert(new));
-                return Ok(match self.create(1, store)? {
-                    true => Attempt::Changed(zero, new),
-                    false => Attempt::Replaced,
-                });
-            }
-        };
-        match self.change(&holder, update, may_wait) {
-            Err(_) if self.is_replaced(&holder) => Ok(Attempt::Replaced),
+        if opened.is_none() {
+            let holder = match origin.open(Access::ReadWrite) {
+                Ok(holder) => holder,
+                Err(error) if !origin.is_missing(&error) => return Err(error),
+                Err(error) if !self.may_create() => {
+                    return match may_wait {
+                        true => Ok(Attempt::Refused(origin.missing(), None)),
+                        false => Err(error),
+                    };
+                }
+                Err(_) if !update.may_change(zero) => {
+                    return Ok(Attempt::Refused(origin.missing(), None));
+                }
+                Err(_) => {
+                    let (new, offset) = (self.apply(update, zero)?, offset_in_mapping(place));
+                    let store = |mapping: &Mapping| mapping.store(offset, place.convert(new));
+                    return Ok(match self.create(1, store)? {
+                        true => Attempt::Changed(zero, new),
+                        false => Attempt::Replaced,
+                    });
+                }
+            };
+            *opened = Some(Opened { holder, view: None });
+        }
+        let opened = opened.as_mut().expect("it was opened above");
+        match self.change(opened, update, may_wait) {
+            Err(_) if self.is_replaced(&opened.holder) => Ok(Attempt::Replaced),
             result => result,
         }
     }
 
     /// Attempts to change the integer in what was opened.
-    fn change(&self, holder: &Holder, update: &Update, may_wait: bool) -> anyhow::Result<Attempt> {
-        let place = self.place;
+    fn change(
+        &self,
+        opened: &mut Opened,
+        update: &Update,
+        may_wait: bool,
+    ) -> anyhow::Result<Attempt> {
+        let (place, holder) = (self.place, &opened.holder);
         let size = match self.check_size(holder, 1) {
             Ok(size) => size,
             Err(_) if may_wait => {
@@ -223,49 +249,52 @@ impl Writer<'_> {
             )
             .into());
         }
-        let view = holder.view(place, 1, Access::ReadWrite)?;
-        let mapping = match &view {
-            View::Mapped(mapping) => mapping,
-            View::Device(_) | View::Unmapped(_) => return Err(not_atomic(view)),
+        let was_opened_before = opened.view.is_some();
+        let view = match opened.view.take() {
+            Some(view) => view,
+            None => holder.view(place, 1, Access::ReadWrite)?,
+        };
+        let view = &*opened.view.insert(view);
+        let View::Mapped(mapping) = view else {
+            return Err(not_atomic(view));
         };
         let lost = |BusError| holder.bus_error(place.end(1));
         // Check before anything is changed: if the change is refused, nothing may be different.
         let (mut old, mut word) = match size {
             0 => (Int::zero(place.int_type), None),
-            _ => load(holder, &view, place)?.map_err(lost)?,
+            _ => load(holder, view, place)?.map_err(lost)?,
         };
         let mut is_prepared = false;
         loop {
             if !update.may_change(old) {
-                return self.refuse(holder, State::Value(old), Some((view, word)));
+                return self.refuse(holder, State::Value(old), word);
             }
             let new = self.apply(update, old)?;
             if !is_prepared {
+                // It may have lost its name long ago. Programs that still map it should not see this change.
+                if was_opened_before && self.is_replaced(holder) {
+                    return Ok(Attempt::Replaced);
+                }
                 holder.prepare_store(mapping, place, 1, size)?;
                 is_prepared = true;
             }
             let (from, to) = (place.convert(old), place.convert(new));
             let found = mapping.compare_exchange(offset_in_mapping(place), from, to);
             if found.map_err(lost)? == from {
-                return Ok(match self.finish(holder, &view, 1)? {
+                return Ok(match self.finish(holder, view, 1)? {
                     true => Attempt::Changed(old, new),
                     false => Attempt::Replaced,
                 });
             }
             // Load it together with its futex word, in case it is refused now.
-            (old, word) = load(holder, &view, place)?.map_err(lost)?;
+            (old, word) = load(holder, view, place)?.map_err(lost)?;
         }
     }
 
     /// Returns the attempt for a change that is refused, if that is still the object that the name leads to.
-    fn refuse(
-        &self,
-        holder: &Holder,
-        state: State,
-        seen: Option<(View, Option<Word>)>,
-    ) -> anyhow::Result<Attempt> {
+    fn refuse(&self, holder: &Holder, state: State, word: Option<Word>) -> anyhow::Result<Attempt> {
         Ok(match holder.is_current(self.origin)? {
-            true => Attempt::Refused(state, seen),
+            true => Attempt::Refused(state, word),
             false => Attempt::Replaced,
         })
     }
@@ -365,15 +394,12 @@ fn is_truncated(error: &anyhow::Error) -> bool {
 }
 
 /// Returns the error for a file in which a change cannot be atomic.
-fn not_atomic(view: View) -> anyhow::Error {
+fn not_atomic(view: &View) -> anyhow::Error {
     match view {
-        View::Unmapped(error) => {
-            let why = anyhow::Error::from(error);
-            with_hint(
-                &why,
-                "only a plain store works there, because the change would not be atomic",
-            )
-        }
+        View::Unmapped(error) => with_hint(
+            &anyhow!("{error}"),
+            "only a plain store works there, because the change would not be atomic",
+        ),
         View::Mapped(_) | View::Device(_) => anyhow!("the change would not be atomic"),
     }
 }

@@ -84,6 +84,23 @@ fn a_removed_and_recreated_object_is_followed() {
 }
 
 #[test]
+fn an_object_that_was_removed_during_the_sleep_is_not_changed_any_more() {
+    let name = Name::holding([0; 4]);
+    let file = fs::File::options().read(true).write(true).open(name.path());
+    let removed = file.unwrap();
+    let waiter = spawn_waiter(&["--if", "7", "--add", "NAME", "1"], &name);
+    fs::remove_file(name.path()).unwrap();
+    // The waiter may still sleep on this one. A program that maps it does not expect anybody else.
+    removed.write_all_at(&7_i32.to_ne_bytes(), 0).unwrap();
+    let waiter = still_waits(waiter);
+    write(&name, "7");
+    finish(waiter).prints("8\n");
+    let mut bytes = [0; 4];
+    removed.read_exact_at(&mut bytes, 0).unwrap();
+    assert_eq!(i32::from_ne_bytes(bytes), 7);
+}
+
+#[test]
 fn with_no_create_a_removed_object_is_waited_for_and_not_created() {
     let name = Name::holding(9_i32.to_ne_bytes());
     let waiter = spawn_waiter(&["--no-create", "--if", "0", "NAME", "5"], &name);
