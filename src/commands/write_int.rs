@@ -6,6 +6,7 @@ use super::{offset_in_mapping, print};
 use crate::cli::{Change, Operation, Place, Update, WriteIntArgs};
 use crate::exit::{Failure, Status, print_line, with_hint};
 use crate::sys::error::Error;
+use crate::sys::file::error::FileError;
 use crate::sys::memory::access::Access;
 use crate::sys::memory::bus_error::BusError;
 use crate::sys::memory::futex::{self, Word};
@@ -52,18 +53,22 @@ struct Writer<'a> {
     place: &'a Place,
 }
 
+/// What an attempt has opened. After a sleep, the next one uses it again: opening and mapping it at each look would take
+/// half of the processor time of a waiter.
+struct Opened {
+    holder: Holder,
+    view: Option<View>,
+}
+
 /// The result of an attempt to change an integer.
 enum Attempt {
     /// It was changed from the first value to the second.
     Changed(Int, Int),
-    /// There is no integer yet, or it cannot be read.
-    Refused(State),
-    /// The name leads to another object now, or to none, or its size has changed.
-    Reopen,
+    /// The condition is false. A change of the word can be awaited, if there is one.
+    Refused(State, Option<Word>),
+    /// The name leads to another object now, or to none.
+    Replaced,
 }
-
-/// Sleeps until the integer may have changed; on its word, if there is one.
-type Sleep<'a> = dyn FnMut(State, Option<(&Mapping, Word)>) -> anyhow::Result<()> + 'a;
 
 impl Writer<'_> {
     /// Stores consecutive integers.
@@ -76,42 +81,63 @@ impl Writer<'_> {
                 mapping.store(offset, place.convert(int))
             })
         };
-        // Each further iteration means that the object was replaced after the integers were stored.
+        // Each further iteration means that the object was replaced after it was opened.
         loop {
-            let holder = match self.open()? {
-                Some(holder) => holder,
-                None if self.create(count, store_all)? => return Ok(()),
-                None => continue,
+            let is_done = match self.open()? {
+                Some(holder) => match self.store_into(&holder, ints, store_all) {
+                    Err(_) if self.is_replaced(&holder) => false,
+                    result => result?,
+                },
+                None => self.create(count, store_all)?,
             };
-            let size = self.check_size(&holder, count)?;
-            if holder.is_device() {
-                self.check_device(ints)?;
-            }
-            let lost = |BusError| holder.bus_error(place.end(count));
-            let view = holder.view(place, count, Access::ReadWrite)?;
-            match &view {
-                View::Mapped(mapping) => {
-                    holder.prepare_store(mapping, place, count, size)?;
-                    store_all(mapping).map_err(lost)?;
-                }
-                View::Device(mapping) => {
-                    let int = place.convert(ints[0]);
-                    mapping
-                        .store_volatile(offset_in_mapping(place), int)
-                        .map_err(lost)?;
-                    return Ok(());
-                }
-                View::Unmapped(_) => {
-                    let mut offsets = (place.offset..).step_by(place.int_type.width());
-                    ints.iter()
-                        .zip(&mut offsets)
-                        .try_for_each(|(&int, offset)| holder.write_int(place, offset, int))?;
-                }
-            }
-            if self.finish(&holder, &view, count)? {
+            if is_done {
                 return Ok(());
             }
         }
+    }
+
+    /// Stores consecutive integers into what was opened. Returns false if the name leads to another object by now.
+    fn store_into(
+        &self,
+        holder: &Holder,
+        ints: &[Int],
+        store_all: impl Fn(&Mapping) -> Result<(), BusError>,
+    ) -> anyhow::Result<bool> {
+        let (place, count) = (self.place, ints.len() as u64);
+        let size = self.check_size(holder, count)?;
+        if holder.is_device() {
+            self.check_device(ints)?;
+        }
+        let lost = |BusError| holder.bus_error(place.end(count));
+        let view = holder.view(place, count, Access::ReadWrite)?;
+        match &view {
+            View::Mapped(mapping) => {
+                holder.prepare_store(mapping, place, count, size)?;
+                store_all(mapping).map_err(lost)?;
+            }
+            View::Device(mapping) => {
+                let int = place.convert(ints[0]);
+                mapping
+                    .store_volatile(offset_in_mapping(place), int)
+                    .map_err(lost)?;
+                return Ok(true);
+            }
+            View::Unmapped(_) => {
+                let mut offsets = (place.offset..).step_by(place.int_type.width());
+                ints.iter()
+                    .zip(&mut offsets)
+                    .try_for_each(|(&int, offset)| holder.write_int(place, offset, int))?;
+            }
+        }
+        self.finish(holder, &view, count)
+    }
+
+    /// Returns whether the name leads to another object by now, or to none. An error about this object does not matter
+    /// then: it says nothing about the other one.
+    fn is_replaced(&self, holder: &Holder) -> bool {
+        holder
+            .is_current(self.origin)
+            .is_ok_and(|is_current| !is_current)
     }
 
     /// Checks that the options make sense for a device.
@@ -131,60 +157,89 @@ impl Writer<'_> {
             let awaited = awaited.as_deref().unwrap_or_default();
             timed_out(&self.origin.label(), awaited, state)
         };
-        let mut sleep = |state: State, word: Option<(&Mapping, Word)>| match self.args.wait {
-            true => waiter.sleep(state, word, &timed_out),
-            false => Err(Failure::silent(Status::ConditionNotMet).into()),
-        };
         let mut is_first = true;
+        let mut opened = None;
         loop {
-            let attempt = self.attempt(update, is_first, &mut sleep)?;
+            let attempt = match self.attempt(update, &mut opened, is_first) {
+                // It shrank after it was opened. It may grow again.
+                Err(error) if self.args.wait && is_truncated(&error) => {
+                    // The mapping stays lost.
+                    opened = None;
+                    Attempt::Refused(State::Truncated, None)
+                }
+                result => result?,
+            };
             is_first = false;
             match attempt {
                 Attempt::Changed(old, new) => return Ok((old, new)),
-                Attempt::Reopen => {}
-                Attempt::Refused(state) => sleep(state, None)?,
+                Attempt::Replaced => opened = None,
+                Attempt::Refused(..) if !self.args.wait => {
+                    return Err(Failure::silent(Status::ConditionNotMet).into());
+                }
+                Attempt::Refused(state, word) => {
+                    let view = opened.as_ref().and_then(|opened| opened.view.as_ref());
+                    let word = view.and_then(|view| watched(view, word));
+                    waiter.sleep(state, word, &timed_out)?;
+                    opened.take_if(|opened| opened.holder.must_be_reopened());
+                }
             }
         }
     }
 
-    /// Opens what is there now, and changes the integer when the condition is true. `sleep` waits for a change, or returns
-    /// the failure for a condition that is false.
+    /// Attempts to change the integer in what was opened before, or else in what there is now.
     fn attempt(
         &self,
         update: &Update,
+        opened: &mut Option<Opened>,
         is_first: bool,
-        sleep: &mut Sleep,
     ) -> anyhow::Result<Attempt> {
         let (place, origin) = (self.place, self.origin);
         let may_wait = self.args.wait && origin.may_wait_for(is_first);
         let zero = Int::zero(place.int_type);
-        let holder = match origin.open(Access::ReadWrite) {
-            Ok(holder) => holder,
-            Err(error) if !origin.is_missing(&error) => return Err(error),
-            Err(error) if !self.may_create() => {
-                return match may_wait {
-                    true => Ok(Attempt::Refused(origin.missing())),
-                    false => Err(error),
-                };
-            }
-            Err(_) if !update.may_change(zero) => {
-                return Ok(Attempt::Refused(origin.missing()));
-            }
-            Err(_) => {
-                let new = self.apply(update, zero)?;
-                let store =
-                    |mapping: &Mapping| mapping.store(offset_in_mapping(place), place.convert(new));
-                return Ok(match self.create(1, store)? {
-                    true => Attempt::Changed(zero, new),
-                    false => Attempt::Reopen,
-                });
-            }
-        };
-        let size = match self.check_size(&holder, 1) {
+        if opened.is_none() {
+            let holder = match origin.open(Access::ReadWrite) {
+                Ok(holder) => holder,
+                Err(error) if !origin.is_missing(&error) => return Err(error),
+                Err(error) if !self.may_create() => {
+                    return match may_wait {
+                        true => Ok(Attempt::Refused(origin.missing(), None)),
+                        false => Err(error),
+                    };
+                }
+                Err(_) if !update.may_change(zero) => {
+                    return Ok(Attempt::Refused(origin.missing(), None));
+                }
+                Err(_) => {
+                    let (new, offset) = (self.apply(update, zero)?, offset_in_mapping(place));
+                    let store = |mapping: &Mapping| mapping.store(offset, place.convert(new));
+                    return Ok(match self.create(1, store)? {
+                        true => Attempt::Changed(zero, new),
+                        false => Attempt::Replaced,
+                    });
+                }
+            };
+            *opened = Some(Opened { holder, view: None });
+        }
+        let opened = opened.as_mut().expect("it was opened above");
+        match self.change(opened, update, may_wait) {
+            Err(_) if self.is_replaced(&opened.holder) => Ok(Attempt::Replaced),
+            result => result,
+        }
+    }
+
+    /// Attempts to change the integer in what was opened.
+    fn change(
+        &self,
+        opened: &mut Opened,
+        update: &Update,
+        may_wait: bool,
+    ) -> anyhow::Result<Attempt> {
+        let (place, holder) = (self.place, &opened.holder);
+        let size = match self.check_size(holder, 1) {
             Ok(size) => size,
             Err(_) if may_wait => {
-                let state = origin.truncated(holder.size()?);
-                return self.refuse(&holder, state);
+                let state = self.origin.truncated(holder.size()?);
+                return self.refuse(holder, state, None);
             }
             Err(error) => return Err(error),
         };
@@ -194,60 +249,53 @@ impl Writer<'_> {
             )
             .into());
         }
-        let view = holder.view(place, 1, Access::ReadWrite)?;
-        let mapping = match &view {
-            View::Mapped(mapping) => mapping,
-            View::Device(_) | View::Unmapped(_) => return Err(not_atomic(view)),
+        let was_opened_before = opened.view.is_some();
+        let view = match opened.view.take() {
+            Some(view) => view,
+            None => holder.view(place, 1, Access::ReadWrite)?,
+        };
+        let view = &*opened.view.insert(view);
+        let View::Mapped(mapping) = view else {
+            return Err(not_atomic(view));
         };
         let lost = |BusError| holder.bus_error(place.end(1));
         // Check before anything is changed: if the change is refused, nothing may be different.
-        let mut loaded = match size {
-            0 => Ok((zero, None)),
-            _ => load(&holder, &view, place)?,
+        let (mut old, mut word) = match size {
+            0 => (Int::zero(place.int_type), None),
+            _ => load(holder, view, place)?.map_err(lost)?,
         };
         let mut is_prepared = false;
         loop {
-            let (old, word) = match loaded {
-                Ok(loaded) => loaded,
-                Err(BusError) if may_wait => return self.refuse(&holder, State::Truncated),
-                Err(error) => return Err(lost(error)),
-            };
             if !update.may_change(old) {
-                // Only the integer of the current object counts. What is open stays open meanwhile, so that the change
-                // follows at once.
-                if holder.current_size(origin)? != Some(size) {
-                    return Ok(Attempt::Reopen);
-                }
-                sleep(State::Value(old), watched(&view, word))?;
-                if size == 0 || holder.must_be_reopened() {
-                    return Ok(Attempt::Reopen);
-                }
-                loaded = load(&holder, &view, place)?;
-                continue;
+                return self.refuse(holder, State::Value(old), word);
             }
             let new = self.apply(update, old)?;
             if !is_prepared {
+                // It may have lost its name long ago. Programs that still map it should not see this change.
+                if was_opened_before && self.is_replaced(holder) {
+                    return Ok(Attempt::Replaced);
+                }
                 holder.prepare_store(mapping, place, 1, size)?;
                 is_prepared = true;
             }
             let (from, to) = (place.convert(old), place.convert(new));
             let found = mapping.compare_exchange(offset_in_mapping(place), from, to);
             if found.map_err(lost)? == from {
-                return Ok(match self.finish(&holder, &view, 1)? {
+                return Ok(match self.finish(holder, view, 1)? {
                     true => Attempt::Changed(old, new),
-                    false => Attempt::Reopen,
+                    false => Attempt::Replaced,
                 });
             }
             // Load it together with its futex word, in case it is refused now.
-            loaded = load(&holder, &view, place)?;
+            (old, word) = load(holder, view, place)?.map_err(lost)?;
         }
     }
 
     /// Returns the attempt for a change that is refused, if that is still the object that the name leads to.
-    fn refuse(&self, holder: &Holder, state: State) -> anyhow::Result<Attempt> {
+    fn refuse(&self, holder: &Holder, state: State, word: Option<Word>) -> anyhow::Result<Attempt> {
         Ok(match holder.is_current(self.origin)? {
-            true => Attempt::Refused(state),
-            false => Attempt::Reopen,
+            true => Attempt::Refused(state, word),
+            false => Attempt::Replaced,
         })
     }
 
@@ -339,16 +387,19 @@ impl Writer<'_> {
     }
 }
 
+/// Returns whether an object or file became too small after it was opened.
+fn is_truncated(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Error::Truncated(_)))
+        || error.downcast_ref().is_some_and(FileError::is_truncated)
+}
+
 /// Returns the error for a file in which a change cannot be atomic.
-fn not_atomic(view: View) -> anyhow::Error {
+fn not_atomic(view: &View) -> anyhow::Error {
     match view {
-        View::Unmapped(error) => {
-            let why = anyhow::Error::from(error);
-            with_hint(
-                &why,
-                "only a plain store works there, because the change would not be atomic",
-            )
-        }
+        View::Unmapped(error) => with_hint(
+            &anyhow!("{error}"),
+            "only a plain store works there, because the change would not be atomic",
+        ),
         View::Mapped(_) | View::Device(_) => anyhow!("the change would not be atomic"),
     }
 }

@@ -6,6 +6,8 @@
  *   counterpart assign NAME               maps the object, then stores each line of input and prints it
  *   counterpart leaderless NAME           like hold, but in a second thread, after the main thread has exited
  *   counterpart add NAME COUNT            adds 1 to the int, COUNT times
+ *   counterpart share NAME COUNT LIMIT    COUNT times, takes one of the slots that the int counts, and gives it back. The
+ *                                         next int counts those who have a slot; fails if they are more than LIMIT
  *   counterpart store TYPE NAME OFFSET VALUE
  *   counterpart load TYPE NAME OFFSET     store or print an integer of any type, at an offset
  */
@@ -96,6 +98,24 @@ int main(int argc, char **argv)
         int *p = map(argv[2], O_RDWR, 0);
         for (int i = atoi(argv[3]); i > 0; i--)
             __atomic_fetch_add(p, 1, __ATOMIC_SEQ_CST);
+        return 0;
+    }
+    if (argc == 5 && strcmp(argv[1], "share") == 0) {
+        int *slots = map(argv[2], O_RDWR, 0), *holders = slots + 1;
+        for (int i = atoi(argv[3]); i > 0; i--) {
+            int seen = __atomic_load_n(slots, __ATOMIC_SEQ_CST);
+            while (seen < 1
+                   || !__atomic_compare_exchange_n(slots, &seen, seen - 1, 0, __ATOMIC_SEQ_CST,
+                                                   __ATOMIC_SEQ_CST)) {
+                usleep(500);
+                seen = __atomic_load_n(slots, __ATOMIC_SEQ_CST);
+            }
+            if (__atomic_add_fetch(holders, 1, __ATOMIC_SEQ_CST) > atoi(argv[4]))
+                return 1;
+            usleep(500);
+            __atomic_fetch_sub(holders, 1, __ATOMIC_SEQ_CST);
+            __atomic_fetch_add(slots, 1, __ATOMIC_SEQ_CST);
+        }
         return 0;
     }
 #define STORE(name, type, format, parse)                                                          \

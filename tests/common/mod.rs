@@ -23,7 +23,7 @@ pub use private_shm::{
     in_private_shm, in_private_system, run_test_in_private_system, run_test_privately, test_of,
 };
 pub use run::{Ended, HANG, does_not_fit, finish, limited, output_fails, run, shmtool, spawn};
-pub use strace::{strace, truncate_when_open};
+pub use strace::{strace, truncate_when_open, wait_until_open};
 pub use terminal::{on_terminal, on_terminal_of_width};
 
 use nix::unistd::geteuid;

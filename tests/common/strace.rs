@@ -3,6 +3,7 @@
 use super::{HANG, Name, skipped};
 use std::ffi::OsStr;
 use std::fs;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -28,22 +29,31 @@ pub fn strace<I: IntoIterator<Item: AsRef<OsStr>>>(options: &[&str], args: I) ->
     Some(command)
 }
 
-/// Waits until the binary, running under [`strace`], has opened the object, and then truncates the object to `size`.
-pub fn truncate_when_open(strace: &Child, name: &Name, size: u64) {
+/// Waits until the binary, running under [`strace`], has opened or mapped the object.
+pub fn wait_until_open(strace: &Child, name: &Name) {
     let children = format!("/proc/{0}/task/{0}/children", strace.id());
     let is_open = || {
         let child = fs::read_to_string(&children).unwrap().trim().to_owned();
         let open = fs::read_dir(format!("/proc/{child}/fd"))
             .into_iter()
             .flatten();
-        open.flatten()
-            .any(|fd| fs::read_link(fd.path()).is_ok_and(|path| path == name.path()))
+        let is_name = |path: &Path| path == name.path();
+        let maps = fs::read_to_string(format!("/proc/{child}/maps")).unwrap_or_default();
+        maps.contains(name.path().to_str().unwrap())
+            || open
+                .flatten()
+                .any(|fd| fs::read_link(fd.path()).is_ok_and(|path| is_name(&path)))
     };
     let start = Instant::now();
     while !is_open() {
         assert!(start.elapsed() < HANG, "{name} was not opened");
         thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Waits until the binary, running under [`strace`], has opened the object, and then truncates the object to `size`.
+pub fn truncate_when_open(strace: &Child, name: &Name, size: u64) {
+    wait_until_open(strace, name);
     // The truncation must happen during the delay that strace injects.
     thread::sleep(Duration::from_millis(500));
     fs::File::options()

@@ -4,6 +4,7 @@
 mod common;
 
 mod count_and_hex;
+mod follow;
 mod truncation;
 mod wait;
 

@@ -4,6 +4,7 @@
 mod common;
 
 mod concurrent;
+mod conditional;
 mod interop;
 mod memory;
 mod missing_calls;
