@@ -76,6 +76,24 @@ fn a_file_with_direct_io_is_waited_for() {
 }
 
 #[test]
+fn a_file_with_direct_io_that_ends_early_for_a_moment_is_waited_for() {
+    in_private_shm(ROOM, || {
+        let Some(fuse) = Fuse::mount() else { return };
+        let file = fuse.path("stored-direct");
+        // The first ones may be those of the dynamic linker.
+        let inject = ["-e", "inject=pread64:retval=0:when=4..6"];
+        let args = ["read-int", "--until", "5", "--file"];
+        let Some(mut read) = strace(&inject, args) else {
+            return;
+        };
+        let waiter = spawn(read.arg(&file));
+        sleep(Duration::from_millis(500));
+        write_int(&file, &["5"]).prints("");
+        finish(waiter).prints("5\n");
+    });
+}
+
+#[test]
 fn a_descriptor_that_appends_is_not_used_for_a_file_with_direct_io() {
     in_private_shm(ROOM, || {
         let Some(fuse) = Fuse::mount() else { return };

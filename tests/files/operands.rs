@@ -34,7 +34,7 @@ fn a_missing_file_is_an_error_at_the_start_and_not_created() {
         fails_with(write_int(&path, args), &path, problem);
     }
     assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
-    fails_with(read_int("", &[]), "", problem);
+    fails_with(read_int("", &[]), "''", problem);
 }
 
 #[test]

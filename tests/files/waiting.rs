@@ -232,7 +232,7 @@ fn a_file_that_becomes_a_directory_is_an_error() {
 /// the delay.
 fn truncated_before_the_store(name: &Name, size: u64, args: &[&str]) -> Option<Child> {
     let inject = ["-e", "inject=madvise:delay_enter=1000000"];
-    let mut write = strace(&inject, ["write-int", "--offset", "4096", "--file"])?;
+    let mut write = strace(&inject, ["write-int", "--offset", "4100", "--file"])?;
     let child = spawn(write.arg(name.path()).args(args));
     truncate_when_open(&child, name, size);
     Some(child)
@@ -264,7 +264,7 @@ fn a_change_that_waits_goes_on_waiting_when_the_file_is_truncated_meanwhile() {
         assert!(child.try_wait().unwrap().is_none(), "{:?}", finish(child));
         set_length(&name.path(), 8192);
         finish(child).prints("1\n");
-        assert_eq!(int_on_disk(name.path(), 4096), 1);
+        assert_eq!(int_on_disk(name.path(), 4100), 1);
     }
 }
 
