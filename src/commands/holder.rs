@@ -118,16 +118,11 @@ impl Origin {
 
     /// Returns whether an error of [`open`](Self::open) means that there is nothing.
     pub fn is_missing(&self, error: &anyhow::Error) -> bool {
-        let is_missing_file = || error.downcast_ref().is_some_and(FileError::is_missing);
-        let is_hinted = || {
-            let failure = error.downcast_ref::<Failure>();
-            failure.is_some_and(|failure| failure.is(crate::exit::Status::NotFound))
-        };
         match self {
-            Origin::Object { .. } => {
-                matches!(error.downcast_ref(), Some(Error::NotFound(_))) || is_hinted()
-            }
-            Origin::File(_) => is_missing_file(),
+            // Only for something that is missing, `open` adds a hint, which makes the error a Failure.
+            _ if error.is::<Failure>() => true,
+            Origin::Object { .. } => matches!(error.downcast_ref(), Some(Error::NotFound(_))),
+            Origin::File(_) => error.downcast_ref().is_some_and(FileError::is_missing),
         }
     }
 
