@@ -179,6 +179,12 @@ pub fn is_file(directory: &Directory, name: &ShmName) -> bool {
     directory.is_own() && Path::new(name.file_name()).is_file()
 }
 
+/// Returns whether an error means that the object or file became too small after it was opened.
+pub fn is_truncated(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Error::Truncated(_)))
+        || error.downcast_ref().is_some_and(FileError::is_truncated)
+}
+
 /// Returns whether there is an object with the name of a file.
 fn is_object(path: &str) -> bool {
     let name = ShmName::new(OsStr::new(path));

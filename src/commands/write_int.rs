@@ -1,6 +1,6 @@
 //! `write-int`: stores integers, or changes an integer atomically, perhaps when a condition becomes true.
 
-use super::holder::{Holder, Origin, State, View, is_file, map_object};
+use super::holder::{Holder, Origin, State, View, is_file, is_truncated, map_object};
 use super::wait::{Waiter, load, timed_out, watched};
 use super::{offset_in_mapping, print};
 use crate::cli::{Change, Operation, Place, Update, WriteIntArgs};
@@ -186,6 +186,17 @@ impl Writer<'_> {
             )
             .into());
         }
+        match self.change(&holder, update, size) {
+            Err(error) if self.args.wait && is_truncated(&error) => {
+                self.refuse(&holder, State::Truncated, None)
+            }
+            result => result,
+        }
+    }
+
+    /// Changes the integer in an object or file of this size.
+    fn change(&self, holder: &Holder, update: &Update, size: u64) -> anyhow::Result<Attempt> {
+        let place = self.place;
         let view = holder.view(place, 1, Access::ReadWrite)?;
         let mapping = match &view {
             View::Mapped(mapping) => mapping,
@@ -194,13 +205,13 @@ impl Writer<'_> {
         let lost = |BusError| holder.bus_error(place.end(1));
         // Check before anything is changed: if the change is refused, nothing may be different.
         let (mut old, mut word) = match size {
-            0 => (zero, None),
-            _ => load(&holder, &view, place)?.map_err(lost)?,
+            0 => (Int::zero(place.int_type), None),
+            _ => load(holder, &view, place)?.map_err(lost)?,
         };
         let mut is_prepared = false;
         loop {
             if !update.may_change(old) {
-                return self.refuse(&holder, State::Value(old), Some((view, word)));
+                return self.refuse(holder, State::Value(old), Some((view, word)));
             }
             let new = self.apply(update, old)?;
             if !is_prepared {
@@ -210,13 +221,13 @@ impl Writer<'_> {
             let (from, to) = (place.convert(old), place.convert(new));
             let found = mapping.compare_exchange(offset_in_mapping(place), from, to);
             if found.map_err(lost)? == from {
-                return Ok(match self.finish(&holder, &view, 1)? {
+                return Ok(match self.finish(holder, &view, 1)? {
                     true => Attempt::Changed(old, new),
                     false => Attempt::Replaced,
                 });
             }
             // Load it together with its futex word, in case it is refused now.
-            (old, word) = load(&holder, &view, place)?.map_err(lost)?;
+            (old, word) = load(holder, &view, place)?.map_err(lost)?;
         }
     }
 
