@@ -59,10 +59,10 @@ impl Mount {
         fs::read(&self.image).unwrap()
     }
 
-    /// Returns whether these bytes are on the disk now.
+    /// Returns whether these bytes are on the disk now, at a multiple of their length.
     pub fn has_on_disk(&self, bytes: &[u8]) -> bool {
         let disk = self.disk();
-        disk.windows(bytes.len()).any(|window| window == bytes)
+        disk.chunks(bytes.len()).any(|chunk| chunk == bytes)
     }
 
     /// Writes until the file system is full.
