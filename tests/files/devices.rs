@@ -5,7 +5,7 @@ use crate::common::*;
 use crate::*;
 use nix::libc;
 use std::fs::File;
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::FromRawFd;
 
 #[test]
 fn a_block_device_is_read_and_changed() {
@@ -112,8 +112,6 @@ fn a_device_is_accessed_through_a_mapping() {
         .args(location)
         .args(["-t", "u8", "--count", "2"]))
     .prints("10\n11\n");
-    let other = File::from(ring.file.try_clone().unwrap());
-    assert!(other.as_raw_fd() > 2);
 }
 
 #[test]

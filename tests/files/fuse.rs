@@ -129,7 +129,7 @@ fn a_file_with_a_cache_is_changed_on_the_server() {
         assert_eq!(int_on_disk(&file, 4096), 77);
         write_int(&file, &["--offset", "4096", "--add", "1"]).prints("78\n");
         read_int(&file, &["--offset", "4096"]).prints("78\n");
-        let fails = write_int(&fuse.path("less"), &["--offset", "4096", "1"]);
+        let fails = write_int(fuse.path("less"), &["--offset", "4096", "1"]);
         assert_eq!(
             (fails.status.code(), fails.signal()),
             (Some(1), None),
