@@ -118,16 +118,11 @@ impl Origin {
 
     /// Returns whether an error of [`open`](Self::open) means that there is nothing.
     pub fn is_missing(&self, error: &anyhow::Error) -> bool {
-        let is_missing_file = || error.downcast_ref().is_some_and(FileError::is_missing);
-        let is_hinted = || {
-            let failure = error.downcast_ref::<Failure>();
-            failure.is_some_and(|failure| failure.is(crate::exit::Status::NotFound))
-        };
         match self {
-            Origin::Object { .. } => {
-                matches!(error.downcast_ref(), Some(Error::NotFound(_))) || is_hinted()
-            }
-            Origin::File(_) => is_missing_file(),
+            // Only for something that is missing, `open` adds a hint, which makes the error a Failure.
+            _ if error.is::<Failure>() => true,
+            Origin::Object { .. } => matches!(error.downcast_ref(), Some(Error::NotFound(_))),
+            Origin::File(_) => error.downcast_ref().is_some_and(FileError::is_missing),
         }
     }
 
@@ -182,6 +177,12 @@ impl Origin {
 /// Returns whether the current directory has a file with the name of an object.
 pub fn is_file(directory: &Directory, name: &ShmName) -> bool {
     directory.is_own() && Path::new(name.file_name()).is_file()
+}
+
+/// Returns whether an error means that the object or file became too small after it was opened.
+pub fn is_truncated(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Error::Truncated(_)))
+        || error.downcast_ref().is_some_and(FileError::is_truncated)
 }
 
 /// Returns whether there is an object with the name of a file.

@@ -1,6 +1,6 @@
 //! Waits for an integer with as little processor time as possible.
 
-use super::holder::{Holder, Origin, State, View};
+use super::holder::{Holder, Origin, State, View, is_truncated};
 use super::{STDOUT, offset_in_mapping};
 use crate::cli::Place;
 use crate::exit::{Failure, Status};
@@ -200,8 +200,10 @@ pub fn load(
     place: &Place,
 ) -> anyhow::Result<Result<(Int, Option<Word>), BusError>> {
     let View::Mapped(mapping) = view else {
-        let int = view.load(holder, place, 0)?;
-        return Ok(Ok((int, None)));
+        return match view.load(holder, place, 0) {
+            Err(error) if is_truncated(&error) => Ok(Err(BusError)),
+            int => Ok(Ok((int?, None))),
+        };
     };
     let (offset, int_type, endian) = (offset_in_mapping(place), place.int_type, place.endian());
     // Neither load from a hole nor sleep on it: both would allocate its page. If the memory is reserved, sleeping does not

@@ -1,12 +1,11 @@
 //! `write-int`: stores integers, or changes an integer atomically, perhaps when a condition becomes true.
 
-use super::holder::{Holder, Origin, State, View, is_file, map_object};
+use super::holder::{Holder, Origin, State, View, is_file, is_truncated, map_object};
 use super::wait::{Waiter, load, timed_out, watched};
 use super::{offset_in_mapping, print};
 use crate::cli::{Change, Operation, Place, Update, WriteIntArgs};
 use crate::exit::{Failure, Status, print_line, with_hint};
 use crate::sys::error::Error;
-use crate::sys::file::error::FileError;
 use crate::sys::memory::access::Access;
 use crate::sys::memory::bus_error::BusError;
 use crate::sys::memory::futex::{self, Word};
@@ -385,12 +384,6 @@ impl Writer<'_> {
         }
         holder.is_current(self.origin)
     }
-}
-
-/// Returns whether an object or file became too small after it was opened.
-fn is_truncated(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(Error::Truncated(_)))
-        || error.downcast_ref().is_some_and(FileError::is_truncated)
 }
 
 /// Returns the error for a file in which a change cannot be atomic.

@@ -1,7 +1,8 @@
 /* A file system for tests, whose files are hard to read. Usage: fuse DIRECTORY
  *
  * Mounts itself on DIRECTORY, prints "mounted", and answers requests until it is killed. It uses the kernel's protocol,
- * fuse(4), directly, so that no library is needed. Byte i of every file is i modulo 251.
+ * fuse(4), directly, so that no library is needed. Byte i of every file is i modulo 251, until something is written to
+ * it. Only small files that are writable can be changed.
  *
  * With SILENT in the environment, it answers no request at all, except the first one of the kernel. It is
  * also silent after SIGUSR1. */
@@ -23,7 +24,9 @@
 /* Since Linux 6.6: bit 36 of the flags, that is, bit 4 of flags2. */
 #define ALLOW_MMAP_OF_DIRECT_IO (1 << 4)
 
-enum { KIB = 1024 };
+enum { KIB = 1024, LENGTH = 8 * KIB };
+
+static char stored[4][LENGTH];
 
 struct file {
     const char *name;
@@ -33,6 +36,9 @@ struct file {
     uint64_t bad;     /* reads that touch bytes from here ... */
     uint64_t bad_end; /* ... up to here fail with EIO */
     unsigned delay;   /* duration of a read in microseconds */
+    char *stored;     /* the contents of a writable file, of LENGTH bytes */
+    int bare;         /* its times cannot be set */
+    int lossy;        /* fsync(2) fails with EIO */
 };
 
 static const struct file files[] = {
@@ -42,6 +48,10 @@ static const struct file files[] = {
     {.name = "torn", .claimed = KIB * KIB, .actual = KIB * KIB, .cached = 1, .bad = 256 * KIB, .bad_end = 512 * KIB},
     {.name = "unreadable", .claimed = 5000, .actual = 5000, .bad_end = 5000},
     {.name = "slow", .claimed = 300 * KIB, .actual = 300 * KIB, .delay = 100000},
+    {.name = "stored", .claimed = LENGTH, .actual = LENGTH, .cached = 1, .stored = stored[0]},
+    {.name = "stored-direct", .claimed = LENGTH, .actual = LENGTH, .stored = stored[1]},
+    {.name = "bare", .claimed = LENGTH, .actual = LENGTH, .cached = 1, .stored = stored[2], .bare = 1},
+    {.name = "lossy", .claimed = LENGTH, .actual = LENGTH, .cached = 1, .stored = stored[3], .lossy = 1},
 };
 enum { FILES = sizeof files / sizeof files[0], FIRST_NODE = FUSE_ROOT_ID + 1 };
 
@@ -105,8 +115,20 @@ static void read_file(const struct fuse_in_header *request, const struct fuse_re
         return;
     }
     for (uint64_t i = start; i < end; i++)
-        bytes[i - start] = i % 251;
+        bytes[i - start] = file->stored ? file->stored[i] : (char)(i % 251);
     answer(request, 0, bytes, start < end ? end - start : 0);
+}
+
+static void write_file(const struct fuse_in_header *request, const struct fuse_write_in *wanted)
+{
+    const struct file *file = file_of(request->nodeid);
+    struct fuse_write_out out = {.size = wanted->size};
+    if (!file->stored || wanted->offset > LENGTH || wanted->size > LENGTH - wanted->offset) {
+        answer(request, EIO, "", 0);
+        return;
+    }
+    memcpy(file->stored + wanted->offset, wanted + 1, wanted->size);
+    answer(request, 0, &out, sizeof out);
 }
 
 static void serve(const struct fuse_in_header *request)
@@ -132,6 +154,12 @@ static void serve(const struct fuse_in_header *request)
     case FUSE_LOOKUP:
         look_up(request, arguments);
         break;
+    case FUSE_SETATTR:
+        if (!file || !file->stored || file->bare) {
+            answer(request, ENOSYS, "", 0);
+            break;
+        }
+        /* fall through */
     case FUSE_GETATTR: {
         struct fuse_attr_out out = {.attr = attributes(request->nodeid)};
         answer(request, 0, &out, sizeof out);
@@ -150,6 +178,12 @@ static void serve(const struct fuse_in_header *request)
     }
     case FUSE_READ:
         read_file(request, arguments);
+        break;
+    case FUSE_WRITE:
+        write_file(request, arguments);
+        break;
+    case FUSE_FSYNC:
+        answer(request, file->lossy ? EIO : 0, "", 0);
         break;
     case FUSE_FLUSH:
     case FUSE_RELEASE:
@@ -176,6 +210,9 @@ int main(int argc, char **argv)
         return 1;
     }
     is_silent = getenv("SILENT") != NULL;
+    for (int i = 0; i < FILES; i++)
+        for (int byte = 0; files[i].stored && byte < LENGTH; byte++)
+            files[i].stored[byte] = byte % 251;
     signal(SIGUSR1, be_silent);
     puts("mounted");
     fflush(stdout);

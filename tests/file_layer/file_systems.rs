@@ -100,6 +100,8 @@ fn a_read_only_file_system_is_reported() {
     in_private_shm("size=1m", || {
         fs::write("/dev/shm/file", [0; 8]).unwrap();
         let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+        // Without root, these flags cannot be taken away.
+        let flags = flags | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
         let none = None::<&str>;
         mount(none, "/dev/shm", none, flags, none).unwrap();
         let message = "its file system is read-only";

@@ -128,9 +128,13 @@ pub enum FileError {
         /// The number of bytes free.
         free: u64,
     },
-    /// SIGBUS, or `EFAULT` from a system call, although the file is large enough.
+    /// The file system does not let a page be changed, although the page can be read and there seems to be enough free
+    /// space. What btrfs reports as free may not be usable.
+    #[error("{0}: no space left on its file system for the change, or a quota is exceeded")]
+    NoSpaceOrQuota(Label),
+    /// SIGBUS, or `EFAULT` from a system call, for an unknown reason.
     #[error(
-        "{0}: the kernel cannot provide its memory: there was an I/O error, a quota is exceeded, or another process truncated it"
+        "{0}: the kernel cannot provide its memory: there was an I/O error, or another process truncated it"
     )]
     BusError(Label),
     /// Any other failure of a system call.

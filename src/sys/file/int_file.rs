@@ -236,7 +236,9 @@ impl IntFile {
     }
 
     /// Sets the modification time of a regular file to now with `futimens(3)`. Stores into mapped pages of tmpfs and
-    /// memfds do not update it. Nothing happens if we may not do that, because the store has succeeded.
+    /// memfds do not update it; most file systems on disks have already done that when the page changed. It is no error if
+    /// we may not do that, or if the file system cannot, because the store has succeeded. (A FUSE server may not support
+    /// it, and a full btrfs has no space for the new time.)
     ///
     /// # Errors
     ///
@@ -249,6 +251,8 @@ impl IntFile {
         match futimens(&*self.file, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW) {
             // The descriptor of a file of another user.
             Ok(()) | Err(Errno::EACCES | Errno::EPERM) => Ok(()),
+            Err(Errno::ENOSYS | Errno::EOPNOTSUPP) => Ok(()),
+            Err(Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS) => Ok(()),
             Err(errno) => Err(self.os_error("set its modification time", errno)),
         }
     }

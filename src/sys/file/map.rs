@@ -4,6 +4,7 @@ use super::error::{FileError, Label};
 use super::int_file::{FileKind, IntFile};
 use crate::sys::attribute;
 use crate::sys::memory::access::Access;
+use crate::sys::memory::int::IntType;
 use crate::sys::memory::mapping::Mapping;
 use nix::errno::Errno;
 use nix::sys::statvfs::{FsFlags, Statvfs, fstatvfs};
@@ -102,8 +103,8 @@ impl IntFile {
     ///
     /// # Errors
     ///
-    /// [`FileError::Truncated`], [`FileError::NoSpace`], [`FileError::Protected`], [`FileError::ReadOnly`] or
-    /// [`FileError::BusError`] if a store would fail; otherwise those of `madvise(2)`.
+    /// [`FileError::Truncated`], [`FileError::NoSpace`], [`FileError::Protected`], [`FileError::ReadOnly`],
+    /// [`FileError::NoSpaceOrQuota`] or [`FileError::BusError`] if a store would fail; otherwise those of `madvise(2)`.
     ///
     /// # Panics
     ///
@@ -146,7 +147,18 @@ impl IntFile {
                 let free = free_space(&space);
                 FileError::NoSpace { label, free }
             }
-            _ => FileError::BusError(label),
+            _ => self.unexplained_store_error(end),
+        }
+    }
+
+    /// Returns the error for such a store if neither the size nor the free space explains it: is it possible to read the
+    /// page?
+    fn unexplained_store_error(&self, end: u64) -> FileError {
+        let label = Label::clone(&self.label);
+        match (self.pread(end.saturating_sub(1), IntType::U8), self.kind) {
+            (Err(error), _) => error,
+            (Ok(_), FileKind::Regular) => FileError::NoSpaceOrQuota(label),
+            (Ok(_), _) => FileError::BusError(label),
         }
     }
 
