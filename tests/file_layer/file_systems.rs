@@ -82,7 +82,9 @@ fn a_full_disk_is_reported() {
 fn files_are_opened_without_proc() {
     in_private_shm("size=1m", || {
         fs::write("/dev/shm/file", [0; 8]).unwrap();
-        umount2("/proc", MntFlags::MNT_DETACH).unwrap();
+        if umount2("/proc", MntFlags::MNT_DETACH).is_err() {
+            return skipped("no right to unmount");
+        }
         let source = source("/dev/shm/file");
         let opened = source.open(Access::ReadWrite).unwrap();
         store(&opened, 0, 1).unwrap();
@@ -100,10 +102,12 @@ fn a_read_only_file_system_is_reported() {
     in_private_shm("size=1m", || {
         fs::write("/dev/shm/file", [0; 8]).unwrap();
         let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
-        // Without root, these flags cannot be taken away.
+        // With root of a user namespace only, these flags cannot be taken away.
         let flags = flags | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
         let none = None::<&str>;
-        mount(none, "/dev/shm", none, flags, none).unwrap();
+        if mount(none, "/dev/shm", none, flags, none).is_err() {
+            return skipped("no right to mount");
+        }
         let message = "its file system is read-only";
         assert_eq!(refusal("/dev/shm/file", Access::ReadWrite), message);
         open("/dev/shm/file", Access::Read).unwrap();

@@ -182,10 +182,12 @@ fn a_file_on_a_read_only_file_system_is_read_but_not_changed() {
         let file = Path::new("/dev/shm/file");
         fs::write(file, 5_i32.to_ne_bytes()).unwrap();
         let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
-        // Without root, these flags cannot be taken away.
+        // With root of a user namespace only, these flags cannot be taken away.
         let flags = flags | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
         let none = None::<&str>;
-        mount(none, "/dev/shm", none, flags, none).unwrap();
+        if mount(none, "/dev/shm", none, flags, none).is_err() {
+            return skipped("no right to mount");
+        }
         read_int(file, &["--until", "5"]).prints("5\n");
         for args in [&["1"][..], &["--if", "5", "--wait", "1"]] {
             fails_with(write_int(file, args), file, "its file system is read-only");
