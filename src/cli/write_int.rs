@@ -225,3 +225,37 @@ impl WriteIntArgs {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::memory::int::IntType;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn operations_give_what_those_of_i16_give(old: i16, operand: i16, amount in -65_536..65_536_i128) {
+            let int = |value: i16| Int::new(IntType::I16, value.into()).unwrap();
+            let apply = |operation: Operation| operation.apply(int(old));
+            prop_assert_eq!(apply(Operation::Store(int(operand))), Some(int(operand)));
+            prop_assert_eq!(apply(Operation::Swap(int(operand))), Some(int(operand)));
+            prop_assert_eq!(apply(Operation::Or(int(operand))), Some(int(old | operand)));
+            prop_assert_eq!(apply(Operation::And(int(operand))), Some(int(old & operand)));
+            prop_assert_eq!(apply(Operation::Xor(int(operand))), Some(int(old ^ operand)));
+            let sum = i16::try_from(i128::from(old) + amount);
+            prop_assert_eq!(apply(Operation::Add(amount)), sum.ok().map(int));
+        }
+
+        #[test]
+        fn operations_give_what_those_of_u64_give(old: u64, operand: u64) {
+            let int = |value: u64| Int::new(IntType::U64, value.into()).unwrap();
+            let apply = |operation: Operation| operation.apply(int(old));
+            prop_assert_eq!(apply(Operation::Or(int(operand))), Some(int(old | operand)));
+            prop_assert_eq!(apply(Operation::And(int(operand))), Some(int(old & operand)));
+            prop_assert_eq!(apply(Operation::Xor(int(operand))), Some(int(old ^ operand)));
+            let (sum, difference) = (old.checked_add(operand), old.checked_sub(operand));
+            prop_assert_eq!(apply(Operation::Add(operand.into())), sum.map(int));
+            prop_assert_eq!(apply(Operation::Add(-i128::from(operand))), difference.map(int));
+        }
+    }
+}

@@ -286,6 +286,63 @@ mod tests {
         );
     }
 
+    /// Calls a macro with each Rust type and the name of its [`IntType`].
+    macro_rules! for_each_type {
+        ($check:ident) => {
+            $check! {
+                i8 I8, i16 I16, i32 I32, i64 I64, u8 U8, u16 U16, u32 U32, u64 U64
+            }
+        };
+    }
+
+    macro_rules! check_orders {
+        ($($rust:ident $int_type:ident),*) => {
+            proptest! {$(
+                #[test]
+                fn $rust(value: $rust) {
+                    let int_type = IntType::$int_type;
+                    let int = Int::new(int_type, value.into()).unwrap();
+                    for (endian, bytes) in [
+                        (Endian::Big, value.to_be_bytes()),
+                        (Endian::Little, value.to_le_bytes()),
+                    ] {
+                        let in_memory = Int::from_ne_bytes(int_type, &bytes);
+                        prop_assert_eq!(int.in_order(endian), in_memory);
+                        prop_assert_eq!(in_memory.in_order(endian), int);
+                    }
+                }
+            )*}
+        };
+    }
+
+    mod bytes_in_memory_are_those_of_to_be_bytes_and_to_le_bytes {
+        use super::*;
+        for_each_type!(check_orders);
+    }
+
+    macro_rules! check_operators {
+        ($($rust:ident $int_type:ident),*) => {
+            proptest! {$(
+                #[test]
+                fn $rust(a: $rust, b: $rust) {
+                    let int = |value: $rust| Int::new(IntType::$int_type, value.into()).unwrap();
+                    let (x, y) = (int(a), int(b));
+                    prop_assert_eq!(x.combine(y, |x, y| x | y), int(a | b));
+                    prop_assert_eq!(x.combine(y, |x, y| x & y), int(a & b));
+                    prop_assert_eq!(x.combine(y, |x, y| x ^ y), int(a ^ b));
+                    prop_assert_eq!(x.combine(y, |x, _| !x), int(!a));
+                    prop_assert_eq!(x.checked_add(b.into()), a.checked_add(b).map(int));
+                    prop_assert_eq!(x.checked_add(-i128::from(b)), a.checked_sub(b).map(int));
+                }
+            )*}
+        };
+    }
+
+    mod operations_give_what_those_of_the_rust_type_give {
+        use super::*;
+        for_each_type!(check_operators);
+    }
+
     proptest! {
         #[test]
         fn bits_and_bytes_round_trip(bits: u64, which in 0..IntType::ALL.len()) {
