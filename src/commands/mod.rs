@@ -19,6 +19,7 @@ mod holder;
 mod in_use;
 mod listing;
 pub mod ls;
+mod origin;
 mod place;
 mod progress;
 pub mod read_int;

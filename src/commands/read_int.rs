@@ -1,6 +1,7 @@
 //! `read-int`: prints integers, waits for one, or follows one.
 
-use super::holder::{Holder, Origin};
+use super::holder::Holder;
+use super::origin::Origin;
 use super::wait::{Verdict, Waiter, timed_out};
 use super::{STDOUT, print};
 use crate::cli::{Count, Place, ReadIntArgs};

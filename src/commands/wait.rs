@@ -1,6 +1,7 @@
 //! Waits for an integer with as little processor time as possible.
 
-use super::holder::{Holder, Origin, State, View, is_truncated};
+use super::holder::{Holder, View, is_truncated};
+use super::origin::{Origin, State};
 use super::{STDOUT, offset_in_mapping};
 use crate::cli::Place;
 use crate::exit::{Failure, Status};
@@ -136,7 +137,7 @@ impl<'a> Waiter<'a> {
             if holder.must_be_reopened() {
                 return Ok(None);
             }
-            match holder.current_size(self.origin)? {
+            match self.origin.size_of_current(holder)? {
                 Some(now) => size = now,
                 None => return Ok(None),
             }

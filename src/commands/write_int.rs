@@ -1,6 +1,7 @@
 //! `write-int`: stores integers, or changes an integer atomically, perhaps when a condition becomes true.
 
-use super::holder::{Holder, Origin, State, View, is_file, is_truncated, map_object};
+use super::holder::{Holder, View, is_truncated, map_object};
+use super::origin::{Origin, State, is_file};
 use super::wait::{Waiter, load, timed_out, watched};
 use super::{offset_in_mapping, print};
 use crate::cli::{Change, Operation, Place, Update, WriteIntArgs};
@@ -134,9 +135,7 @@ impl Writer<'_> {
     /// Returns whether the name leads to another object by now, or to none. An error about this object does not matter
     /// then: it says nothing about the other one.
     fn is_replaced(&self, holder: &Holder) -> bool {
-        holder
-            .is_current(self.origin)
-            .is_ok_and(|is_current| !is_current)
+        self.origin.leads_to(holder).is_ok_and(|leads_to| !leads_to)
     }
 
     /// Checks that the options make sense for a device.
@@ -292,7 +291,7 @@ impl Writer<'_> {
 
     /// Returns the attempt for a change that is refused, if that is still the object that the name leads to.
     fn refuse(&self, holder: &Holder, state: State, word: Option<Word>) -> anyhow::Result<Attempt> {
-        Ok(match holder.is_current(self.origin)? {
+        Ok(match self.origin.leads_to(holder)? {
             true => Attempt::Refused(state, word),
             false => Attempt::Replaced,
         })
@@ -382,7 +381,7 @@ impl Writer<'_> {
         if self.args.sync {
             holder.sync(mapping)?;
         }
-        holder.is_current(self.origin)
+        self.origin.leads_to(holder)
     }
 }
 
