@@ -2,6 +2,7 @@
 
 use super::offset_in_mapping;
 use crate::cli::Place;
+use crate::exit::with_hint;
 use crate::sys::error::Error;
 use crate::sys::file::error::FileError;
 use crate::sys::file::int_file::{FileKind, IntFile};
@@ -13,6 +14,7 @@ use crate::sys::memory::mapping::Mapping;
 use crate::sys::shm::object::Object;
 use anyhow::anyhow;
 use nix::errno::Errno;
+use std::cell::Cell;
 use std::num::NonZero;
 
 /// What was opened.
@@ -35,6 +37,33 @@ pub enum View {
 pub fn is_truncated(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(Error::Truncated(_)))
         || error.downcast_ref().is_some_and(FileError::is_truncated)
+}
+
+/// Counts accesses to memory that failed although the size is right. Perhaps the object or file was truncated, and has
+/// grown again since. Then another attempt succeeds.
+#[derive(Default)]
+pub struct LostAccesses(Cell<u32>);
+
+impl LostAccesses {
+    /// Returns whether what failed with this error should be tried again. That is limited, so that a lasting reason is
+    /// reported.
+    pub fn may_try_again(&self, error: &anyhow::Error) -> bool {
+        let is_lost = matches!(error.downcast_ref(), Some(Error::BusError(_)))
+            || error.downcast_ref().is_some_and(FileError::is_lost);
+        self.0.set(self.0.get() + u32::from(is_lost));
+        is_lost && self.0.get() < 20
+    }
+
+    /// Starts to count again, after an access that succeeded.
+    pub fn forget(&self) {
+        self.0.set(0);
+    }
+}
+
+/// Returns whether an error means that another process holds a lease. It is released some time.
+pub fn is_leased(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Error::Leased(_)))
+        || matches!(error.downcast_ref(), Some(FileError::Leased(_)))
 }
 
 impl Holder {
@@ -219,6 +248,17 @@ impl View {
             View::Unmapped(_) => return holder.read_int(place, place.offset + offset),
         };
         Ok(place.convert(int))
+    }
+
+    /// Returns the error for a change that cannot be atomic in this view.
+    pub fn not_atomic(&self) -> anyhow::Error {
+        match self {
+            View::Unmapped(error) => with_hint(
+                &anyhow!("{error}"),
+                "only a plain store works there, because the change would not be atomic",
+            ),
+            View::Mapped(_) | View::Device(_) => anyhow!("the change would not be atomic"),
+        }
     }
 }
 

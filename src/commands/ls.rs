@@ -55,7 +55,7 @@ pub fn run(args: &LsArgs, report: &mut Report) -> anyhow::Result<()> {
     if args.everywhere && !args.names.is_empty() {
         return Err(place::no_names_everywhere().into());
     }
-    let places = place::select(args.target.target.as_ref(), args.everywhere)?;
+    let places = place::select(args.target.target.as_ref(), args.everywhere, true)?;
     let mut items = match () {
         () if args.unlinked => nameless::unlinked_objects(args, &places)?,
         () if args.nameless => nameless::nameless_memory(args, &places)?,

@@ -35,6 +35,8 @@ pub enum State {
     TooSmall(&'static str, u64),
     #[error("another process truncated it")]
     Truncated,
+    #[error("another process holds a lease on it")]
+    Leased,
     #[error("the value is {0}")]
     Value(Int),
 }

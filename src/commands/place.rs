@@ -193,14 +193,19 @@ pub fn no_names_everywhere() -> Failure {
     Failure::usage("--everywhere takes no NAME").hint("--glob NAME selects objects by their name")
 }
 
-/// Returns the places that the options of `ls` and `unlink` select.
+/// Returns the places that the options of `ls` and `unlink` select. With `counts_denied`, a message says how many
+/// processes may not be inspected, so that their places are unknown. For an ordinary user those are most processes.
 ///
 /// # Errors
 ///
 /// Those of [`find`] and [`find_all`].
-pub fn select(target: Option<&Selector>, everywhere: bool) -> anyhow::Result<Vec<Rc<Place>>> {
+pub fn select(
+    target: Option<&Selector>,
+    everywhere: bool,
+    counts_denied: bool,
+) -> anyhow::Result<Vec<Rc<Place>>> {
     let places = match everywhere {
-        true => find_all()?,
+        true => find_all(counts_denied)?,
         false => vec![find(target, true)?],
     };
     Ok(places.into_iter().map(Rc::new).collect())
@@ -211,7 +216,7 @@ pub fn select(target: Option<&Selector>, everywhere: bool) -> anyhow::Result<Vec
 /// # Errors
 ///
 /// Fails if `/proc` cannot be read.
-fn find_all() -> anyhow::Result<Vec<Place>> {
+fn find_all(counts_denied: bool) -> anyhow::Result<Vec<Place>> {
     allow_more_descriptors();
     let mut search = Search::new(true)?;
     search.candidates(|_| true);
@@ -228,7 +233,9 @@ fn find_all() -> anyhow::Result<Vec<Place>> {
     for (label, error) in &search.failed {
         print_line(&format!("{label}: skipped: {error}"));
     }
-    print_denied(&search.groups.denied);
+    if counts_denied {
+        print_denied(&search.groups.denied);
+    }
     Ok(places)
 }
 

@@ -52,7 +52,7 @@ pub fn run(args: &UnlinkArgs, report: &mut Report) -> anyhow::Result<()> {
     // Opened first, so that nothing is removed if it could not be reported.
     let rows = prints.then(|| Rows::new(args.everywhere)).transpose()?;
     let mut results = Results::new(args, rows, report);
-    let places = place::select(args.target.target.as_ref(), args.everywhere)?;
+    let places = place::select(args.target.target.as_ref(), args.everywhere, prints)?;
     let mut tasks = Vec::with_capacity(places.len());
     let listings = match args.names.is_empty() {
         true => list_all(&places),

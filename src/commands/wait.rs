@@ -1,6 +1,6 @@
 //! Waits for an integer with as little processor time as possible.
 
-use super::holder::{Holder, View, is_truncated};
+use super::holder::{Holder, View, is_leased, is_truncated};
 use super::origin::{Origin, State};
 use super::{STDOUT, offset_in_mapping};
 use crate::cli::Place;
@@ -94,6 +94,7 @@ impl<'a> Waiter<'a> {
                 {
                     self.sleep(self.origin.missing(), None, timed_out)?;
                 }
+                Err(error) if is_leased(&error) => self.sleep(State::Leased, None, timed_out)?,
                 Err(error) => return Err(error),
             }
             is_first = false;

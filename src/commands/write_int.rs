@@ -1,11 +1,11 @@
 //! `write-int`: stores integers, or changes an integer atomically, perhaps when a condition becomes true.
 
-use super::holder::{Holder, View, is_truncated, map_object};
+use super::holder::{Holder, LostAccesses, View, is_leased, is_truncated, map_object};
 use super::origin::{Origin, State, is_file};
 use super::wait::{Waiter, load, timed_out, watched};
 use super::{offset_in_mapping, print};
 use crate::cli::{Change, Operation, Place, Update, WriteIntArgs};
-use crate::exit::{Failure, Status, print_line, with_hint};
+use crate::exit::{Failure, Status, print_line};
 use crate::sys::error::Error;
 use crate::sys::memory::access::Access;
 use crate::sys::memory::bus_error::BusError;
@@ -33,6 +33,7 @@ pub fn run(args: &WriteIntArgs) -> anyhow::Result<()> {
         args,
         origin: &origin,
         place: &args.place,
+        lost: LostAccesses::default(),
     };
     match change {
         Change::Store(ints) => writer.store(&ints),
@@ -51,6 +52,7 @@ struct Writer<'a> {
     args: &'a WriteIntArgs,
     origin: &'a Origin,
     place: &'a Place,
+    lost: LostAccesses,
 }
 
 /// What an attempt has opened. After a sleep, the next one uses it again: opening and mapping it at each look would take
@@ -86,6 +88,7 @@ impl Writer<'_> {
             let is_done = match self.open()? {
                 Some(holder) => match self.store_into(&holder, ints, store_all) {
                     Err(_) if self.is_replaced(&holder) => false,
+                    Err(error) if self.lost.may_try_again(&error) => false,
                     result => result?,
                 },
                 None => self.create(count, store_all)?,
@@ -159,11 +162,15 @@ impl Writer<'_> {
         let mut opened = None;
         loop {
             let attempt = match self.attempt(update, &mut opened, is_first) {
+                // The mapping stays lost.
+                Err(error) if self.lost.may_try_again(&error) => Attempt::Replaced,
                 // It shrank after it was opened. It may grow again.
                 Err(error) if self.args.wait && is_truncated(&error) => {
-                    // The mapping stays lost.
                     opened = None;
                     Attempt::Refused(State::Truncated, None)
+                }
+                Err(error) if self.args.wait && is_leased(&error) => {
+                    Attempt::Refused(State::Leased, None)
                 }
                 result => result?,
             };
@@ -175,6 +182,7 @@ impl Writer<'_> {
                     return Err(Failure::silent(Status::ConditionNotMet).into());
                 }
                 Attempt::Refused(state, word) => {
+                    self.lost.forget();
                     let view = opened.as_ref().and_then(|opened| opened.view.as_ref());
                     let word = view.and_then(|view| watched(view, word));
                     waiter.sleep(state, word, &timed_out)?;
@@ -254,7 +262,7 @@ impl Writer<'_> {
         };
         let view = &*opened.view.insert(view);
         let View::Mapped(mapping) = view else {
-            return Err(not_atomic(view));
+            return Err(view.not_atomic());
         };
         let lost = |BusError| holder.bus_error(place.end(1));
         // Check before anything is changed: if the change is refused, nothing may be different.
@@ -382,16 +390,5 @@ impl Writer<'_> {
             holder.sync(mapping)?;
         }
         self.origin.leads_to(holder)
-    }
-}
-
-/// Returns the error for a file in which a change cannot be atomic.
-fn not_atomic(view: &View) -> anyhow::Error {
-    match view {
-        View::Unmapped(error) => with_hint(
-            &anyhow!("{error}"),
-            "only a plain store works there, because the change would not be atomic",
-        ),
-        View::Mapped(_) | View::Device(_) => anyhow!("the change would not be atomic"),
     }
 }

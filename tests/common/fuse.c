@@ -26,7 +26,7 @@
 
 enum { KIB = 1024, LENGTH = 8 * KIB };
 
-static char stored[4][LENGTH];
+static char stored[5][LENGTH];
 
 struct file {
     const char *name;
@@ -39,6 +39,7 @@ struct file {
     char *stored;     /* the contents of a writable file, of LENGTH bytes */
     int bare;         /* its times cannot be set */
     int lossy;        /* fsync(2) fails with EIO */
+    int fickle;       /* its inode number is another one at each look */
 };
 
 static const struct file files[] = {
@@ -52,6 +53,7 @@ static const struct file files[] = {
     {.name = "stored-direct", .claimed = LENGTH, .actual = LENGTH, .stored = stored[1]},
     {.name = "bare", .claimed = LENGTH, .actual = LENGTH, .cached = 1, .stored = stored[2], .bare = 1},
     {.name = "lossy", .claimed = LENGTH, .actual = LENGTH, .cached = 1, .stored = stored[3], .lossy = 1},
+    {.name = "fickle", .claimed = LENGTH, .actual = LENGTH, .cached = 1, .stored = stored[4], .fickle = 1},
 };
 enum { FILES = sizeof files / sizeof files[0], FIRST_NODE = FUSE_ROOT_ID + 1 };
 
@@ -88,6 +90,10 @@ static struct fuse_attr attributes(uint64_t node)
     if (file) {
         attributes.mode = S_IFREG | 0644;
         attributes.size = file->claimed;
+        if (file->fickle) {
+            static uint64_t looks;
+            attributes.ino = 1000 + looks++;
+        }
     }
     return attributes;
 }

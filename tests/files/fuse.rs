@@ -164,3 +164,16 @@ fn an_error_of_the_server_while_it_reads_is_an_error() {
         }
     });
 }
+
+#[test]
+fn a_file_with_another_inode_number_at_each_look_is_changed_once() {
+    in_private_shm(ROOM, || {
+        let Some(fuse) = Fuse::mount() else { return };
+        let file = fuse.path("fickle");
+        let sum = original(0) + 1;
+        write_int(&file, &["--add", "1"]).prints(format!("{sum}\n"));
+        write_int(&file, &["7"]).prints("");
+        write_int(&file, &["--if", "7", "--wait", "--add", "1"]).prints("8\n");
+        read_int(&file, &["--until", "8"]).prints("8\n");
+    });
+}

@@ -6,6 +6,7 @@ mod common;
 mod changing;
 mod descriptors;
 mod devices;
+mod disturbed;
 mod endian;
 mod file_systems;
 mod full;

@@ -202,7 +202,7 @@ fn waiting_in_a_container_ends_with_the_container() {
         let ended = finish(waiting);
         let ended = &ended.fails(1).stderr;
         assert!(
-            ended.contains("has ended while waiting for 1"),
+            ended.contains("the process whose /dev/shm it is has ended: no such object"),
             "{ended} {pid}"
         );
     });

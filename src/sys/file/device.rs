@@ -20,8 +20,9 @@ pub fn keeps_nothing(device: dev_t) -> bool {
 pub fn kind_without_memory(device: dev_t) -> Option<&'static str> {
     let by_number = match (major(device), minor(device)) {
         (10, 130) => Some("a watchdog"),
-        // Pseudoterminals are not in sysfs.
-        (136..=143, _) => Some("a terminal"),
+        // Pseudoterminals are not in sysfs, and sysfs may not be mounted. The numbers are in devices.txt of the kernel.
+        (4 | 5 | 136..=143 | 166 | 188 | 204, _) => Some("a terminal"),
+        (9 | 206, _) => Some("a tape drive"),
         _ => None,
     };
     by_number.or_else(|| match &*subsystem(Path::new(SYSFS), device)? {
@@ -133,7 +134,13 @@ mod tests {
 
     #[test]
     fn terminals_tapes_and_watchdogs_are_recognized() {
-        assert_eq!(kind_without_memory(makedev(136, 3)), Some("a terminal"));
+        for major in [4, 5, 136, 143, 166, 188, 204] {
+            assert_eq!(kind_without_memory(makedev(major, 3)), Some("a terminal"));
+        }
+        for major in [9, 206] {
+            let kind = kind_without_memory(makedev(major, 0));
+            assert_eq!(kind, Some("a tape drive"));
+        }
         assert_eq!(kind_without_memory(makedev(10, 130)), Some("a watchdog"));
         assert_eq!(kind_without_memory(makedev(1, 1)), None);
         let sysfs = tempfile::tempdir().unwrap();

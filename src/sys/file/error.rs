@@ -152,7 +152,11 @@ pub enum FileError {
 impl FileError {
     /// Returns whether there is no file at the path. It may appear later.
     pub fn is_missing(&self) -> bool {
-        matches!(self, FileError::Missing(_))
+        match self {
+            FileError::Missing(_) => true,
+            FileError::Os { errno, .. } => *errno == Errno::ENOTDIR,
+            _ => false,
+        }
     }
 
     /// Returns whether the file cannot be mapped shared. [`IntFile::pread`](super::int_file::IntFile::pread) and
@@ -164,6 +168,11 @@ impl FileError {
     /// Returns whether the file became too small, so that it may be waited for.
     pub fn is_truncated(&self) -> bool {
         matches!(self, FileError::Truncated(_))
+    }
+
+    /// Returns whether memory could not be accessed for no reason that is known for sure.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, FileError::NoSpaceOrQuota(_) | FileError::BusError(_))
     }
 
     /// Returns the next step for the user, if there is an obvious one.

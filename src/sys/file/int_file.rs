@@ -183,6 +183,11 @@ impl IntFile {
         (self.status.st_dev, self.status.st_ino) == (status.st_dev, status.st_ino)
     }
 
+    /// Returns whether the inode number of the open file has changed. Some FUSE servers make up a new one at each look.
+    pub(super) fn has_no_stable_number(&self) -> bool {
+        fstat(&*self.file).is_ok_and(|now| !self.is_same_file(&now))
+    }
+
     /// Reads the integer at the byte `start` with `pread(2)`. This is not atomic. It is for files that [cannot be
     /// mapped](FileError::is_not_mappable).
     ///

@@ -56,11 +56,13 @@ impl FileSource {
     }
 
     /// Returns whether the path still leads to this file. It may have been removed, or replaced by another file. A
-    /// descriptor always leads to its file.
+    /// descriptor always leads to its file. On a file system whose files have other numbers at each look, any file at
+    /// the path counts as this one.
     pub fn leads_to(&self, file: &IntFile) -> bool {
         match &self.origin {
             Origin::Descriptor(_) => true,
-            Origin::Path(path) => stat(path).is_ok_and(|found| file.is_same_file(&found)),
+            Origin::Path(path) => stat(path)
+                .is_ok_and(|found| file.is_same_file(&found) || file.has_no_stable_number()),
         }
     }
 
