@@ -111,7 +111,8 @@ static int everywhere(void)
             continue;
         snprintf(path, sizeof path, "/proc/%d/ns/mnt", group.pid);
         group.mounts = inode(path);
-        if (group.mounts == own)
+        // 0: it may not be inspected.
+        if (group.mounts == own || !group.mounts)
             continue;
         snprintf(path, sizeof path, "/proc/%d/root", group.pid);
         group.root = inode(path);
@@ -170,8 +171,10 @@ static int everywhere(void)
             int place;
             if (!polls[i].revents)
                 continue;
-            recvmsg(sockets[i], &message, MSG_CMSG_CLOEXEC);
-            memcpy(&place, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof place);
+            // The other process may have ended.
+            place = -1;
+            if (recvmsg(sockets[i], &message, MSG_CMSG_CLOEXEC) > 0 && message.msg_controllen)
+                memcpy(&place, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof place);
             status(place, ".", 0, &stat);
             waitpid(pids[i], NULL, 0);
             list_directory(place, owners[i]);

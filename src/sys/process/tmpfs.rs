@@ -2,7 +2,10 @@
 
 use super::procfs::{Process, pids};
 use crate::sys::mounts::{Mount, memory_mounts};
+use crate::sys::status::FileStatus;
+use nix::fcntl::AT_FDCWD;
 use std::collections::HashSet;
+use std::ffi::CString;
 use std::fs::File;
 use std::io;
 
@@ -15,6 +18,12 @@ use std::io;
 pub fn tmpfs_devices(is_wanted: impl Fn(&Mount) -> bool) -> io::Result<HashSet<u64>> {
     let (mut namespaces, mut devices) = (HashSet::new(), HashSet::new());
     for pid in pids()? {
+        // Most processes are in a namespace that was seen before.
+        let path = CString::new(format!("/proc/{pid}/ns/mnt"))?;
+        let number = FileStatus::at(AT_FDCWD, &path, 0).map(|status| status.inode);
+        if number.is_ok_and(|number| namespaces.contains(&number)) {
+            continue;
+        }
         // A process that has ended has no mounts.
         let Ok(process) = Process::open(pid) else {
             continue;
