@@ -186,14 +186,31 @@ static int everywhere(void)
     return 0;
 }
 
+// Reads the mounts of the mount namespace of a process, if it was not seen before.
+static void read_mounts(int pid)
+{
+    static unsigned long mounts[4096];
+    static int count = 0;
+    unsigned long namespace;
+    char path[64];
+    int i;
+    snprintf(path, sizeof path, "/proc/%d/ns/mnt", pid);
+    namespace = inode(path);
+    for (i = 0; i < count && mounts[i] != namespace; i++)
+        ;
+    if (i < count || count == 4096)
+        return;
+    mounts[count++] = namespace;
+    snprintf(path, sizeof path, "/proc/%d/mountinfo", pid);
+    slurp(AT_FDCWD, path);
+}
+
 // Reads the mappings and descriptors of all processes, and prints those on the device of shared memory without a name.
 static int scan(int summary)
 {
     struct statx own, file;
     char device[16], path[64];
     unsigned long long sum = 0;
-    unsigned long mounts[4096];
-    int count = 0;
     int memfd = memfd_create("x", MFD_CLOEXEC);
     DIR *proc = opendir("/proc");
     struct dirent *entry;
@@ -202,6 +219,14 @@ static int scan(int summary)
     close(memfd);
     if (summary)
         slurp(AT_FDCWD, "/proc/sys/vm/stat_refresh");
+    else {
+        // An unlinked object of a container has a device number that only the mounts there tell. It must be known before
+        // the mappings of the first process are read.
+        while ((entry = readdir(proc)))
+            if (atoi(entry->d_name))
+                read_mounts(atoi(entry->d_name));
+        rewinddir(proc);
+    }
     while ((entry = readdir(proc))) {
         int pid = atoi(entry->d_name), found = 0, fds;
         DIR *directory;
@@ -237,19 +262,9 @@ static int scan(int summary)
             printf("%d %llu %s\n", pid, sum, buffer);
         }
         if (summary) {
-            unsigned long ns;
-            int i;
             snprintf(path, sizeof path, "/proc/%d/ns/ipc", pid);
             inode(path);
-            snprintf(path, sizeof path, "/proc/%d/ns/mnt", pid);
-            ns = inode(path);
-            for (i = 0; i < count && mounts[i] != ns; i++)
-                ;
-            if (i == count && count < 4096) {
-                mounts[count++] = ns;
-                snprintf(path, sizeof path, "/proc/%d/mountinfo", pid);
-                slurp(AT_FDCWD, path);
-            }
+            read_mounts(pid);
         }
     }
     closedir(proc);

@@ -130,7 +130,14 @@ impl Table {
         let all: Vec<_> = [&ours].into_iter().chain(&peers).collect();
         let mut times = vec![(Vec::new(), Vec::new()); all.len()];
         for round in 0..=rounds {
-            for (contender, (wall, cpu)) in all.iter().zip(&mut times) {
+            // Every other round goes backwards: whoever comes second finds in the caches what the first one has needed.
+            for turn in 0..all.len() {
+                let index = if round % 2 == 0 {
+                    turn
+                } else {
+                    all.len() - 1 - turn
+                };
+                let (contender, (wall, cpu)) = (all[index], &mut times[index]);
                 let before = children_cpu_time();
                 let elapsed = time(contender.command());
                 if round > 0 {

@@ -83,6 +83,7 @@ pub fn states(queries: &[(&Place, Vec<ShmName>)]) -> Vec<Vec<State>> {
         let (place, names) = &queries[*index];
         Job {
             kept: place.descriptors(),
+            may_share: container.rights.are_ours(),
             work: Box::new(move |channel: &Channel| {
                 container.enter(channel)?;
                 let mut checker = UseChecker::new(&place.directory);

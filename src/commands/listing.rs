@@ -35,7 +35,7 @@ enum Answer {
 /// Lists all objects of the places. Our own place is left empty: it is read by this process. The result for a place that
 /// does not answer is an error.
 ///
-/// A child lists with the rights of this process, so that it sees the user IDs of this machine. Whether root of the
+/// The children list with the rights of this process, so that they see the user IDs of this machine. Whether root of the
 /// container may read the directory was checked when it was found.
 pub fn list_all(places: &[Rc<Place>]) -> Vec<Result<Listing, Failure>> {
     let mut listings: Vec<_> = places.iter().map(|_| Ok(Listing::new())).collect();
@@ -44,6 +44,7 @@ pub fn list_all(places: &[Rc<Place>]) -> Vec<Result<Listing, Failure>> {
         let place = &places[index];
         Job {
             kept: place.descriptors(),
+            may_share: true,
             work: Box::new(|channel: &Channel| match send_all(place, channel) {
                 Ok(()) => Ok(()),
                 Err(error) => channel.send_value(&Answer::Failed(Failure::from(&error.into()))),
@@ -82,6 +83,7 @@ pub fn look_at(place: &Place, names: &[ShmName]) -> Vec<Result<FileStatus, Failu
     let mut results: Vec<_> = names.iter().map(|_| Err(unanswered.clone())).collect();
     let job = Job {
         kept: place.descriptors(),
+        may_share: false,
         work: Box::new(|channel: &Channel| {
             names.iter().enumerate().try_for_each(|(index, name)| {
                 channel.send_value(&match place.directory.stat(name) {

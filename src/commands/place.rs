@@ -174,6 +174,7 @@ pub fn run_in<T: Serialize + DeserializeOwned>(
     };
     let job = Job {
         kept: place.descriptors(),
+        may_share: false,
         work: Box::new(|channel| {
             container.enter(channel)?;
             channel.send_value(&work())

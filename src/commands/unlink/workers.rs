@@ -92,6 +92,8 @@ fn job<'a>(task: &'a Task) -> Option<Job<'a>> {
     };
     Some(Job {
         kept: task.place.descriptors(),
+        // A place that gets stuck must not delay others.
+        may_share: false,
         work: Box::new(work),
     })
 }

@@ -13,30 +13,37 @@ use nix::sys::signal::Signal;
 use nix::sys::socket::MsgFlags;
 use nix::unistd::{ForkResult, Pid, fork, getpid, getppid};
 use serde::Serialize;
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
 /// The number of children that work at the same time, so that one that is stuck does not delay the others.
 const CREW: usize = 8;
 
+/// The number of jobs that one child does, if they may share it.
+const SHARE: usize = 8;
+
 /// How long a child may work without sending anything.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The last message of a child that did its work. All others are longer.
+/// The last message of a job that was done. All others are longer.
 const DONE: &[u8] = b".";
 
-/// The start of the last message of a child that failed. The number of the error follows.
+/// The start of the last message of a job that failed. The number of the error follows.
 const FAILED: char = '!';
 
 /// The work of a child. It runs in the child, where it cannot change anything in the parent.
 pub type Work<'a> = Box<dyn FnOnce(&Channel) -> nix::Result<()> + 'a>;
 
-/// A child that is to be started.
+/// Work for a child.
 pub struct Job<'a> {
     /// The descriptors that the work needs. All others are closed in the child.
     pub kept: Vec<RawFd>,
     /// The work.
     pub work: Work<'a>,
+    /// Whether a child can do other jobs before and after it, because the rights of the child are the same for all of
+    /// them. That is faster than a child for each.
+    pub may_share: bool,
 }
 
 /// The socket by which a child sends messages to its parent.
@@ -83,19 +90,21 @@ impl Channel {
     }
 }
 
-/// How a child ended.
+/// How a job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// It did all of its work.
+    /// It was done.
     Done,
-    /// It sent nothing for [`PATIENCE`], and was killed.
+    /// Its child sent nothing for [`PATIENCE`], and was killed.
     Stuck,
-    /// It failed with this error, or could not be started. `ECHILD`: something killed it.
+    /// It failed with this error, or its child could not be started. `ECHILD`: something killed the child.
     Failed(Errno),
 }
 
-/// Runs all jobs in children of their own, some at the same time. A job is taken when its child starts. Each message goes to `receive`, with the index of the
-/// job. Returns how each child ended.
+/// Runs all jobs in children, some at the same time. A job is taken when its child starts. Each message goes to
+/// `receive`, with the index of the job. Returns how each job ended.
+///
+/// If a child gets stuck with one of several jobs, those after it get a child each.
 ///
 /// # Errors
 ///
@@ -108,55 +117,85 @@ pub fn run<'a, E>(
     // counts as failed.
     let _ = signal::notice_children();
     let mut ends = Vec::new();
-    let mut waiting = jobs.into_iter().enumerate();
+    let mut waiting = jobs.into_iter().enumerate().peekable();
+    // The jobs that a child has left undone.
+    let mut left: Queue = VecDeque::new();
     let mut members: Vec<Member> = Vec::new();
     let mut buffer = vec![0; MAX_MESSAGE];
     loop {
-        while members.len() < CREW
-            && let Some((index, job)) = waiting.next()
-        {
-            ends.push(End::Failed(Errno::ECHILD));
-            match Member::start(index, job) {
+        while members.len() < CREW {
+            let mut queue: Queue = left.pop_front().into_iter().collect();
+            if queue.is_empty() {
+                queue.extend(waiting.next());
+                let may_share = |job: &Job| job.may_share;
+                while queue.len() < SHARE
+                    && queue.iter().all(|(_, job)| may_share(job))
+                    && let Some(next) = waiting.next_if(|(_, job)| may_share(job))
+                {
+                    queue.push_back(next);
+                }
+                ends.extend(queue.iter().map(|_| End::Failed(Errno::ECHILD)));
+            }
+            if queue.is_empty() {
+                break;
+            }
+            let indices: Vec<_> = queue.iter().map(|(index, _)| *index).collect();
+            match Member::start(queue) {
                 Ok(member) => members.push(member),
-                Err(errno) => ends[index] = End::Failed(errno),
+                Err(errno) => indices
+                    .into_iter()
+                    .for_each(|index| ends[index] = End::Failed(errno)),
             }
         }
         if members.is_empty() {
             return Ok(ends);
         }
         wait_for_any(&members);
-        let mut index = 0;
-        while index < members.len() {
-            let member = &mut members[index];
-            match member.socket.receive(&mut buffer, MsgFlags::MSG_DONTWAIT) {
-                Ok(Some(message)) if message.bytes == DONE => {
-                    ends[member.job] = End::Done;
-                    members.remove(index).end();
-                }
-                Ok(Some(message)) if message.bytes.first() == Some(&(FAILED as u8)) => {
-                    let number = str::from_utf8(&message.bytes[1..]).ok();
-                    let number = number.and_then(|number| number.parse().ok());
-                    ends[member.job] = End::Failed(Errno::from_raw(number.unwrap_or_default()));
-                    members.remove(index).end();
-                }
+        let mut next = 0;
+        while next < members.len() {
+            let member = &mut members[next];
+            let job = member.job();
+            let end = match member.socket.receive(&mut buffer, MsgFlags::MSG_DONTWAIT) {
                 Ok(Some(message)) => {
                     member.deadline = Instant::now() + PATIENCE;
-                    receive(member.job, message)?;
-                    // Read on: there may be more.
+                    match last_message(message.bytes) {
+                        Some(end) => end,
+                        None => {
+                            receive(job, message)?;
+                            // Read on: there may be more.
+                            continue;
+                        }
+                    }
                 }
+                Err(Errno::EAGAIN) if Instant::now() < member.deadline => {
+                    next += 1;
+                    continue;
+                }
+                Err(Errno::EAGAIN) => End::Stuck,
                 // The socket is closed: the child has ended.
-                Ok(None) => members.remove(index).end(),
-                Err(Errno::EAGAIN) if Instant::now() < member.deadline => index += 1,
-                Err(errno) => {
-                    ends[member.job] = match errno {
-                        Errno::EAGAIN => End::Stuck,
-                        _ => End::Failed(errno),
-                    };
-                    members.remove(index).end();
-                }
+                Ok(None) => End::Failed(Errno::ECHILD),
+                Err(errno) => End::Failed(errno),
+            };
+            ends[job] = end;
+            member.queue.pop_front();
+            let is_lost = !matches!(end, End::Done);
+            if is_lost || member.queue.is_empty() {
+                left.extend(members.remove(next).end());
             }
         }
     }
+}
+
+/// Returns how a job ended, if this is its last message.
+fn last_message(bytes: &[u8]) -> Option<End> {
+    if bytes == DONE {
+        return Some(End::Done);
+    }
+    let number = bytes.strip_prefix(&[FAILED as u8])?;
+    let number = str::from_utf8(number)
+        .ok()
+        .and_then(|text| text.parse().ok());
+    Some(End::Failed(Errno::from_raw(number.unwrap_or_default())))
 }
 
 /// Sleeps until a child has sent something or ended, or until the first of them counts as stuck.
@@ -173,46 +212,52 @@ fn wait_for_any(members: &[Member]) {
     let _ = poll(&mut sockets, timeout);
 }
 
+/// Jobs, each with its index.
+type Queue<'a> = VecDeque<(usize, Job<'a>)>;
+
 /// A child at work.
-struct Member {
-    job: usize,
+struct Member<'a> {
+    /// The jobs that it has not finished. It works on the first one.
+    queue: Queue<'a>,
     child: Helper,
     socket: Socket,
     deadline: Instant,
 }
 
-impl Member {
+impl<'a> Member<'a> {
     /// Starts the child.
-    fn start(index: usize, job: Job) -> nix::Result<Member> {
+    fn start(queue: Queue<'a>) -> nix::Result<Member<'a>> {
         let (ours, theirs) = Socket::pair()?;
         let parent = getpid();
         // SAFETY: there is one thread, so that the child has everything that we have.
         match unsafe { fork() }? {
             ForkResult::Child => {
-                let kept = job
-                    .kept
-                    .into_iter()
-                    .chain([theirs.as_fd().as_raw_fd()])
-                    .collect();
+                let kept = queue.iter().flat_map(|(_, job)| job.kept.iter().copied());
+                let kept = kept.chain([theirs.as_fd().as_raw_fd()]).collect();
                 // Without our standard streams, whoever waits for their end does not wait for a child that is stuck.
                 become_helper(c"shm-place", kept);
                 let channel = Channel {
                     socket: theirs,
                     parent,
                 };
-                let done = channel
-                    .die_with_parent()
-                    .and_then(|()| (job.work)(&channel));
-                let sent = match done {
-                    Ok(()) => channel.send(DONE, None),
-                    Err(errno) => {
-                        channel.send(format!("{FAILED}{}", errno as i32).as_bytes(), None)
+                for (_, job) in queue {
+                    let done = channel
+                        .die_with_parent()
+                        .and_then(|()| (job.work)(&channel));
+                    let sent = match done {
+                        Ok(()) => channel.send(DONE, None),
+                        Err(errno) => {
+                            channel.send(format!("{FAILED}{}", errno as i32).as_bytes(), None)
+                        }
+                    };
+                    if done.is_err() || sent.is_err() {
+                        child::exit(1);
                     }
-                };
-                child::exit(sent.is_err().into())
+                }
+                child::exit(0)
             }
             ForkResult::Parent { child } => Ok(Member {
-                job: index,
+                queue,
                 child: Helper::new(child)?,
                 socket: ours,
                 deadline: Instant::now() + PATIENCE,
@@ -220,8 +265,14 @@ impl Member {
         }
     }
 
-    /// Kills the child if it has not ended by itself.
-    fn end(self) {
+    /// The index of the job that it works on.
+    fn job(&self) -> usize {
+        self.queue[0].0
+    }
+
+    /// Kills the child if it has not ended by itself, and returns the jobs that it has not begun.
+    fn end(self) -> Queue<'a> {
         self.child.abandon();
+        self.queue
     }
 }

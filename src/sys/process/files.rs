@@ -3,6 +3,7 @@
 use super::procfs::{Process, other_threads};
 use crate::sys::status::FileStatus;
 use maps::{Devices, MapsLine, find_newline, unescaped};
+use memchr::memchr_iter;
 use nix::errno::Errno;
 use nix::fcntl::readlinkat;
 use nix::libc;
@@ -168,7 +169,10 @@ impl FileSearch {
         found: &mut dyn FnMut(&UsedFile),
     ) -> io::Result<bool> {
         process.read(c"maps", &mut self.buffer)?;
-        for line in self.buffer.split(|&byte| byte == b'\n') {
+        let mut start = 0;
+        for end in memchr_iter(b'\n', &self.buffer) {
+            let line = &self.buffer[start..end];
+            start = end + 1;
             if let Some(line) = MapsLine::read(line, &self.devices) {
                 found(&UsedFile {
                     process,

@@ -175,6 +175,7 @@ impl IpcNamespaces {
         let mut tables: Vec<_> = numbers.map(|&number| (number, Ok(Vec::new()))).collect();
         let jobs = self.others.values().map(|(_, namespace)| Job {
             kept: namespace.iter().map(AsRawFd::as_raw_fd).collect(),
+            may_share: false,
             work: Box::new(move |channel: &Channel| {
                 let namespace = namespace.as_ref().map_err(|errno| *errno);
                 match namespace.and_then(|namespace| segments_in(namespace, channel)) {

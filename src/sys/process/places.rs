@@ -163,8 +163,10 @@ pub struct Found {
     pub rights: Rc<Rights>,
 }
 
-/// Finds the `/dev/shm` of each target in a child of its own. With `to_read`, it must be possible to list the
-/// directory.
+/// Finds the `/dev/shm` of each target in a child. With `to_read`, it must be possible to list the directory.
+///
+/// Targets in our own user namespace share children: root of each has the same rights. Every other one gets a child of
+/// its own, which gives up our rights for good.
 ///
 /// The targets are taken one after the other, so that few descriptors are open at a time.
 pub fn find_directories(targets: impl Iterator<Item = Target>, to_read: bool) -> Vec<Found> {
@@ -174,6 +176,7 @@ pub fn find_directories(targets: impl Iterator<Item = Target>, to_read: bool) ->
         rights.push(Rc::clone(&target.rights));
         Job {
             kept: target.descriptors(),
+            may_share: target.rights.are_ours(),
             work: Box::new(move |channel| {
                 let found = target.find_directory(to_read);
                 channel.die_with_parent()?;

@@ -1,5 +1,6 @@
 //! The lines of `/proc/PID/maps`, `proc_pid_maps(5)`.
 
+use memchr::memchr;
 use nix::sys::stat::{major, minor};
 
 /// What a process may do with what it has open or mapped.
@@ -67,12 +68,20 @@ const NEWLINE: &[u8] = br"\012";
 impl<'a> MapsLine<'a> {
     /// Reads a line about a file on one of the devices. Most lines are about others, and are not read any further.
     pub fn read(line: &'a [u8], devices: &Devices) -> Option<MapsLine<'a>> {
-        let mut fields = line.splitn(6, |&byte| byte == b' ');
-        let (range, rights, offset) = (fields.next()?, fields.next()?, fields.next()?);
-        let device = devices.find(fields.next()?)?;
+        // The range is followed by the rights, which are four letters. The kernel has written this: in the first five
+        // fields, one space follows each.
+        let after_range = memchr(b' ', line)?;
+        let (range, rest) = (&line[..after_range], &line[after_range + 1..]);
+        let (rights, rest) = (rest.get(..4)?, rest.get(5..)?);
+        let after_offset = memchr(b' ', rest)?;
+        let (offset, rest) = (&rest[..after_offset], &rest[after_offset + 1..]);
+        let after_device = memchr(b' ', rest)?;
+        let device = devices.find(&rest[..after_device])?;
+        let rest = &rest[after_device + 1..];
+        let (inode, path) = rest.split_at(memchr(b' ', rest).unwrap_or(rest.len()));
         let number =
             |digits: &[u8], radix| u64::from_str_radix(str::from_utf8(digits).ok()?, radix).ok();
-        let dash = range.iter().position(|&byte| byte == b'-')?;
+        let dash = memchr(b'-', range)?;
         Some(MapsLine {
             start: number(&range[..dash], 16)?,
             end: number(&range[dash + 1..], 16)?,
@@ -83,8 +92,8 @@ impl<'a> MapsLine<'a> {
             is_private: rights.contains(&b'p'),
             offset: number(offset, 16)?,
             device,
-            inode: number(fields.next()?, 10)?,
-            path: fields.next().unwrap_or_default().trim_ascii_start(),
+            inode: number(inode, 10)?,
+            path: path.trim_ascii_start(),
         })
     }
 }
