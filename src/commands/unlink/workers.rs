@@ -26,7 +26,9 @@ pub fn run(
             take(task, candidate, remover.remove(candidate))?;
         }
     }
-    let elsewhere: Vec<_> = tasks.iter().filter(|task| !task.place.is_own()).collect();
+    // Most containers have nothing to remove.
+    let is_elsewhere = |task: &&Task| !task.place.is_own() && !task.candidates.is_empty();
+    let elsewhere: Vec<_> = tasks.iter().filter(is_elsewhere).collect();
     // The number of candidates of each task whose outcome is known.
     let mut done = vec![0; elsewhere.len()];
     let jobs = elsewhere.iter().filter_map(|task| job(task));
