@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
 /// The number of bytes of a mapping that are passed on together. No more than these are resident at a time.
-const STEP: u64 = 1 << 20;
+pub const STEP: u64 = 1 << 20;
 
 /// The size of the buffer for files that cannot be mapped, the same as that of GNU `cat`.
 const BUFFER_SIZE: NonZero<usize> = NonZero::new(128 << 10).unwrap();
@@ -228,6 +228,9 @@ fn map_whole(file: &mut File, metadata: &Metadata, part: Part) -> Option<(Mappin
     // Map the whole file even for a part of it: a mapping on hugetlbfs must start at a huge page.
     let length = NonZero::new(usize::try_from(size).ok()?)?;
     let mapping = Mapping::shared_file(file, 0, length, Access::Read).ok()?;
+    if end - start > STEP {
+        mapping.will_be_read_in_order();
+    }
     Some((mapping, start, end))
 }
 

@@ -1,11 +1,12 @@
 //! Standard output of `cat`, written without copying bytes if that is safe.
 
 use crate::commands::progress::Progress;
+use crate::commands::source::STEP;
 use crate::sys::io::pipe::Pipe;
 use crate::sys::io::stream::Output;
 use crate::sys::memory::mapping::Mapping;
 use nix::errno::Errno;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 
 /// Up to this number of bytes are copied, because an additional system call to splice them or to populate their pages
 /// costs more than that.
@@ -17,6 +18,8 @@ pub(super) struct Sink {
     is_file: bool,
     /// The output as a pipe, or None if it is not a pipe. Checked when there is enough to splice for the first time.
     pipe: OnceCell<Option<Pipe>>,
+    /// The capacity of the pipe when it was last asked for.
+    capacity: Cell<u64>,
     /// Whether the kernel refused to splice.
     splice_refused: bool,
     /// The progress bar, if there is one.
@@ -28,13 +31,13 @@ pub(super) struct Sink {
 
 impl Sink {
     pub(super) fn new(output: Output) -> nix::Result<Sink> {
-        let (pipe, progress) = (OnceCell::new(), None);
         Ok(Sink {
             output,
             is_file: output.is_file()?,
-            pipe,
+            pipe: OnceCell::new(),
+            capacity: Cell::new(u64::MAX),
             splice_refused: false,
-            progress,
+            progress: None,
             written_after: None,
         })
     }
@@ -54,7 +57,7 @@ impl Sink {
         if left > MAX_COPIED
             && !self.splice_refused
             && let Some(pipe) = self.pipe.get_or_init(|| Pipe::from_output(self.output))
-            && let length @ 1.. = left.saturating_sub(pipe.capacity()).min(length as u64) as usize
+            && let length @ 1.. = self.splice_length(pipe, length as u64, left) as usize
         {
             mapping.populate(offset, length);
             match pipe.splice_from(mapping, offset, length) {
@@ -72,6 +75,17 @@ impl Sink {
             mapping.populate(offset, length);
         }
         self.copy(mapping, offset, length)
+    }
+
+    /// Returns how many of the next `length` bytes may be spliced, if `left` bytes are left.
+    ///
+    /// To ask for the capacity takes the lock of the pipe, which the reader holds while it copies. So nobody asks as long
+    /// as there is more left than fits into the pipe. If the pipe was enlarged meanwhile, [`drain`](Self::drain) waits.
+    fn splice_length(&self, pipe: &Pipe, length: u64, left: u64) -> u64 {
+        if left.saturating_sub(STEP) <= self.capacity.get() {
+            self.capacity.set(pipe.capacity());
+        }
+        left.saturating_sub(self.capacity.get()).min(length)
     }
 
     /// Writes at least one of `length` zeros, and returns how many. They are spliced even at the end, because no other

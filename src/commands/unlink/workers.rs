@@ -7,8 +7,12 @@ use crate::commands::in_use::reason;
 use crate::commands::listing::{check, print_skipped};
 use crate::exit::Failure;
 use crate::sys::process::crew::{self, Channel, End, Job};
+use crate::sys::process::signal::BlockedSignals;
 use crate::sys::process::socket::Message;
 use std::ops::Range;
+
+/// The number of objects that are removed while all signals are blocked, about half a millisecond.
+const BATCH: usize = 64;
 
 /// Does all tasks, and passes each outcome to `take`. Our own place is swept by this process, and each other place by a
 /// child that has at most the rights of root there.
@@ -22,8 +26,16 @@ pub fn run(
 ) -> anyhow::Result<()> {
     for task in tasks.iter().filter(|task| task.place.is_own()) {
         let mut remover = Remover::new(task);
-        for candidate in &task.candidates {
-            take(task, candidate, remover.remove(candidate))?;
+        let prints = task.args.verbose || task.args.dry_run;
+        for batch in task.candidates.chunks(if prints { 1 } else { BATCH }) {
+            // Each removal blocks all signals. To block them once for the whole batch is faster. It is short, and nothing
+            // is printed before they are unblocked.
+            let signals = BlockedSignals::new();
+            let outcomes: Vec<_> = batch.iter().map(|one| remover.remove(one)).collect();
+            drop(signals);
+            for (candidate, outcome) in batch.iter().zip(outcomes) {
+                take(task, candidate, outcome)?;
+            }
         }
     }
     // Most containers have nothing to remove.

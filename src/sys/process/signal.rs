@@ -96,12 +96,17 @@ thread_local! {
 /// Several may overlap and be dropped in any order: the last one restores the mask that was there before the
 /// first. The mask belongs to the thread, so the guard must not move to another one.
 #[derive(Debug)]
-pub(in crate::sys) struct BlockedSignals {
+pub struct BlockedSignals {
     _not_send: PhantomData<*const ()>,
 }
 
 impl BlockedSignals {
-    pub(in crate::sys) fn new() -> nix::Result<BlockedSignals> {
+    /// Blocks all signals.
+    ///
+    /// # Errors
+    ///
+    /// Those of `sigprocmask(2)`.
+    pub fn new() -> nix::Result<BlockedSignals> {
         let (depth, mut mask) = BLOCKED.get();
         if depth == 0 {
             mask = Some(change_mask(SIG_SETMASK, &raw_signal::all())?);

@@ -107,8 +107,8 @@ impl Directory {
     /// Returns an object, for calls that take a descriptor and a path.
     pub(in crate::sys) fn at(&self, name: &ShmName) -> (BorrowedFd<'_>, CString) {
         let (base, path) = match &self.other {
-            None => (AT_FDCWD, [OWN.as_bytes(), name.as_bytes()].concat()),
-            Some(fd) => (fd.as_fd(), name.file_name().as_bytes().to_owned()),
+            None => (AT_FDCWD, path_of(OWN.as_bytes(), name.as_bytes())),
+            Some(fd) => (fd.as_fd(), path_of(b"", name.file_name().as_bytes())),
         };
         (base, CString::new(path).expect("a ShmName contains no NUL"))
     }
@@ -283,6 +283,14 @@ impl Directory {
                 errno,
             })
     }
+}
+
+/// Joins both parts, with room for the NUL, so that CString need not reallocate.
+fn path_of(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    let mut path = Vec::with_capacity(directory.len() + name.len() + 1);
+    path.extend_from_slice(directory);
+    path.extend_from_slice(name);
+    path
 }
 
 /// Gives an unnamed file a name with `linkat(2)`. If the kernel does not allow linking a descriptor directly (that
