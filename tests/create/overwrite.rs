@@ -167,6 +167,24 @@ fn an_object_that_takes_the_name_meanwhile_is_overwritten_too() {
 }
 
 #[test]
+fn a_truncation_by_another_process_meanwhile_is_an_error() {
+    // If the end of FILE is stored afterwards, the object has its size again, but not all of the contents.
+    for when in ["1", "2"] {
+        let (file, name) = (file_with(vec![7; 2 << 20]), Name::holding("old"));
+        let inject = format!("inject=pwrite64:delay_exit=700000:when={when}");
+        let create = ["create", "--overwrite", "--from"];
+        let Some(mut strace) = strace(&["-e", &inject], create) else {
+            return;
+        };
+        let child = spawn(strace.arg(file.path()).arg(&name));
+        truncate_when_open(&child, &name, 0);
+        finish(child)
+            .fails(1)
+            .says(format!("{name}: another process truncated it"));
+    }
+}
+
+#[test]
 fn file_must_not_be_the_object() {
     let name = Name::holding("text");
     let path = name.path();

@@ -77,7 +77,13 @@ pub fn overwrite(
     // Storing has set it already, unless nothing was stored.
     object.set_modified()?;
     object.check_not_truncated(end)?;
-    Ok(())
+    // If it was truncated meanwhile, storing the rest has made a hole. Other file systems may report less than they have
+    // allocated.
+    let has_hole = || Ok::<_, Error>(object.status()?.allocated < end);
+    match !args.sparse && object.directory().is_tmpfs() == Ok(true) && has_hole()? {
+        true => Err(Error::Truncated(object.name().clone()).into()),
+        false => Ok(()),
+    }
 }
 
 /// Frees the memory that was reserved past the end of the object and is not needed now. `ftruncate(2)` could cut off

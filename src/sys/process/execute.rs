@@ -1,14 +1,14 @@
 //! Executing a command, and the files that it inherits: `execvp(3)`, `dup2(2)`.
 
 use super::signal;
-use crate::sys::error::describe_errno;
+use crate::sys::error::{describe_errno, errno};
 use crate::sys::escape;
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use nix::unistd::execvp;
+use std::collections::VecDeque;
 use std::ffi::{CString, OsStr};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// The descriptor of the first file that a command inherits from [`pass_on`].
@@ -53,21 +53,22 @@ pub fn execute(words: &[CString]) -> NotExecuted {
 ///
 /// `EMFILE` if this process may not have that many descriptors (`RLIMIT_NOFILE`).
 pub fn pass_on(files: Vec<OwnedFd>) -> nix::Result<()> {
-    let end = FIRST + files.len() as i32;
-    // None of the files may have a descriptor that another one is to get.
-    let mut moved = Vec::with_capacity(files.len());
-    for file in files {
-        match fcntl(&file, FcntlArg::F_DUPFD_CLOEXEC(end)) {
-            // SAFETY: the new descriptor belongs to nobody else.
-            Ok(fd) => moved.push(unsafe { OwnedFd::from_raw_fd(fd) }),
-            // `end` itself exceeds the limit.
-            Err(Errno::EINVAL) => return Err(Errno::EMFILE),
-            Err(errno) => return Err(errno),
+    let mut files = VecDeque::from(files);
+    for target in FIRST.. {
+        // One of the files may have the descriptor that the next one is to get.
+        if let Some(file) = files.iter_mut().find(|file| file.as_raw_fd() == target) {
+            *file = file.try_clone().map_err(|error| errno(&error))?;
         }
-    }
-    for (file, target) in moved.iter().zip(FIRST..) {
-        // SAFETY: the call accesses no memory. This process uses no file any more that may have had this descriptor.
-        Errno::result(unsafe { libc::dup2(file.as_raw_fd(), target) })?;
+        let Some(file) = files.pop_front() else {
+            break;
+        };
+        // SAFETY: the call accesses no memory. None of the files has this descriptor, and this process uses no others
+        // any more.
+        match Errno::result(unsafe { libc::dup2(file.as_raw_fd(), target) }) {
+            // It exceeds the limit.
+            Err(Errno::EBADF) => return Err(Errno::EMFILE),
+            result => result?,
+        };
     }
     Ok(())
 }
