@@ -25,14 +25,14 @@ $(BINARY):
 
 install: $(BINARY)
 	$(INSTALL) -D -m 755 $(BINARY) $(DESTDIR)$(bindir)/shmtool
-	for page in man/*.1; do $(INSTALL) -D -m 644 $$page $(DESTDIR)$(mandir)/man1/$${page#man/} || exit; done
+	for page in man/*.[17]; do $(INSTALL) -D -m 644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page#man/} || exit; done
 	$(INSTALL) -D -m 644 completions/shmtool.bash $(DESTDIR)$(word 1,$(COMPLETIONS))
 	$(INSTALL) -D -m 644 completions/_shmtool $(DESTDIR)$(word 2,$(COMPLETIONS))
 	$(INSTALL) -D -m 644 completions/shmtool.fish $(DESTDIR)$(word 3,$(COMPLETIONS))
 
 uninstall:
 	rm -f $(DESTDIR)$(bindir)/shmtool $(addprefix $(DESTDIR),$(COMPLETIONS))
-	for page in man/*.1; do rm -f $(DESTDIR)$(mandir)/man1/$${page#man/}; done
+	for page in man/*.[17]; do rm -f $(DESTDIR)$(mandir)/man$${page##*.}/$${page#man/}; done
 
 # One static binary that needs no C library: target/$(TARGET)/release/shmtool.
 static:

@@ -90,9 +90,11 @@ complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l from -d 'Fill
 complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l target -d 'Use the /dev/shm of process PID, which is that of its container' -r -f
 complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l sparse -d 'Do not reserve memory'
 complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l progress -d 'Show a progress bar on the terminal while FILE is copied'
+complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l anonymous -d 'Give COMMAND memory without a name, as descriptor 3, 4, ...'
 complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l exist-ok -d 'Leave the existing object as it is'
 complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l resize -d 'Change the size to SIZE and keep the contents'
 complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l replace -d 'Replace the existing object in one step'
+complete -c shmtool -n "__fish_shmtool_using_subcommand create" -l overwrite -d 'Store FILE in the existing object'
 complete -c shmtool -n "__fish_shmtool_using_subcommand create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -s t -l type -d 'Type: i8 i16 i32 i64 u8 u16 u32 u64' -r -f -a "i8\t''
 i16\t''

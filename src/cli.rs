@@ -72,10 +72,12 @@ pub enum Command {
     ///
     /// With -- COMMAND, the objects exist while COMMAND runs. shmtool holds them open, so that no shmtool unlink with
     /// filters removes them. COMMAND has the terminal, process group, environment and descriptors that it would have
-    /// without shmtool, and receives every signal that is sent to shmtool. When COMMAND ends, for whatever reason, the objects that shmtool created are removed, even
-    /// if shmtool itself was killed. Objects that existed before stay. shmtool ends as COMMAND ended: with the same
+    /// without shmtool, and receives every signal that is sent to shmtool. When COMMAND ends, for whatever
+    /// reason, the objects that shmtool created are removed, even if shmtool itself was killed. Objects that existed before stay. shmtool ends as COMMAND ended: with the same
     /// status, or by the same signal. The status is 125 if shmtool fails before COMMAND runs, 126 if COMMAND cannot be
     /// run, and 127 if COMMAND is not found.
+    ///
+    /// With --anonymous, COMMAND gets memory that has no name. Only COMMAND and the programs that it starts can use it.
     #[command(after_long_help = include_str!("cli/examples/create.txt"))]
     Create(CreateArgs),
 

@@ -152,6 +152,39 @@ fn examples_of_unlink_work() {
     run_manual_examples("unlink");
 }
 
+/// Each section is a session of its own, so that a new one does not depend on the others.
+#[test]
+fn examples_of_the_recipes_work() {
+    in_private_system("size=64m", || {
+        let text = include_str!("../src/cli/recipes.txt");
+        let is_example = |block: &&str| block.starts_with("    $ ");
+        let is_heading = |block: &str| block.chars().all(|c| c.is_ascii_uppercase() || c == ' ');
+        let blocks: Vec<_> = text.split("\n\n").collect();
+        for section in blocks.chunk_by(|_, next| !is_heading(next)) {
+            let lines = section
+                .iter()
+                .copied()
+                .filter(is_example)
+                .flat_map(str::lines);
+            let examples = parse_examples(lines.map(|line| &line[4..]));
+            assert!(
+                !examples.is_empty() || section[0] == "SEE ALSO",
+                "{section:?}"
+            );
+            let needs_python = examples
+                .iter()
+                .any(|example| example.command.contains("python3"));
+            if needs_python && python("", &[]).is_none() {
+                continue;
+            }
+            run_all(&examples, tempfile::tempdir().unwrap().path());
+            for object in fs::read_dir("/dev/shm").unwrap() {
+                fs::remove_file(object.unwrap().path()).unwrap();
+            }
+        }
+    });
+}
+
 /// `console` blocks are sessions; all of them run in one shell. `sh` blocks are commands to paste: they must succeed
 /// without output on standard error. `c` blocks are files, named in their first line.
 #[test]

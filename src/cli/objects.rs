@@ -58,6 +58,16 @@ pub struct CreateArgs {
     #[arg(long)]
     pub progress: bool,
 
+    /// Give COMMAND memory without a name, as descriptor 3, 4, ...
+    ///
+    /// Nobody can find this memory by a name. COMMAND inherits it as open files, in the order of the NAMEs, and passes
+    /// them on to the programs that it starts. These reach it as /dev/fd/3, with shmtool write-int --file /dev/fd/3 for
+    /// example, and C programs map descriptor 3. Whatever else the caller has open as descriptor 3 is replaced. Each NAME
+    /// is only a label, of at most 249 bytes. shmtool executes COMMAND in its own place, and the memory is freed when the
+    /// last program ends that has it, so that nothing has to be removed. A SIZE or FILE is needed.
+    #[arg(long, requires = "command", conflicts_with_all = ["exist_ok", "resize", "replace", "overwrite", "target"])]
+    pub anonymous: bool,
+
     #[command(flatten)]
     pub target: TargetArgs,
 
@@ -80,6 +90,15 @@ pub struct CreateArgs {
     /// object open or mapped keep it.
     #[arg(long, help_heading = EXISTING)]
     pub replace: bool,
+
+    /// Store FILE in the existing object
+    ///
+    /// Every program that uses the object sees the new contents. This is not one step: meanwhile, a program can see old
+    /// and new bytes side by side, while with --replace it never does. The object keeps its mode and owner, and never
+    /// becomes smaller. Bytes after the end of FILE stay; with --size, those up to SIZE become zeros. Memory is reserved
+    /// before the first byte changes. A missing object is created.
+    #[arg(long, help_heading = EXISTING, requires = "from", conflicts_with_all = ["exist_ok", "resize", "replace"])]
+    pub overwrite: bool,
 
     /// Objects to create
     #[arg(value_name = "NAME", required = true, value_parser = names())]

@@ -4,11 +4,16 @@ use super::place;
 use crate::cli::CreateArgs;
 use crate::exit::{Failure, Report};
 use crate::sys::escape;
+use anyhow::Context;
 use creation::Creation;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
 
+mod anonymous;
 mod budget;
 mod creation;
 mod fill;
+mod overwrite;
 mod scoped;
 
 /// Creates each object.
@@ -25,6 +30,9 @@ pub fn run(args: &CreateArgs, report: &mut Report) -> anyhow::Result<()> {
         let problem = format!("--from {from} can be read only once: give one NAME");
         return Err(Failure::usage(problem).into());
     }
+    if args.anonymous {
+        return anonymous::run(args, report);
+    }
     if !args.command.is_empty() {
         scoped::run(args, report);
         return Ok(());
@@ -38,4 +46,13 @@ pub fn run(args: &CreateArgs, report: &mut Report) -> anyhow::Result<()> {
         report.note(creation.create(name));
     }
     Ok(())
+}
+
+/// Returns COMMAND and its arguments in the form that the system takes.
+fn command_words(args: &CreateArgs) -> anyhow::Result<Vec<CString>> {
+    let words = args.command.iter();
+    let words = words.map(|word| CString::new(word.as_bytes()));
+    words
+        .collect::<Result<_, _>>()
+        .context("an argument contains a NUL byte")
 }

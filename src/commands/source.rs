@@ -180,6 +180,17 @@ impl Reader {
     }
 }
 
+/// Returns whether the bytes from the current position to the end of the file can be read through a mapping, and again
+/// later. Their number is then known: the file ends where its reported size says.
+pub fn is_repeatable(file: &mut File) -> bool {
+    let is_mappable = |file: &mut File, metadata: &Metadata| {
+        let ends = file.read_at(&mut [0], metadata.len());
+        ends.is_ok_and(|count| count == 0) && map_whole(file, metadata, Part::ALL).is_some()
+    };
+    file.metadata()
+        .is_ok_and(|metadata| is_mappable(file, &metadata))
+}
+
 /// Returns a duplicate of standard input. It shares the file offset, so the next program that reads from standard input
 /// continues where we stopped.
 ///

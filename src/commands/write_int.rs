@@ -346,7 +346,7 @@ impl Writer<'_> {
         let (place, size) = (self.place, self.place.end(count));
         let mut draft = Draft::new(directory, name)?;
         draft.object().truncate(size)?;
-        draft.reserve(size)?;
+        draft.object().reserve_unshared(size)?;
         let start = place.offset - offset_in_mapping(place) as u64;
         let mapping = map_object(draft.object(), start, size - start, Access::ReadWrite)?;
         fill(&mapping).map_err(|BusError| draft.object().bus_error(size))?;

@@ -3,6 +3,7 @@
  *   counterpart write NAME VALUE          creates the object and stores an int
  *   counterpart read NAME                 prints the int
  *   counterpart hold NAME                 maps the object, then prints its int for each line of input
+ *   counterpart inherited FD              like hold, for a descriptor that it has inherited
  *   counterpart assign NAME               maps the object, then stores each line of input and prints it
  *   counterpart leaderless NAME           like hold, but in a second thread, after the main thread has exited
  *   counterpart add NAME COUNT            adds 1 to the int, COUNT times
@@ -21,6 +22,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static void *map_descriptor(int fd, int flags);
+
 static void *map(const char *name, int flags, size_t size)
 {
     int fd = shm_open(name, flags, 0600);
@@ -32,6 +35,11 @@ static void *map(const char *name, int flags, size_t size)
         perror("ftruncate");
         exit(1);
     }
+    return map_descriptor(fd, flags);
+}
+
+static void *map_descriptor(int fd, int flags)
+{
     struct stat st;
     if (fstat(fd, &st) < 0) {
         perror("fstat");
@@ -77,6 +85,9 @@ int main(int argc, char **argv)
     }
     if (argc == 3 && strcmp(argv[1], "hold") == 0) {
         answer_lines(map(argv[2], O_RDONLY, 0));
+    }
+    if (argc == 3 && strcmp(argv[1], "inherited") == 0) {
+        answer_lines(map_descriptor(atoi(argv[2]), O_RDWR));
     }
     if (argc == 3 && strcmp(argv[1], "leaderless") == 0) {
         pthread_t thread;

@@ -3,11 +3,13 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod anonymous;
 mod exists;
 mod from;
 mod killed;
 mod memory;
 mod missing_calls;
+mod overwrite;
 mod planted;
 mod scoped;
 mod unmappable;

@@ -63,6 +63,15 @@ fn objects_are_created_on_ramfs() {
 
         run(&mut shmtool(["create", "--resize", "-s", "8K", "c"])).prints("");
         assert_eq!(fs::read("/dev/shm/c").unwrap(), padded);
+        run(&mut shmtool([
+            "create",
+            "--overwrite",
+            "--from",
+            "/dev/shm/d",
+            "b",
+        ]))
+        .prints("");
+        assert!(fs::read("/dev/shm/b").unwrap().starts_with(&padded));
         run(&mut shmtool(["create", "--replace", "-s", "5", "a"])).prints("");
         assert_eq!(fs::read("/dev/shm/a").unwrap(), [0; 5]);
         run(&mut shmtool(["create", "--exist-ok", "-s", "5", "a", "e"])).prints("");

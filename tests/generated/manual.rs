@@ -14,7 +14,7 @@ const WIDTH: usize = 80;
 /// Stands for a non-breaking space until the end. This byte does not occur in any text.
 const NON_BREAKING_SPACE: &str = "\u{1f}";
 
-/// Writes `shmtool.1` and `shmtool-VERB.1`.
+/// Writes `shmtool.1`, `shmtool-VERB.1` and `shmtool-recipes.7`.
 pub fn write_pages(program: &Command, directory: &Path) {
     let verbs = || {
         program
@@ -29,6 +29,14 @@ pub fn write_pages(program: &Command, directory: &Path) {
         let page = Page::new(&title, verb.get_name(), verb, &list).finish();
         fs::write(directory.join(title + ".1"), page).unwrap();
     }
+    let page = Page::recipes().finish();
+    fs::write(directory.join("shmtool-recipes.7"), page).unwrap();
+}
+
+/// Reads a text in the directory beside `cli.rs`.
+fn read_text(path: &str) -> String {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli");
+    fs::read_to_string(directory.join(path)).unwrap()
 }
 
 struct Page {
@@ -36,21 +44,34 @@ struct Page {
 }
 
 impl Page {
-    fn new(title: &str, texts: &str, command: &Command, verbs: &[&Command]) -> Page {
+    /// Starts a page with its name and description.
+    fn start(title: &str, section: &str, manual: &str, about: &str) -> Page {
         let mut page = Page { roff: Roff::new() };
         let version = concat!("shmtool ", env!("CARGO_PKG_VERSION"));
         let heading = title.to_uppercase();
         page.roff
-            .control("TH", [&heading, "1", DATE, version, "User Commands"])
+            .control("TH", [&heading, section, DATE, version, manual])
             // No hyphenation and no justification, so that options are not split or stretched.
             .control("nh", [])
             .control("ad", ["l"]);
-
-        let about = command.get_about().unwrap().to_string();
         page.section("NAME");
         // By convention the description starts in lower case. Its first word is never a proper name.
         let lower = about[..1].to_lowercase() + &about[1..];
         page.roff.text([roman(format!("{title} - {lower}"))]);
+        page
+    }
+
+    /// The page with the recipes.
+    fn recipes() -> Page {
+        let about = "Shared memory at the shell, step by step";
+        let mut page = Page::start("shmtool-recipes", "7", "shmtool", about);
+        page.blocks(&read_text("recipes.txt"), Page::section);
+        page
+    }
+
+    fn new(title: &str, texts: &str, command: &Command, verbs: &[&Command]) -> Page {
+        let about = command.get_about().unwrap().to_string();
+        let mut page = Page::start(title, "1", "User Commands", &about);
 
         let is_program = title == "shmtool";
         page.section("SYNOPSIS");
@@ -211,36 +232,48 @@ impl Page {
 
     /// The sections from the text files. EXAMPLES are inserted before NOTES.
     fn notes(&mut self, texts: &str, is_program: bool, verbs: &[&Command]) {
-        let text = |kind: &str| {
-            let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli");
-            fs::read_to_string(source.join(kind).join(format!("{texts}.txt"))).unwrap()
-        };
+        let notes = read_text(&format!("notes/{texts}.txt"));
+        self.blocks(&notes, |page, heading| {
+            if heading == "NOTES" {
+                page.examples(&read_text(&format!("examples/{texts}.txt")));
+            }
+            page.section(heading);
+            if heading == "SEE ALSO" {
+                match is_program {
+                    true => verbs.iter().for_each(|verb| {
+                        let name = verb.get_name();
+                        page.roff.text(highlight(&format!("shmtool-{name}(1),")));
+                    }),
+                    false => drop(page.roff.text(highlight("shmtool(1),"))),
+                }
+            }
+        });
+    }
+
+    /// Paragraphs, tables and examples, separated by empty lines. `start_section` gets each heading.
+    fn blocks(&mut self, text: &str, start_section: impl Fn(&mut Page, &str)) {
         // A paragraph directly after a heading needs no .PP.
         let mut is_first = false;
-        for block in text("notes").split("\n\n") {
+        for block in text.split("\n\n") {
             let block = block.trim_end();
             let is_heading = block.chars().all(|c| c.is_ascii_uppercase() || c == ' ');
             if is_heading {
-                if block == "NOTES" {
-                    self.examples(&text("examples"));
-                }
-                self.section(block);
-                if block == "SEE ALSO" {
-                    match is_program {
-                        true => verbs.iter().for_each(|verb| {
-                            let name = verb.get_name();
-                            self.roff.text(highlight(&format!("shmtool-{name}(1),")));
-                        }),
-                        false => drop(self.roff.text(highlight("shmtool(1),"))),
-                    }
-                }
+                start_section(self, block);
             } else if block.starts_with("    ") {
-                // A table is copied unchanged.
-                self.roff.control("PP", []).control("EX", []);
+                // Examples are indented. A table is copied unchanged.
+                let is_example = block.starts_with("    $ ");
+                match is_example {
+                    true => self.roff.control("RS", []),
+                    false => self.roff.control("PP", []),
+                };
+                self.roff.control("EX", []);
                 for line in block.lines() {
                     self.roff.text([roman(&line[4..])]);
                 }
                 self.roff.control("EE", []);
+                if is_example {
+                    self.roff.control("RE", []);
+                }
             } else if let Some((tag, text)) = block
                 .strip_prefix("  ")
                 .and_then(|block| block.split_once("  "))

@@ -90,6 +90,14 @@ fn the_file_for_create_is_read_here() {
             run(&mut create).prints("");
             verb("cat", &container, &["--shm", "f"]).prints("ours\n");
             verb("cat", &container, &["--shm", "--offset", "1", "f"]).prints("urs\n");
+            verb("write-int", &container, &["-t", "u8", "f", "65"]).prints("");
+            let inode = fs::metadata(container.path("f")).unwrap().ino();
+            let mut overwrite = shmtool(["create", "--overwrite", from, "f"]);
+            overwrite.args(["--target", &container.target()]);
+            overwrite.stdin(fs::File::open("/mnt/file").unwrap());
+            run(&mut overwrite).prints("");
+            verb("cat", &container, &["--shm", "f"]).prints("ours\n");
+            assert_eq!(fs::metadata(container.path("f")).unwrap().ino(), inode);
             verb("unlink", &container, &["f"]).prints("");
         }
     });

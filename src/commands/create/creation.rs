@@ -1,7 +1,7 @@
 //! Creates objects one after the other, and handles those that already exist.
 
 use super::budget::Budget;
-use super::fill;
+use super::{fill, overwrite};
 use crate::cli::CreateArgs;
 use crate::exit::with_hint;
 use crate::notation::size::distinct_sizes;
@@ -12,8 +12,10 @@ use crate::sys::shm::draft::Draft;
 use crate::sys::shm::lease::{Leases, Refusal};
 use crate::sys::shm::name::ShmName;
 use crate::sys::shm::object::Object;
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use std::fs::File;
+use std::io::{Seek, SeekFrom};
+use std::os::fd::AsFd;
 
 /// One run of `create`.
 pub struct Creation<'a> {
@@ -47,6 +49,7 @@ impl Creation<'_> {
                     if self.publish(&mut draft)? {
                         return Ok(());
                     }
+                    self.recycle(&draft)?;
                 }
             }
         }
@@ -71,6 +74,13 @@ impl Creation<'_> {
                     }
                     result => return result.map(|()| None),
                 },
+                Ok(_) if args.overwrite => match self.overwrite(name) {
+                    Ok(false) => continue,
+                    Err(error) if matches!(error.downcast_ref(), Some(Error::NotFound(_))) => {
+                        continue;
+                    }
+                    result => return result.map(|_| None),
+                },
                 Ok(_) => return Err(exists(args, &self.directory, name)),
                 Err(Error::NotFound(_)) => {}
                 Err(error) => return Err(error.into()),
@@ -85,7 +95,7 @@ impl Creation<'_> {
                 None => args.from.as_deref().is_some_and(fill::is_read_once),
             };
             let draft = Draft::new(&self.directory, name)?;
-            fill::fill(&draft, args, self.input.as_ref(), &mut self.budget)?;
+            fill::fill(draft.object(), args, self.input.as_ref(), &mut self.budget)?;
             return Ok(Some(draft));
         }
     }
@@ -98,9 +108,33 @@ impl Creation<'_> {
             return draft.replace(args.mode).map(|()| true);
         }
         match draft.publish(args.mode) {
-            Err(Error::Exists(_)) if args.resize || args.exist_ok => Ok(false),
+            Err(Error::Exists(_)) if args.resize || args.exist_ok || args.overwrite => Ok(false),
             result => result.map(|()| true),
         }
+    }
+
+    /// Uses the contents of an object that did not get its name as FILE, if FILE cannot be read again.
+    pub fn recycle(&mut self, draft: &Draft) -> anyhow::Result<()> {
+        if self.args.overwrite && self.has_read_input {
+            let contents = draft.object().as_fd().try_clone_to_owned();
+            self.input = Some(contents.context("cannot keep the input")?.into());
+            self.has_read_input = false;
+        }
+        Ok(())
+    }
+
+    /// Stores FILE in an existing object. Returns false if the name has led to another object since.
+    fn overwrite(&mut self, name: &ShmName) -> anyhow::Result<bool> {
+        let object = Object::open(&self.directory, name, Access::ReadWrite)?;
+        let mut file =
+            overwrite::open_repeatable(&object, self.args, &mut self.input, &mut self.budget)?;
+        let start = file.stream_position()?;
+        overwrite::overwrite(&object, self.args, &mut file, &mut self.budget)?;
+        let is_linked = object.is_still_linked()?;
+        if !is_linked {
+            file.seek(SeekFrom::Start(start))?;
+        }
+        Ok(is_linked)
     }
 
     /// Changes the size of an existing object.
@@ -137,7 +171,12 @@ fn exists(args: &CreateArgs, directory: &Directory, name: &ShmName) -> anyhow::E
         2.. => error,
         _ if args.command.is_empty() => with_hint(
             &error,
-            "--exist-ok keeps it, --resize changes its size, --replace replaces it",
+            match args.from {
+                Some(_) => {
+                    "--exist-ok keeps it, --overwrite stores FILE in it, --replace replaces it"
+                }
+                None => "--exist-ok keeps it, --resize changes its size, --replace replaces it",
+            },
         ),
         // A service that is started again, after everything was killed at once.
         _ if is_unused() => with_hint(&error, "--replace replaces what an earlier run left"),

@@ -7,43 +7,41 @@ use crate::commands::source::{self, Failure, Part, Reader, Sink};
 use crate::notation::size::humanized_size;
 use crate::sys::escape;
 use crate::sys::memory::mapping::Mapping;
-use crate::sys::shm::draft::Draft;
+use crate::sys::shm::object::Object;
 use anyhow::{Context, anyhow};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Seek};
+use std::num::NonZero;
 use std::os::unix::fs::FileTypeExt;
 
-/// Sets the size and contents of the object, and reserves its memory.
+/// The number of zeros that are stored with one call.
+const ZEROS: NonZero<usize> = NonZero::new(128 << 10).unwrap();
+
+/// Sets the size and contents of a new object, and reserves its memory.
 ///
 /// If FILE is open already, this reads it from its start.
 pub fn fill(
-    draft: &Draft,
+    object: &Object,
     args: &CreateArgs,
     input: Option<&File>,
     budget: &mut Budget,
 ) -> anyhow::Result<()> {
-    let mut filler = Filler {
-        draft,
-        args,
-        budget,
-        label: String::new(),
-        progress: None,
-        position: 0,
-        reserved: 0,
-        mapped_size: 0,
-    };
+    let mut filler = Filler::new(object, args, budget);
     match &args.from {
         None => filler.set_size(args.size.unwrap_or(0)),
-        Some(from) => filler.copy_from(from, input),
+        Some(from) => filler.copy_from(&mut open(from, input)?),
     }
 }
 
 /// An object that is being filled.
-struct Filler<'a> {
-    draft: &'a Draft,
-    args: &'a CreateArgs,
+pub struct Filler<'a> {
+    object: &'a Object,
     budget: &'a mut Budget,
+    /// The requested size.
+    size: Option<u64>,
+    sparse: bool,
+    shows_progress: bool,
     /// The name of FILE in messages.
     label: String,
     progress: Option<Progress>,
@@ -53,39 +51,60 @@ struct Filler<'a> {
     reserved: u64,
     /// The size of FILE when it was mapped.
     mapped_size: u64,
+    /// For an object that may contain data already: zeros to store.
+    zeros: Option<Mapping>,
 }
 
-impl Filler<'_> {
-    fn set_size(&mut self, size: u64) -> anyhow::Result<()> {
-        let object = self.draft.object();
-        if !self.args.sparse {
-            self.budget.take(object, size)?;
+impl<'a> Filler<'a> {
+    pub fn new(object: &'a Object, args: &CreateArgs, budget: &'a mut Budget) -> Filler<'a> {
+        Filler {
+            object,
+            budget,
+            size: args.size,
+            sparse: args.sparse,
+            shows_progress: args.progress,
+            label: args.from.as_deref().map_or(String::new(), escape::operand),
+            progress: None,
+            position: 0,
+            reserved: 0,
+            mapped_size: 0,
+            zeros: None,
         }
-        object.truncate(size)?;
-        if !self.args.sparse {
-            self.draft.reserve(size)?;
+    }
+
+    /// Does not reserve memory.
+    pub fn sparse(self) -> Filler<'a> {
+        let sparse = true;
+        Filler { sparse, ..self }
+    }
+
+    fn set_size(&mut self, size: u64) -> anyhow::Result<()> {
+        if !self.sparse {
+            self.budget.take(self.object, size)?;
+        }
+        self.object.truncate(size)?;
+        if !self.sparse {
+            self.object.reserve_unshared(size)?;
             self.reserved = size;
         }
         Ok(())
     }
 
-    fn copy_from(&mut self, from: &OsStr, input: Option<&File>) -> anyhow::Result<()> {
-        self.label = escape::operand(from);
-        let file = match input {
-            Some(input) => restart(input),
-            None if from == "-" => source::stdin(),
-            None => File::open(from),
-        };
-        let mut file = file.with_context(|| self.label.clone())?;
-        if self.args.progress {
-            let total = Part::ALL.length_in(&mut file);
-            self.progress = Progress::show(&self.label, total, false);
-        }
-        if let Some(size) = self.args.size {
+    /// Copies the rest of an open FILE into a new object.
+    pub fn copy_from(&mut self, file: &mut File) -> anyhow::Result<()> {
+        if let Some(size) = self.size {
             self.set_size(size)?;
         }
+        self.copy(file)
+    }
+
+    fn copy(&mut self, file: &mut File) -> anyhow::Result<()> {
+        if self.shows_progress {
+            let total = Part::ALL.length_in(file);
+            self.progress = Progress::show(&self.label, total, false);
+        }
         let mut reader = Reader::new().context("cannot get memory for a buffer")?;
-        match reader.copy(&mut file, Part::ALL, self) {
+        match reader.copy(file, Part::ALL, self) {
             Ok(()) if self.position < self.mapped_size => Err(self.size_changed()),
             Ok(()) => Ok(()),
             Err(Failure::Input(error)) => {
@@ -95,17 +114,72 @@ impl Filler<'_> {
         }
     }
 
+    /// Reserves the memory of the first `end` bytes of an existing object, for `length` bytes of FILE. If that fails,
+    /// nothing changes.
+    pub fn reserve_existing(&mut self, length: u64, end: u64) -> anyhow::Result<()> {
+        self.check_fits(length)?;
+        self.object.check_file_size_limit(end)?;
+        if !self.sparse {
+            let allocated = self.object.status()?.allocated;
+            let bytes = end.saturating_sub(allocated);
+            self.budget.take(self.object, bytes)?;
+            self.object.reserve(0, end)?;
+            self.reserved = end;
+        }
+        Ok(())
+    }
+
+    /// Stores `length` bytes of FILE in an existing object, and zeros after them up to the byte `end`.
+    pub fn overwrite(&mut self, file: &mut File, length: u64, end: u64) -> anyhow::Result<()> {
+        let zeros = Mapping::private_anonymous(ZEROS).context("cannot get memory for a buffer")?;
+        self.zeros = Some(zeros);
+        self.mapped_size = length;
+        self.copy(file)?;
+        while self.position < end {
+            self.put_zeros(end - self.position)?;
+        }
+        // A hole at the end does not make the object larger.
+        if self.sparse && self.object.status()?.size < end {
+            self.position = end - 1;
+            self.store_zeros(1)?;
+        }
+        Ok(())
+    }
+
+    /// Stores at most `length` zeros in an existing object, and returns how many.
+    fn store_zeros(&mut self, length: u64) -> anyhow::Result<u64> {
+        let length = length.min(ZEROS.get() as u64) as usize;
+        self.take_memory(length)?;
+        let zeros = self.zeros.as_ref().context("no zeros for a new object")?;
+        let count = self.object.write_from(self.position, zeros, 0, length)?;
+        let count = count.context("cannot read the buffer")?;
+        self.advance(count);
+        Ok(count as u64)
+    }
+
+    /// The number of bytes stored so far.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    fn is_existing(&self) -> bool {
+        self.zeros.is_some()
+    }
+
     /// Takes memory for the next `length` bytes from the budget, except for bytes that are already reserved.
     fn take_memory(&mut self, length: usize) -> anyhow::Result<()> {
         let end = self.position + length as u64;
         self.check_fits(end)?;
+        if self.is_existing() && !self.object.is_hole(self.position, length as u64) {
+            return Ok(());
+        }
         let bytes = end.saturating_sub(self.position.max(self.reserved));
-        self.budget.take(self.draft.object(), bytes)
+        self.budget.take(self.object, bytes)
     }
 
     fn check_fits(&self, length: u64) -> anyhow::Result<()> {
         let label = &self.label;
-        match self.args.size {
+        match self.size {
             Some(size) if length > size => Err(anyhow!(
                 "{label}: larger than the requested size of {}",
                 humanized_size(size)
@@ -131,10 +205,13 @@ impl Sink for Filler<'_> {
 
     fn start(&mut self, length: u64) -> anyhow::Result<()> {
         self.check_fits(length)?;
+        if self.is_existing() && length != self.mapped_size {
+            return Err(self.size_changed());
+        }
         self.mapped_size = length;
-        match self.args.size {
-            None => self.set_size(length),
-            Some(_) => Ok(()),
+        match self.size {
+            None if !self.is_existing() => self.set_size(length),
+            _ => Ok(()),
         }
     }
 
@@ -147,25 +224,37 @@ impl Sink for Filler<'_> {
     ) -> anyhow::Result<usize> {
         self.take_memory(length)?;
         mapping.populate(offset, length);
-        let object = self.draft.object();
-        let count = object.write_from(self.position, mapping, offset, length)?;
+        let count = self
+            .object
+            .write_from(self.position, mapping, offset, length)?;
         let count = count.unwrap_or(0);
         self.advance(count);
         Ok(count)
     }
 
-    /// Nothing is written, because the object already contains zeros.
+    /// Nothing is written to a new object, because it already contains zeros.
     fn put_zeros(&mut self, length: u64) -> anyhow::Result<u64> {
+        let are_there = match self.is_existing() {
+            true => self.sparse && self.object.punch_hole(self.position, length)?,
+            false => true,
+        };
+        if !are_there {
+            return self.store_zeros(length);
+        }
         self.position += length;
         Ok(length)
     }
 
     fn put_buffer(&mut self, buffer: &Mapping, length: usize) -> anyhow::Result<()> {
+        if self.is_existing() && self.position + length as u64 > self.mapped_size {
+            return Err(self.size_changed());
+        }
         self.take_memory(length)?;
         let mut written = 0;
         while written < length {
-            let object = self.draft.object();
-            let count = object.write_from(self.position, buffer, written, length - written)?;
+            let count = self
+                .object
+                .write_from(self.position, buffer, written, length - written)?;
             // None would mean that the buffer's file was truncated, but the buffer is anonymous memory.
             let count = count.context("cannot read the buffer")?;
             written += count;
@@ -191,6 +280,16 @@ pub fn is_read_once(from: &OsStr) -> bool {
 pub fn is_fifo(input: &File) -> bool {
     let metadata = input.metadata();
     metadata.is_ok_and(|metadata| metadata.file_type().is_fifo())
+}
+
+/// Opens FILE, or returns the file that is open already, at its start.
+pub fn open(from: &OsStr, input: Option<&File>) -> anyhow::Result<File> {
+    let file = match input {
+        Some(input) => restart(input),
+        None if from == "-" => source::stdin(),
+        None => File::open(from),
+    };
+    file.with_context(|| escape::operand(from))
 }
 
 /// Opens FILE, unless it is standard input, which is always open.

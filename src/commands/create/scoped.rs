@@ -1,5 +1,6 @@
 //! `create NAME... -- COMMAND`: objects that live as long as a command.
 
+use super::command_words;
 use super::creation::Creation;
 use crate::cli::CreateArgs;
 use crate::commands::place;
@@ -17,7 +18,6 @@ use std::ffi::CString;
 use std::fs::File;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::ffi::OsStrExt;
 
 mod elsewhere;
 
@@ -36,13 +36,7 @@ pub fn run(args: &CreateArgs, report: &mut Report) {
 }
 
 fn scope(args: &CreateArgs) -> anyhow::Result<(Ending, Vec<anyhow::Error>)> {
-    let words = args
-        .command
-        .iter()
-        .map(|word| CString::new(word.as_bytes()));
-    let words = words
-        .collect::<Result<Vec<_>, _>>()
-        .context("an argument holds a NUL byte")?;
+    let words = command_words(args)?;
     let place = place::find(args.target.target.as_ref(), false)?;
     match &place.container {
         Some(container) => elsewhere::scope(args, &words, place.directory, &container.rights),
@@ -153,7 +147,9 @@ impl Scope<'_> {
                 index += 1;
                 continue;
             }
-            let name = self.drafts.remove(index).object().name().clone();
+            let draft = self.drafts.remove(index);
+            self.creation.recycle(&draft)?;
+            let name = draft.object().name().clone();
             if let Some(draft) = self.draft_or_hold(&name)? {
                 self.drafts.insert(index, draft);
                 self.creation.budget.finish()?;

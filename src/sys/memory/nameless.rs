@@ -6,6 +6,8 @@
 use crate::sys::status::FileStatus;
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use std::ffi::CStr;
+use std::os::fd::OwnedFd;
 
 /// The kind of a file in the kernel's own tmpfs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,21 +36,32 @@ impl Nameless {
     }
 }
 
+/// The maximum length of the label of a memfd: what `memfd:` leaves of `NAME_MAX`.
+pub const MAX_LABEL_LENGTH: usize = 249;
+
+/// Creates a memfd that can never be executed. `/proc` shows it as `/memfd:LABEL`.
+///
+/// # Errors
+///
+/// Those of `memfd_create(2)`: `EINVAL` if the label is longer than [`MAX_LABEL_LENGTH`].
+pub fn memfd(label: &CStr) -> nix::Result<OwnedFd> {
+    // Linux 6.3 and later can be told to refuse memfds without this flag (the sysctl vm.memfd_noexec), and earlier
+    // ones do not know it. nix lacks it.
+    const NOEXEC_SEAL: MFdFlags = MFdFlags::from_bits_retain(8);
+    let create = |flags| memfd_create(label, MFdFlags::MFD_CLOEXEC | flags);
+    match create(NOEXEC_SEAL) {
+        Err(Errno::EINVAL) => create(MFdFlags::empty()),
+        result => result,
+    }
+}
+
 /// Returns the device number of the kernel's own tmpfs. It is usually 0:1, but nothing promises that.
 ///
 /// # Errors
 ///
 /// Those of `memfd_create(2)`.
 pub fn nameless_device() -> nix::Result<u64> {
-    // Linux 6.3 and later can be told to refuse memfds without this flag (the sysctl vm.memfd_noexec), and earlier
-    // ones do not know it. nix lacks it.
-    const NOEXEC_SEAL: MFdFlags = MFdFlags::from_bits_retain(8);
-    let create = |flags| memfd_create(c"shmtool", MFdFlags::MFD_CLOEXEC | flags);
-    let memfd = match create(NOEXEC_SEAL) {
-        Err(Errno::EINVAL) => create(MFdFlags::empty()),
-        result => result,
-    };
-    Ok(FileStatus::of(memfd?)?.device)
+    Ok(FileStatus::of(memfd(c"shmtool")?)?.device)
 }
 
 #[cfg(test)]

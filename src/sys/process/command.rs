@@ -22,6 +22,7 @@
 
 use super::arrivals::{OF_TERMINAL, arrived, is_among, is_canceled};
 use super::child::{self, pidfd};
+use super::execute::execute;
 use super::raw_signal::{
     FIRST_REAL_TIME, all, change_mask, deliver, discard_pending, for_nix, is_pending,
     raise_default, send, send_queued,
@@ -29,7 +30,6 @@ use super::raw_signal::{
 use super::signal;
 use super::witness::Witness;
 use crate::sys::error::describe_errno;
-use crate::sys::escape;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::libc;
@@ -38,14 +38,11 @@ use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use nix::sys::stat::Mode;
-use nix::unistd::{
-    ForkResult, Pid, execvp, fork, getpgid, getpgrp, getsid, pipe2, read, tcgetpgrp, write,
-};
-use std::ffi::{CString, OsStr};
+use nix::unistd::{ForkResult, Pid, fork, getpgid, getpgrp, getsid, pipe2, read, tcgetpgrp, write};
+use std::ffi::CString;
 use std::io::{self, Write};
 use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 /// How `sigqueue(3)` sends a signal, with a value. The C library's crate lacks it.
@@ -379,13 +376,14 @@ fn become_command(wait: &OwnedFd, command: &[CString], prepared: nix::Result<()>
     if !may_go {
         child::exit(0);
     }
-    let prepared = prepared.and_then(|()| signal::restore_inherited());
-    let errno = match prepared.and_then(|()| execvp(&command[0], command)) {
-        Ok(never) => match never {},
-        Err(errno) => errno,
+    // There is nobody else to tell.
+    let (message, status) = match prepared {
+        Ok(()) => {
+            let error = execute(command);
+            (error.to_string(), error.status())
+        }
+        Err(errno) => (describe_errno(errno), 126),
     };
-    let name = escape::operand(OsStr::from_bytes(command[0].to_bytes()));
-    // There is nobody else to tell. The statuses are those of `env(1)`.
-    let _ = writeln!(io::stderr(), "shmtool: {name}: {}", describe_errno(errno));
-    child::exit(if errno == Errno::ENOENT { 127 } else { 126 })
+    let _ = writeln!(io::stderr(), "shmtool: {message}");
+    child::exit(status.into())
 }

@@ -6,6 +6,7 @@ pub(crate) mod child;
 pub(crate) mod command;
 pub(crate) mod container;
 pub(crate) mod crew;
+pub(crate) mod execute;
 pub(crate) mod files;
 pub(crate) mod guard;
 pub(crate) mod identity;

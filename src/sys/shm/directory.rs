@@ -5,6 +5,7 @@
 
 use super::name::ShmName;
 use crate::sys::error::{Error, Result};
+use crate::sys::memory::nameless::memfd;
 use crate::sys::status::FileStatus;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2, renameat};
@@ -56,6 +57,16 @@ impl Directory {
             process: None,
             label: label.into(),
         }
+    }
+
+    /// Returns the kernel's own tmpfs, which contains memory without a name. It is mounted nowhere and only its size and
+    /// type can be asked for, so that one of its files can stand for it.
+    ///
+    /// # Errors
+    ///
+    /// Those of `memfd_create(2)`.
+    pub fn nameless() -> nix::Result<Directory> {
+        Ok(Directory::other(memfd(c"shmtool")?, "memory"))
     }
 
     /// Makes it the directory of a process, given by its descriptor (`pidfd_open(2)`).

@@ -81,15 +81,6 @@ impl Draft {
         &self.object
     }
 
-    /// Allocates the memory of the first `size` bytes, as many as the object has, before anything is stored in it.
-    ///
-    /// # Errors
-    ///
-    /// `/dev/shm` is full, or this process may not have a file that large (`RLIMIT_FSIZE`).
-    pub fn reserve(&self, size: u64) -> Result<()> {
-        self.object.reserve_unshared(size)
-    }
-
     /// Sets the permissions and gives the object its name.
     ///
     /// # Errors

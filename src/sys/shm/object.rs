@@ -10,6 +10,7 @@ use crate::sys::memory::access::Access;
 use crate::sys::memory::hole;
 use crate::sys::memory::int::{Int, IntType};
 use crate::sys::memory::mapping::Mapping;
+use crate::sys::memory::nameless::memfd;
 use crate::sys::status::FileStatus;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -80,6 +81,19 @@ impl Object {
                     ));
                 }
             }
+        }
+    }
+
+    /// Creates an empty object that never gets a name (`memfd_create(2)`), in [`Directory::nameless`]. The name is only
+    /// its label.
+    ///
+    /// # Errors
+    ///
+    /// Those of `memfd_create(2)`.
+    pub fn anonymous(nameless: &Directory, label: &ShmName) -> Result<Object> {
+        match memfd(&label.as_c_str()[1..]) {
+            Ok(fd) => Ok(Object::new(nameless, label, fd)),
+            Err(errno) => Err(Error::os(label, "create it", errno)),
         }
     }
 

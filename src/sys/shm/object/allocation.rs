@@ -6,6 +6,7 @@ use crate::sys::memory::mapping::Mapping;
 use crate::sys::shm::directory::Space;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, fallocate, fcntl};
+use nix::sys::resource::{Resource, getrlimit};
 use std::num::NonZero;
 use std::sync::Arc;
 
@@ -30,7 +31,7 @@ impl Object {
     /// # Errors
     ///
     /// [`Error::NoSpace`] if the file system is full; [`Error::Os`] if the size exceeds `RLIMIT_FSIZE`, among others.
-    pub(in crate::sys) fn reserve_unshared(&self, size: u64) -> Result<()> {
+    pub fn reserve_unshared(&self, size: u64) -> Result<()> {
         // gVisor does not support FALLOC_FL_KEEP_SIZE; ramfs and NFS do not support fallocate(2) at all.
         let flags = [FallocateFlags::FALLOC_FL_KEEP_SIZE, FallocateFlags::empty()];
         for flags in flags {
@@ -40,6 +41,30 @@ impl Object {
         }
         self.truncate(0)?;
         self.append_zeros(size)
+    }
+
+    /// Checks that this process may write up to the byte `end`, which [`reserve`](Self::reserve) does not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Os`] with `EFBIG` if `end` exceeds `RLIMIT_FSIZE`.
+    pub fn check_file_size_limit(&self, end: u64) -> Result<()> {
+        match getrlimit(Resource::RLIMIT_FSIZE) {
+            Ok((limit, _)) if end > limit => Err(self.allocation_error(end, Errno::EFBIG)),
+            Ok(_) => Ok(()),
+            Err(errno) => Err(Error::os(&self.name, "reserve its memory", errno)),
+        }
+    }
+
+    /// Turns `length` bytes from the byte `start` into a hole with `fallocate(2)`: they become zeros, and their memory is
+    /// freed. The size does not change. Returns false if the system does not support this.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fallocate(2)`.
+    pub fn punch_hole(&self, start: u64, length: u64) -> Result<bool> {
+        let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        self.allocate(flags, start, length)
     }
 
     /// Grows the object to at least `size` bytes, with allocated memory, by `fallocate(2)`. The object never shrinks,
@@ -106,7 +131,8 @@ impl Object {
     /// Returns the error for a failed allocation of `requested` bytes.
     pub(super) fn allocation_error(&self, requested: u64, errno: Errno) -> Error {
         match (errno, self.directory.space()) {
-            (Errno::ENOSPC, Ok(Space { size, free, .. })) => Error::NoSpace {
+            // Without a size limit, the kernel has refused to commit the memory (`vm.overcommit_memory`, `proc(5)`).
+            (Errno::ENOSPC, Ok(Space { size, free, .. })) if size > 0 => Error::NoSpace {
                 directory: Arc::clone(self.directory.label()),
                 name: self.name.clone(),
                 requested,

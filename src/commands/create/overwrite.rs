@@ -1,0 +1,103 @@
+//! `create --overwrite`: stores FILE in an existing object, so that every process that maps the object sees it.
+
+use super::budget::Budget;
+use super::fill::{self, Filler};
+use crate::cli::CreateArgs;
+use crate::commands::source::{self, Part};
+use crate::sys::error::Error;
+use crate::sys::escape;
+use crate::sys::memory::mapping::page_size;
+use crate::sys::shm::directory::Directory;
+use crate::sys::shm::object::Object;
+use crate::sys::status::FileStatus;
+use anyhow::{Context, anyhow};
+use std::fs::File;
+use std::os::fd::OwnedFd;
+
+/// Opens FILE, so that it can be read with a known size, and more than once. If it cannot, as a pipe, this reads it
+/// completely into memory, which takes the place of FILE in `input`.
+///
+/// # Errors
+///
+/// Fails if FILE is the object itself, if it cannot be read, or if it does not fit into memory.
+pub fn open_repeatable(
+    object: &Object,
+    args: &CreateArgs,
+    input: &mut Option<File>,
+    budget: &mut Budget,
+) -> anyhow::Result<File> {
+    let from = args.from.as_deref().context("--overwrite needs FILE")?;
+    let label = escape::operand(from);
+    let mut file = fill::open(from, input.as_ref())?;
+    let status = FileStatus::of(&file).with_context(|| label.clone())?;
+    if status.is_same_file(&object.status()?) {
+        return Err(anyhow!("{label}: input file is output file"));
+    }
+    if source::is_repeatable(&mut file) {
+        return Ok(file);
+    }
+    let nameless = Directory::nameless().context("cannot get memory for the input")?;
+    let spool = Object::anonymous(&nameless, object.name())?;
+    Filler::new(&spool, args, budget)
+        .sparse()
+        .copy_from(&mut file)?;
+    *input = Some(OwnedFd::from(spool).into());
+    fill::open(from, input.as_ref())
+}
+
+/// Stores the rest of a FILE from [`open_repeatable`] in the object.
+///
+/// # Errors
+///
+/// Fails if there is too little memory, or FILE is larger than the requested size. The object is unchanged then. Fails
+/// also if FILE cannot be read to its end, or changes its size.
+pub fn overwrite(
+    object: &Object,
+    args: &CreateArgs,
+    file: &mut File,
+    budget: &mut Budget,
+) -> anyhow::Result<()> {
+    let length = Part::ALL.length_in(file).unwrap_or(0);
+    let end = length.max(args.size.unwrap_or(0));
+    let before = object.status()?;
+    let mut filler = Filler::new(object, args, budget);
+    filler.reserve_existing(length, end)?;
+    if let Err(error) = filler.overwrite(file, length, end) {
+        let stored = filler.position();
+        // What failed first is reported; the memory that stays reserved is freed with the object.
+        let _ = free_past_end(object, &before, end);
+        return Err(match stored {
+            0 => error,
+            _ => error.context(format!(
+                "{}: stored {stored} of {end} bytes; it holds a mixture",
+                object.name()
+            )),
+        });
+    }
+    // Storing has set it already, unless nothing was stored.
+    object.set_modified()?;
+    object.check_not_truncated(end)?;
+    // If it was truncated meanwhile, storing the rest has made a hole. Other file systems may report less than they have
+    // allocated.
+    let has_hole = || Ok::<_, Error>(object.status()?.allocated < end);
+    match !args.sparse && object.directory().is_tmpfs() == Ok(true) && has_hole()? {
+        true => Err(Error::Truncated(object.name().clone()).into()),
+        false => Ok(()),
+    }
+}
+
+/// Frees the memory that was reserved past the end of the object and is not needed now. `ftruncate(2)` could cut off
+/// what somebody else has added.
+///
+/// Memory past the end contains no data. What somebody else has reserved there before stays. If somebody grows the object
+/// and stores data there between the two calls below, that data is lost: no system call frees only what is past the end.
+fn free_past_end(object: &Object, before: &FileStatus, end: u64) -> Result<(), Error> {
+    let page_end = |size: u64| size.next_multiple_of(page_size() as u64);
+    if before.allocated > page_end(before.size) {
+        return Ok(());
+    }
+    let start = page_end(object.status()?.size);
+    object
+        .punch_hole(start, end.saturating_sub(start))
+        .map(drop)
+}
