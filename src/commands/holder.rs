@@ -185,7 +185,7 @@ impl Holder {
         match self {
             Holder::Object(object) if size == 0 => object.grow(end)?,
             // A store into a hole allocates memory, and is a bus error if none is left.
-            Holder::Object(object) => object.reserve(place.offset, end - place.offset)?,
+            Holder::Object(object) => drop(object.reserve(place.offset, end - place.offset)?),
             Holder::File(file) => {
                 let start = start_of_mapping(place);
                 file.prepare_store(mapping, start, end - start)?;

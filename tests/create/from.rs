@@ -172,7 +172,7 @@ fn an_unreadable_file_is_an_error_and_creates_nothing() {
 fn a_file_that_changes_its_size_while_it_is_copied_is_an_error_and_creates_nothing() {
     for size in [100, 3 << 20] {
         let (file, name) = (file_of_distinct_pages(2 << 20), Name::new());
-        let inject = "inject=fallocate:delay_exit=1000000";
+        let inject = "inject=ftruncate:delay_exit=1000000";
         let Some(mut strace) = strace(&["-e", inject], ["create", "--from"]) else {
             return;
         };

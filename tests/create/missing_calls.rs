@@ -4,6 +4,7 @@ use crate::common::*;
 use nix::mount::{MsFlags, mount};
 use nix::sys::resource::Resource;
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::os::unix::fs::MetadataExt;
 
 /// Mounts a ramfs on `/dev/shm`. A ramfs supports neither fallocate(2) nor leases, and has no size limit. Returns false
@@ -110,6 +111,18 @@ fn zeros_are_written_if_memory_cannot_be_reserved() {
             let stat = fs::metadata("/dev/shm/a").unwrap();
             assert_eq!((stat.len(), stat.blocks() * 512), (400 << 10, 400 << 10));
             fs::remove_file("/dev/shm/a").unwrap();
+
+            // Holes of FILE, and the rest up to the requested size.
+            let file = tempfile::NamedTempFile::new().unwrap();
+            file.as_file().set_len(100 << 10).unwrap();
+            file.as_file().write_all_at(&[7; 4096], 52 << 10).unwrap();
+            let path = file.path().to_str().unwrap();
+            run(&mut create(&["--from", path, "-s", "200K", "f"]).unwrap()).prints("");
+            let expected = [fs::read(path).unwrap(), vec![0; 100 << 10]].concat();
+            assert!(fs::read("/dev/shm/f").unwrap() == expected);
+            let allocated = fs::metadata("/dev/shm/f").unwrap().blocks() * 512;
+            assert_eq!(allocated, 200 << 10);
+            fs::remove_file("/dev/shm/f").unwrap();
 
             let full = run(&mut create(&["-s", "2M", "b"]).unwrap());
             full.fails(1).says(does_not_fit("/b", "2MiB", "1MiB"));

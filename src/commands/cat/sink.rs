@@ -60,11 +60,15 @@ impl Sink {
             && let length @ 1.. = self.splice_length(pipe, length as u64, left) as usize
         {
             mapping.populate(offset, length);
+            // If it fails, some bytes may have been spliced.
+            let before = self.written_after.replace(0);
             match pipe.splice_from(mapping, offset, length) {
-                Err(errno) if is_refusal(errno) => self.splice_refused = true,
+                Err(errno) if is_refusal(errno) => {
+                    self.splice_refused = true;
+                    self.written_after = before;
+                }
                 result => {
                     let count = result?;
-                    self.written_after = Some(0);
                     self.advance(count);
                     return Ok(count);
                 }

@@ -7,6 +7,7 @@ use crate::commands::source::{self, Failure, Part, Reader, Sink};
 use crate::notation::size::humanized_size;
 use crate::sys::escape;
 use crate::sys::memory::mapping::Mapping;
+use crate::sys::shm::directory::Space;
 use crate::sys::shm::object::Object;
 use anyhow::{Context, anyhow};
 use std::ffi::OsStr;
@@ -47,11 +48,15 @@ pub struct Filler<'a> {
     progress: Option<Progress>,
     /// The offset of the next byte.
     position: u64,
-    /// The offset up to which all memory is reserved.
-    reserved: u64,
+    /// The offset up to which the memory was taken from the budget.
+    taken: u64,
+    /// Whether the memory of holes must be reserved when they are reached.
+    reserves_holes: bool,
     /// The size of FILE when it was mapped.
     mapped_size: u64,
-    /// For an object that may contain data already: zeros to store.
+    /// Whether the object may contain data already.
+    is_existing: bool,
+    /// Zeros to store, mapped when the first are needed.
     zeros: Option<Mapping>,
 }
 
@@ -66,8 +71,10 @@ impl<'a> Filler<'a> {
             label: args.from.as_deref().map_or(String::new(), escape::operand),
             progress: None,
             position: 0,
-            reserved: 0,
+            taken: 0,
+            reserves_holes: false,
             mapped_size: 0,
+            is_existing: false,
             zeros: None,
         }
     }
@@ -80,22 +87,44 @@ impl<'a> Filler<'a> {
 
     fn set_size(&mut self, size: u64) -> anyhow::Result<()> {
         if !self.sparse {
-            self.budget.take(self.object, size)?;
+            self.take_all(size)?;
         }
         self.object.truncate(size)?;
         if !self.sparse {
             self.object.reserve_unshared(size)?;
-            self.reserved = size;
         }
         Ok(())
+    }
+
+    fn take_all(&mut self, size: u64) -> anyhow::Result<()> {
+        self.budget.take(self.object, size)?;
+        self.taken = size;
+        Ok(())
+    }
+
+    /// Sets the size of a new object that is about to be filled. Storing data allocates its memory, so that only holes
+    /// need to be reserved, and to reserve all of it first would take longer. If there is not enough space, reserving all
+    /// of it fails before anything is copied.
+    fn prepare(&mut self, size: u64) -> anyhow::Result<()> {
+        let has_space = |space: Space| space.size > 0 && space.free >= size;
+        self.reserves_holes = !self.sparse && self.object.directory().space().is_ok_and(has_space);
+        if !self.reserves_holes {
+            return self.set_size(size);
+        }
+        self.take_all(size)?;
+        Ok(self.object.truncate(size)?)
     }
 
     /// Copies the rest of an open FILE into a new object.
     pub fn copy_from(&mut self, file: &mut File) -> anyhow::Result<()> {
         if let Some(size) = self.size {
-            self.set_size(size)?;
+            self.prepare(size)?;
         }
-        self.copy(file)
+        self.copy(file)?;
+        while self.reserves_holes && self.position < self.size.unwrap_or(0) {
+            self.put_zeros(self.size.unwrap_or(0) - self.position)?;
+        }
+        Ok(())
     }
 
     fn copy(&mut self, file: &mut File) -> anyhow::Result<()> {
@@ -124,15 +153,14 @@ impl<'a> Filler<'a> {
             let bytes = end.saturating_sub(allocated);
             self.budget.take(self.object, bytes)?;
             self.object.reserve(0, end)?;
-            self.reserved = end;
+            self.taken = end;
         }
         Ok(())
     }
 
     /// Stores `length` bytes of FILE in an existing object, and zeros after them up to the byte `end`.
     pub fn overwrite(&mut self, file: &mut File, length: u64, end: u64) -> anyhow::Result<()> {
-        let zeros = Mapping::private_anonymous(ZEROS).context("cannot get memory for a buffer")?;
-        self.zeros = Some(zeros);
+        self.is_existing = true;
         self.mapped_size = length;
         self.copy(file)?;
         while self.position < end {
@@ -146,11 +174,15 @@ impl<'a> Filler<'a> {
         Ok(())
     }
 
-    /// Stores at most `length` zeros in an existing object, and returns how many.
+    /// Stores at most `length` zeros, and returns how many.
     fn store_zeros(&mut self, length: u64) -> anyhow::Result<u64> {
         let length = length.min(ZEROS.get() as u64) as usize;
         self.take_memory(length)?;
-        let zeros = self.zeros.as_ref().context("no zeros for a new object")?;
+        let zeros = match self.zeros.take() {
+            Some(zeros) => zeros,
+            None => Mapping::private_anonymous(ZEROS).context("cannot get memory for a buffer")?,
+        };
+        let zeros = self.zeros.insert(zeros);
         let count = self.object.write_from(self.position, zeros, 0, length)?;
         let count = count.context("cannot read the buffer")?;
         self.advance(count);
@@ -162,18 +194,14 @@ impl<'a> Filler<'a> {
         self.position
     }
 
-    fn is_existing(&self) -> bool {
-        self.zeros.is_some()
-    }
-
     /// Takes memory for the next `length` bytes from the budget, except for bytes that are already reserved.
     fn take_memory(&mut self, length: usize) -> anyhow::Result<()> {
         let end = self.position + length as u64;
         self.check_fits(end)?;
-        if self.is_existing() && !self.object.is_hole(self.position, length as u64) {
+        if self.is_existing && !self.object.is_hole(self.position, length as u64) {
             return Ok(());
         }
-        let bytes = end.saturating_sub(self.position.max(self.reserved));
+        let bytes = end.saturating_sub(self.position.max(self.taken));
         self.budget.take(self.object, bytes)
     }
 
@@ -205,12 +233,12 @@ impl Sink for Filler<'_> {
 
     fn start(&mut self, length: u64) -> anyhow::Result<()> {
         self.check_fits(length)?;
-        if self.is_existing() && length != self.mapped_size {
+        if self.is_existing && length != self.mapped_size {
             return Err(self.size_changed());
         }
         self.mapped_size = length;
         match self.size {
-            None if !self.is_existing() => self.set_size(length),
+            None if !self.is_existing => self.prepare(length),
             _ => Ok(()),
         }
     }
@@ -232,11 +260,11 @@ impl Sink for Filler<'_> {
         Ok(count)
     }
 
-    /// Nothing is written to a new object, because it already contains zeros.
+    /// Nothing is written to a new object, because it already contains zeros, unless their memory cannot be reserved.
     fn put_zeros(&mut self, length: u64) -> anyhow::Result<u64> {
-        let are_there = match self.is_existing() {
+        let are_there = match self.is_existing {
             true => self.sparse && self.object.punch_hole(self.position, length)?,
-            false => true,
+            false => !self.reserves_holes || self.object.reserve(self.position, length)?,
         };
         if !are_there {
             return self.store_zeros(length);
@@ -246,7 +274,7 @@ impl Sink for Filler<'_> {
     }
 
     fn put_buffer(&mut self, buffer: &Mapping, length: usize) -> anyhow::Result<()> {
-        if self.is_existing() && self.position + length as u64 > self.mapped_size {
+        if self.is_existing && self.position + length as u64 > self.mapped_size {
             return Err(self.size_changed());
         }
         self.take_memory(length)?;

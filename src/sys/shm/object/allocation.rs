@@ -14,15 +14,14 @@ impl Object {
     /// Allocates memory for `length` bytes from the byte `start` with `fallocate(2)`, so that stores into them cannot
     /// fail. The size does not change, so an object that another process truncates meanwhile is not grown again.
     ///
-    /// If the system does not support this, nothing is allocated, and a store may raise SIGBUS if there is no memory.
-    /// Writing zeros instead could overwrite what another process stores.
+    /// If the system does not support this, nothing is allocated, this returns false, and a store may raise SIGBUS if
+    /// there is no memory. Writing zeros instead could overwrite what another process stores.
     ///
     /// # Errors
     ///
     /// [`Error::NoSpace`] if the file system is full; otherwise those of `fallocate(2)`.
-    pub fn reserve(&self, start: u64, length: u64) -> Result<()> {
+    pub fn reserve(&self, start: u64, length: u64) -> Result<bool> {
         self.allocate(FallocateFlags::FALLOC_FL_KEEP_SIZE, start, length)
-            .map(drop)
     }
 
     /// Allocates the memory of an object of `size` bytes that contains no data yet and that no other process can use.
