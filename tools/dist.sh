@@ -24,10 +24,6 @@ cargo tree --locked --edges normal,no-proc-macro --target "$arch-unknown-linux-m
             -exec cp {} "$directory/licenses/$crate" \;
     done
 
-# The license of Rust's standard library and of musl.
-mkdir "$directory/licenses/rust"
-cp "$(rustc --print sysroot)"/share/doc/rust/COPYRIGHT-library.html "$directory/licenses/rust"
-
 tar --create --directory target/dist --format=gnu --sort=name --mtime="@$SOURCE_DATE_EPOCH" \
     --owner=0 --group=0 --numeric-owner --mode='u=rwX,go=rX' "$name" | gzip --no-name --best >"target/dist/$name.tar.gz"
 rm -r "$directory"
