@@ -4,8 +4,8 @@ use crate::notation::size::humanized_size;
 use crate::objects::item::{Item, Kind};
 use crate::objects::value::{Cell, Style, Value};
 use crate::sys::process::proc::{Rights, Use};
+use crate::sys::users;
 use jiff::Timestamp;
-use nix::unistd::{Gid, Group, Uid, User};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -315,10 +315,7 @@ impl Default for Context {
 impl Context {
     /// Returns None if the uid has no name; the caller then prints the number, as `ls` does.
     pub fn user_name(&mut self, uid: u32) -> Option<String> {
-        let look_up = || {
-            let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-            user.map(|user| user.name)
-        };
+        let look_up = || users::user_name(uid);
         self.users.entry(uid).or_insert_with(look_up).clone()
     }
 
@@ -328,10 +325,7 @@ impl Context {
     }
 
     fn group_name(&mut self, gid: u32) -> Option<String> {
-        let look_up = || {
-            let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
-            group.map(|group| group.name)
-        };
+        let look_up = || users::group_name(gid);
         self.groups.entry(gid).or_insert_with(look_up).clone()
     }
 }

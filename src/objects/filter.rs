@@ -5,12 +5,13 @@ use crate::sys::process::proc;
 use crate::sys::shm::directory::Directory;
 use crate::sys::shm::name::{PREFIX, ShmName};
 use crate::sys::status::FileStatus;
+use crate::sys::users;
 use anyhow::anyhow;
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use jiff::Timestamp;
 use nix::errno::Errno;
 use nix::sys::signal::kill;
-use nix::unistd::{Pid, User};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -230,10 +231,10 @@ pub fn parse_pattern(text: &str) -> Result<Pattern, String> {
 ///
 /// Fails if there is no such user, and the text is not a number.
 pub fn parse_owner(text: &str) -> Result<u32, &'static str> {
-    match User::from_name(text) {
-        Ok(Some(user)) => Ok(user.uid.as_raw()),
-        _ if text.starts_with('+') => Err("no such user"),
-        _ => text.parse().map_err(|_| "no such user"),
+    match users::user_id(text) {
+        Some(uid) => Ok(uid),
+        None if text.starts_with('+') => Err("no such user"),
+        None => text.parse().map_err(|_| "no such user"),
     }
 }
 

@@ -17,3 +17,4 @@ pub(crate) mod mounts;
 pub mod process;
 pub mod shm;
 pub mod status;
+pub(crate) mod users;
