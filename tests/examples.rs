@@ -32,7 +32,8 @@ fn parse_examples<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<Example> {
         let last = examples
             .last_mut()
             .expect("an example starts with a command");
-        match line.strip_prefix("> ") {
+        let blank = || (line == ">").then_some("");
+        match line.strip_prefix("> ").or_else(blank) {
             Some(more) => last.command += &format!("\n{more}"),
             None => last.output.push(line.to_owned()),
         }
@@ -160,6 +161,21 @@ fn examples_of_unlink_work() {
     run_manual_examples("unlink");
 }
 
+/// Whether the programs that the examples need are installed. A machine that has only Rust lacks some.
+fn can_run(examples: &[Example]) -> bool {
+    let uses = |program: &str| {
+        let mut words = examples
+            .iter()
+            .flat_map(|one| one.command.split_whitespace());
+        words.any(|word| word == program)
+    };
+    if uses("flock") && Command::new("flock").arg("--version").output().is_err() {
+        skipped("no flock");
+        return false;
+    }
+    (!uses("python3") || python("", &[]).is_some()) && (!uses("cc") || c_program().is_some())
+}
+
 /// Each section is a session of its own, so that a new one does not depend on the others.
 #[test]
 fn examples_of_the_recipes_work() {
@@ -179,10 +195,7 @@ fn examples_of_the_recipes_work() {
                 !examples.is_empty() || section[0] == "SEE ALSO",
                 "{section:?}"
             );
-            let needs_python = examples
-                .iter()
-                .any(|example| example.command.contains("python3"));
-            if needs_python && python("", &[]).is_none() {
+            if !can_run(&examples) {
                 continue;
             }
             run_all(&examples, tempfile::tempdir().unwrap().path());
