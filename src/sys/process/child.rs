@@ -79,13 +79,13 @@ impl Helper {
 }
 
 impl Helper {
-    /// Kills it, and waits for its end for a moment at most: not even SIGKILL ends a process that waits for a file
-    /// server.
-    pub fn abandon(self) {
+    /// Kills it, and waits for its end, at most for this number of milliseconds: not even SIGKILL ends a process that
+    /// waits for a file server.
+    pub fn abandon(self, milliseconds: u16) {
         // There is nothing to do about a failure: init waits for the child when this process has ended.
         let _ = self.send(libc::SIGKILL);
         let mut ended = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
-        let _ = poll(&mut ended, 50_u8);
+        let _ = poll(&mut ended, milliseconds);
         let _ = waitpid(self.pid, Some(WaitPidFlag::WNOHANG));
     }
 }

@@ -178,9 +178,11 @@ pub fn run<'a, E>(
             };
             ends[job] = end;
             member.queue.pop_front();
-            let is_lost = !matches!(end, End::Done);
-            if is_lost || member.queue.is_empty() {
-                left.extend(members.remove(next).end());
+            let is_done = end == End::Done;
+            if !is_done || member.queue.is_empty() {
+                // A child that has done its work ends at once, unless the machine is busy.
+                let milliseconds = if is_done { 1000 } else { 50 };
+                left.extend(members.remove(next).end(milliseconds));
             }
         }
     }
@@ -270,9 +272,10 @@ impl<'a> Member<'a> {
         self.queue[0].0
     }
 
-    /// Kills the child if it has not ended by itself, and returns the jobs that it has not begun.
-    fn end(self) -> Queue<'a> {
-        self.child.abandon();
+    /// Kills the child if it has not ended by itself, waits for its end for some milliseconds at most, and returns the jobs
+    /// that it has not begun.
+    fn end(self, milliseconds: u16) -> Queue<'a> {
+        self.child.abandon(milliseconds);
         self.queue
     }
 }

@@ -34,6 +34,8 @@ const OWN: &str = "/dev/shm";
 pub struct Directory {
     /// The descriptor of a directory that is not our own. Its contents may be hostile.
     other: Option<Arc<OwnedFd>>,
+    /// A descriptor of our own directory, if it was opened for many calls.
+    own: Option<Arc<OwnedFd>>,
     /// The descriptor of the process whose directory it is.
     process: Option<Arc<OwnedFd>>,
     label: Arc<str>,
@@ -44,6 +46,7 @@ impl Directory {
     pub fn own() -> Directory {
         Directory {
             other: None,
+            own: None,
             process: None,
             label: OWN.into(),
         }
@@ -54,6 +57,7 @@ impl Directory {
     pub fn other(directory: OwnedFd, label: &str) -> Directory {
         Directory {
             other: Some(Arc::new(directory)),
+            own: None,
             process: None,
             label: label.into(),
         }
@@ -115,9 +119,20 @@ impl Directory {
         }
     }
 
+    /// Opens our own directory, so that each later call looks up only the name of an object. That is faster for many
+    /// objects. If it fails, everything stays as it is.
+    pub(in crate::sys) fn opened(&self) -> Directory {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let own = self.is_own().then(|| open(OWN, flags, Mode::empty()).ok());
+        Directory {
+            own: own.flatten().map(Arc::new),
+            ..self.clone()
+        }
+    }
+
     /// Returns an object, for calls that take a descriptor and a path.
     pub(in crate::sys) fn at(&self, name: &ShmName) -> (BorrowedFd<'_>, CString) {
-        let (base, path) = match &self.other {
+        let (base, path) = match self.other.as_ref().or(self.own.as_ref()) {
             None => (AT_FDCWD, path_of(OWN.as_bytes(), name.as_bytes())),
             Some(fd) => (fd.as_fd(), path_of(b"", name.file_name().as_bytes())),
         };
@@ -173,7 +188,14 @@ impl Directory {
     pub(in crate::sys) fn open(&self, name: &ShmName, flags: OFlag) -> nix::Result<OwnedFd> {
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
         let Some(directory) = &self.other else {
-            return shm_open(name.as_c_str(), flags, mode);
+            return match &self.own {
+                None => shm_open(name.as_c_str(), flags, mode),
+                // What shm_open(3) does.
+                Some(own) => {
+                    let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+                    openat(own, name.file_name(), flags, mode)
+                }
+            };
         };
         let flags = flags | OFlag::O_CLOEXEC;
         if flags.contains(OFlag::O_CREAT) {
@@ -240,7 +262,7 @@ impl Directory {
 
     /// Removes a name: our own with `shm_unlink(3)`. In glibc this returns `EACCES` where `unlink(2)` returns `EPERM`.
     pub(in crate::sys) fn unlink(&self, name: &ShmName) -> nix::Result<()> {
-        match &self.other {
+        match self.other.as_ref().or(self.own.as_ref()) {
             None => shm_unlink(name.as_c_str()),
             Some(directory) => unlinkat(directory, name.file_name(), UnlinkatFlags::NoRemoveDir),
         }

@@ -24,11 +24,12 @@ use nix::libc;
 use nix::unistd::{Uid, ftruncate, setfsuid};
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::rc::Rc;
 
 /// Acquires leases for the objects of a directory.
 #[derive(Debug)]
 pub struct Leases {
-    directory: Directory,
+    directory: Rc<Directory>,
     /// The device number of the directory, or `None` if leases are not reliable on its file system.
     device: Option<u64>,
 }
@@ -43,7 +44,7 @@ pub struct Leases {
 /// ```
 #[derive(Debug)]
 pub struct Lease {
-    directory: Directory,
+    directory: Rc<Directory>,
     name: ShmName,
     status: FileStatus,
     /// Closing the file releases the lease. This field is before the signals, so that they are unblocked afterwards.
@@ -75,7 +76,7 @@ impl Leases {
         let (base, path) = directory.root();
         let device = FileStatus::at(base, path, 0)?.device;
         Ok(Leases {
-            directory: directory.clone(),
+            directory: Rc::new(directory.opened()),
             device: directory.is_tmpfs()?.then_some(device),
         })
     }
@@ -130,7 +131,7 @@ impl Leases {
             return Err(Refusal::Changed);
         }
         Ok(Lease {
-            directory: self.directory.clone(),
+            directory: Rc::clone(&self.directory),
             name: name.clone(),
             status,
             file,
