@@ -6,6 +6,7 @@ mod common;
 mod changing;
 mod parts;
 mod pipe;
+mod random;
 mod unmappable;
 
 use common::*;
