@@ -37,6 +37,11 @@ check 0 '' shmtool create --replace -s 4 /text
 check 0 '' shmtool create --resize -s 128K /zeros
 check 7 '1234' shmtool create --from file /scoped -- sh -c 'wc -c </dev/shm/scoped >/dev/null; echo 1234; exit 7'
 check 3 '' shmtool read-int /scoped
+check 0 '' shmtool create --from file --overwrite /zeros
+check 0 'some text' shmtool cat --shm --length 9 /zeros
+check 0 '3' shmtool create --anonymous -s 4K sum -- sh -c '
+    shmtool write-int --file /dev/fd/3 --add 1 >/dev/null & shmtool write-int --file /dev/fd/3 --add 2 >/dev/null &
+    shmtool read-int --file /dev/fd/3 --until 3 --timeout 30; wait'
 
 check 0 '' shmtool write-int /counter 42
 check 0 '43' shmtool write-int --add /counter 1
