@@ -1,5 +1,6 @@
 #!/bin/sh
-# Cleans up /dev/shm before each job of a GitLab runner (shell executor) or of a self-hosted GitHub runner.
+# Cleans up /dev/shm before each job of a GitLab runner (only with the shell executor: in a container, the job would not
+# find this file, and fail) or of a self-hosted GitHub runner.
 #
 # GitLab: in config.toml, in the section [[runners]]:
 #     pre_get_sources_script = "/usr/share/shmtool/hooks/before-job.sh"
