@@ -3,15 +3,18 @@
 #
 #     Epilog=/usr/share/shmtool/hooks/slurm-epilog.sh
 #
-# It removes what nobody uses of the user of the job, unless the user has another job on this node.
+# It removes what nobody uses of the user of the job, unless another job of the user is running on this node. To try it:
+#
+#     SLURM_JOB_UID=$(id -u) SLURM_JOB_ID=1 SLURMD_NODENAME=$(hostname -s) ./slurm-epilog.sh
 
+# Add the directory of squeue, if it is another one.
 PATH=${PATH:+$PATH:}/usr/local/bin:/usr/bin:/bin
 # If an epilog failed, Slurm would drain the node. So each problem is a message.
 if [ -z "$SLURM_JOB_UID" ] || [ -z "$SLURM_JOB_ID" ] || [ -z "$SLURMD_NODENAME" ]; then
     echo "shmtool: no clean-up: this is not the epilog of a Slurm job" >&2
-elif ! jobs=$(squeue -h -w "$SLURMD_NODENAME" -u "$SLURM_JOB_UID" -o %A); then
+# Not the jobs that are completing: if two end at the same time, each would wait for the other.
+elif ! jobs=$(squeue -h -w "$SLURMD_NODENAME" -u "$SLURM_JOB_UID" -t configuring,running,suspended -o %A); then
     echo "shmtool: no clean-up: squeue does not say whether user $SLURM_JOB_UID has another job here" >&2
-# While the epilog runs, squeue still lists the job itself.
 elif ! echo "$jobs" | grep -qvxF -e "$SLURM_JOB_ID" -e ''; then
     shmtool unlink --verbose --owner "$SLURM_JOB_UID" --unused ||
         echo "shmtool: clean-up after job $SLURM_JOB_ID failed" >&2

@@ -194,8 +194,9 @@ pub fn no_names_everywhere() -> Failure {
     Failure::usage("--everywhere takes no NAME").hint("--glob NAME selects objects by their name")
 }
 
-/// Returns the places that the options of `ls` and `unlink` select. With `counts_denied`, a message says how many
-/// processes may not be inspected, so that their places are unknown. For an ordinary user those are most processes.
+/// Returns the places that the options of `ls` and `unlink` select. With `reports_all`, messages say which containers have
+/// no usable place, and how many processes may not be inspected, so that their places are unknown. For an ordinary user
+/// those are most processes. Otherwise only what can be different the next time is reported.
 ///
 /// # Errors
 ///
@@ -203,10 +204,10 @@ pub fn no_names_everywhere() -> Failure {
 pub fn select(
     target: Option<&Selector>,
     everywhere: bool,
-    counts_denied: bool,
+    reports_all: bool,
 ) -> anyhow::Result<Vec<Rc<Place>>> {
     let places = match everywhere {
-        true => find_all(counts_denied)?,
+        true => find_all(reports_all)?,
         false => vec![find(target, true)?],
     };
     Ok(places.into_iter().map(Rc::new).collect())
@@ -217,7 +218,7 @@ pub fn select(
 /// # Errors
 ///
 /// Fails if `/proc` cannot be read.
-fn find_all(counts_denied: bool) -> anyhow::Result<Vec<Place>> {
+fn find_all(reports_all: bool) -> anyhow::Result<Vec<Place>> {
     allow_more_descriptors();
     let mut search = Search::new(true)?;
     search.candidates(|_| true);
@@ -232,9 +233,11 @@ fn find_all(counts_denied: bool) -> anyhow::Result<Vec<Place>> {
     };
     places.extend(search.places(false));
     for (label, error) in &search.failed {
-        print_line(&format!("{label}: skipped: {error}"));
+        if reports_all || !error.is_lasting() {
+            print_line(&format!("{label}: skipped: {error}"));
+        }
     }
-    if counts_denied {
+    if reports_all {
         print_denied(&search.groups.denied);
     }
     Ok(places)

@@ -230,6 +230,30 @@ fn unlinked_objects_of_containers_are_nameless_memory() {
     });
 }
 
+#[test]
+fn memory_without_a_name_belongs_to_the_place_that_its_process_sees() {
+    in_private_system(SHM, || {
+        if !is_root() {
+            return;
+        }
+        let shmtool = env!("CARGO_BIN_EXE_shmtool");
+        let memfd = "create --anonymous -s 4K inside -- sleep 1000";
+        let container = Container::start(&format!("{shmtool} {memfd} &\n"));
+        let mut own = spawn(&mut crate::common::shmtool(
+            memfd.replace("inside", "outside").split(' '),
+        ));
+        let listed = || rows("name,place", &["--nameless", "--glob", "memfd:*side"]);
+        wait_until(|| listed().len() == 2);
+        let place = container.place();
+        assert_eq!(
+            listed(),
+            [format!("memfd:inside {place}"), "memfd:outside -".into()]
+        );
+        own.kill().unwrap();
+        own.wait().unwrap();
+    });
+}
+
 /// A number that differs each time.
 fn fastrand() -> u32 {
     let time = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();

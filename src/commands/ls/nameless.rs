@@ -12,6 +12,7 @@ use crate::sys::memory::nameless::{Nameless, nameless_device};
 use crate::sys::mounts::Mount;
 use crate::sys::process::container::Container;
 use crate::sys::process::ipc::{IpcNamespaces, Segment, own_segments};
+use crate::sys::process::places::mount_namespace;
 use crate::sys::process::proc::{DELETED, Held, Holders};
 use crate::sys::process::tmpfs::tmpfs_devices;
 use crate::sys::shm::directory::Directory;
@@ -101,21 +102,38 @@ pub fn nameless_memory(args: &LsArgs, places: &[Rc<Place>]) -> anyhow::Result<Ve
     items.extend(segments(holders.segments, &namespaces)?);
     items.retain(|item| filter.passes(item));
     if args.everywhere {
-        label(&mut items);
+        label(&mut items, places);
     }
     Ok(items)
 }
 
-/// Labels memory that belongs to no place with the container of a process that uses it.
-fn label(items: &mut [Item]) {
+/// Labels memory that belongs to no place with the container of a process that uses it: by its control group, or else by
+/// the place that it sees.
+fn label(items: &mut [Item], places: &[Rc<Place>]) {
+    let labels_of_places = places.iter().filter_map(|place| {
+        let process = place
+            .container
+            .as_ref()
+            .map_or(std::process::id() as i32, |one| one.pid);
+        Some((mount_namespace(process)?, &*place.label))
+    });
+    let labels_of_places: HashMap<u64, &str> = labels_of_places.collect();
     let mut labels: HashMap<i32, Rc<str>> = HashMap::new();
     for item in items {
         let user = item.uses.iter().flatten().next();
         if let (Whereabouts::Unknown, Some(user)) = (&item.whereabouts, user) {
             let look_up = || {
                 let container = Container::of(user.pid);
-                let id = container.as_ref().and_then(Container::short_id);
-                id.unwrap_or(OWN_LABEL).into()
+                let namespace = mount_namespace(user.pid);
+                let place = namespace.map(|number| labels_of_places.get(&number));
+                match (container.as_ref().and_then(Container::short_id), place) {
+                    (Some(id), _) => id.into(),
+                    (None, Some(Some(label))) => (*label).into(),
+                    // It sees no /dev/shm.
+                    (None, Some(None)) => Place::label_of(user.pid, None).into(),
+                    // It has just ended.
+                    (None, None) => OWN_LABEL.into(),
+                }
             };
             let label = labels.entry(user.pid).or_insert_with(look_up);
             item.whereabouts = Whereabouts::Label(Rc::clone(label));

@@ -2,7 +2,7 @@
 //! (`mount_namespaces(7)`).
 
 use super::crew::{self, End, Job};
-use super::procfs::{other_threads, pids, read_file};
+use super::procfs::{Process, other_threads, pids, read_file};
 use super::rights::Rights;
 use super::socket::Message;
 use super::target::{Target, TargetError};
@@ -133,6 +133,11 @@ impl Group {
         }
         result
     }
+}
+
+/// Returns the inode number of the mount namespace of a process, if it may be inspected.
+pub fn mount_namespace(pid: i32) -> Option<u64> {
+    Process::open(pid).ok()?.namespace(c"ns/mnt").ok()
 }
 
 /// Returns whether a process is 1 in its own PID namespace (`NSpid`, `proc_pid_status(5)`).

@@ -73,6 +73,17 @@ pub enum TargetError {
     Os(i32),
 }
 
+impl TargetError {
+    /// Returns whether the reason is how the container was made. It is the same every time then.
+    pub fn is_lasting(self) -> bool {
+        use TargetError::{Chroot, FileServer, NotMounted, NotTmpfs, NothingMapped};
+        matches!(
+            self,
+            Chroot | NothingMapped | NotTmpfs | NotMounted | FileServer
+        )
+    }
+}
+
 impl From<RightsError> for TargetError {
     fn from(error: RightsError) -> TargetError {
         match error {
