@@ -101,10 +101,10 @@ fn into_pipes(table: &mut Table, title: &str, input: &Path, piece: usize) {
     ] {
         race(table, &format!("{title} to {to}"), input, target, ROUNDS);
     }
-    // Folios get split, but they do not grow. So those that are large now were large during the race.
+    // The kernel may split folios, but it does not merge them. So those that are large now were large during the race.
     table.note(match Layout::check(input) {
         Ok(layout) => format!("{title}: {layout}"),
-        Err(error) => format!("{title}: not checked, which needs root: {error}"),
+        Err(error) => format!("{title}: folios not checked, because only root can do so: {error}"),
     });
 }
 
@@ -142,7 +142,7 @@ fn time(mut command: Command, input: &Path, target: &Target) -> Duration {
     let start = Instant::now();
     let child = command.arg(input).stdout(output).spawn();
     let mut child = child.expect("the command starts");
-    // It has a descriptor of the pipe, without whose end the reader would wait forever.
+    // The command holds the writing end of the pipe open, so the reader would never see the end of the output.
     drop(command);
     match (pipe, target) {
         (Some(pipe), Target::WordCount) => {
@@ -178,5 +178,5 @@ fn peak_memory(input: &Path, size: usize) -> u64 {
     let peak = peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse().ok());
     // Waiting closes the standard input of the command.
     child.wait().expect("wait for the command");
-    peak.expect("the kernel tells the peak")
+    peak.expect("the status contains the peak")
 }

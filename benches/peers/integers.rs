@@ -111,7 +111,7 @@ fn hand_over(name: &ShmName, table: &mut Table) {
     ));
 }
 
-/// Compares a semaphore with a lock of `flock`, which scripts take and release many times.
+/// Compares a semaphore with a lock of `flock`. Scripts take and release them many times.
 fn semaphores(name: &str, table: &mut Table) {
     // The version of flock is looked up here, because the program of the contender is a shell.
     if !table.has(&Contender::peer("flock", &[])) {
@@ -139,7 +139,7 @@ fn semaphores(name: &str, table: &mut Table) {
         let peer = contender("flock", "flock 9; flock -u 9", "sh");
         table.race(title, ours, vec![peer], rounds, run_quiet);
     }
-    // Whoever failed to take the semaphore has released it all the same.
+    // The script ignores errors. A process that failed to take the semaphore would have released it all the same.
     run_quiet(Contender::ours(&["write-int", "--if", "1", name, "0"]).command());
 }
 

@@ -1,11 +1,12 @@
 //! Writes files, and checks in which folios the kernel keeps their pages.
 //!
-//! How fast a mapping is depends on the folios. The kernel makes them as large as the piece that is written, if the file
-//! system can, and splits them when memory gets scarce. So a file is written right before it is measured.
+//! A folio is one or more pages that the kernel handles as one. `cat` is faster if they are large. The kernel allocates
+//! folios as large as the pieces that are written, if the file system supports it, and splits them when memory gets
+//! scarce. So write a file right before it is measured.
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use std::fmt::{self, Display};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::num::NonZero;
 use std::os::unix::fs::FileExt;
@@ -18,8 +19,6 @@ pub const SINGLE: usize = 4096;
 
 /// Writes a file in pieces, no two of which are equal. Afterwards the file is in the page cache.
 pub fn write_file(path: &Path, size: usize, piece: usize) {
-    // Truncating a file might keep its folios.
-    let _ = fs::remove_file(path);
     let file = File::create(path).expect("create a file");
     let mut bytes = vec![0; LARGE.min(size)];
     File::open("/dev/urandom")
@@ -37,7 +36,7 @@ pub fn write_file(path: &Path, size: usize, piece: usize) {
         .expect("the file is written to disk before the measurement");
 }
 
-/// How many pages of a file are in folios of a size.
+/// How many pages of a file are in large folios.
 #[derive(Default)]
 pub struct Layout {
     pages: usize,
