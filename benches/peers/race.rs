@@ -6,6 +6,7 @@ use nix::sys::time::TimeValLike;
 use nix::unistd::geteuid;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs;
 use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -52,8 +53,11 @@ pub struct Table {
 }
 
 impl Table {
-    /// Prints the header.
+    /// Prints the load average and the header.
     pub fn start() -> Table {
+        let load = fs::read_to_string("/proc/loadavg").expect("read the load average");
+        let load = load.split(' ').next().unwrap_or_default();
+        println!("load average before the first comparison, near 0 on a quiet machine: {load}\n");
         println!(
             "{:<32}{:>9}  {:<12}{:>9}{:>8}  {:<12}{:>8}",
             "milliseconds, medians", "shmtool", "peer", "", "ratio", "quartiles", "cpu"
