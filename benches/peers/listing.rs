@@ -52,7 +52,7 @@ pub fn compare(table: &mut Table) {
     drop(users);
     let ours = Contender::ours(&["unlink", "--unused"]);
     let peer = Contender::peer("find", &["/dev/shm", "-type", "f", "-delete"]);
-    table.race("sweep 124,000 objects", ours, vec![peer], 3, |command| {
+    table.race("sweep 124,000 objects", ours, vec![peer], 9, |command| {
         create_objects();
         let time = run(command);
         assert_eq!(fs::read_dir("/dev/shm").expect("read /dev/shm").count(), 0);
