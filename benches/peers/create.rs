@@ -1,8 +1,8 @@
 //! Compares ways to create an object of 1 GiB.
 
+use crate::layout::{LARGE, write_file};
 use crate::race::{Contender, Table, run};
 use std::fs;
-use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -11,16 +11,7 @@ const OBJECT: &str = "/dev/shm/gigabyte";
 pub fn compare(table: &mut Table) {
     let directory = tempfile::tempdir().expect("create a temporary directory");
     let path = directory.path().join("gigabyte");
-    let mut file = fs::File::create(&path).expect("create a file");
-    let mut chunk = vec![0; 1 << 20];
-    fs::File::open("/dev/urandom")
-        .and_then(|mut random| random.read_exact(&mut chunk))
-        .expect("read random bytes");
-    for index in 0..1024_u64 {
-        chunk[..8].copy_from_slice(&index.to_ne_bytes());
-        file.write_all(&chunk).expect("write the file");
-    }
-    file.sync_all().expect("write the file to disk");
+    write_file(&path, 1 << 30, LARGE);
     let path = path.to_str().expect("the path is valid UTF-8");
 
     let create_from = || Contender::ours(&["create", "--from", path, "gigabyte"]);
@@ -29,13 +20,13 @@ pub fn compare(table: &mut Table) {
             "create 1 GiB from a file",
             create_from(),
             Contender::peer("cp", &[path, OBJECT]),
-            7,
+            9,
         ),
         (
             "create 1 GiB, reserved",
             Contender::ours(&["create", "-s", "1G", "gigabyte"]),
             Contender::peer("fallocate", &["-l", "1G", OBJECT]),
-            7,
+            9,
         ),
         (
             "create 1 GiB, sparse",

@@ -1,6 +1,7 @@
-//! Measures what reading, changing and waiting for an integer costs a script.
+//! Measures what waiting for an integer costs a script.
 
-use crate::race::{self, Contender, Table, median, program, run};
+use crate::build::program;
+use crate::race::{self, Contender, Table, median, run_quiet};
 use shmtool::sys::memory::access::Access;
 use shmtool::sys::memory::futex::{self, Word};
 use shmtool::sys::memory::int::{Endian, Int, IntType};
@@ -10,11 +11,9 @@ use shmtool::sys::shm::name::ShmName;
 use shmtool::sys::shm::object::Object;
 use std::io::{BufRead, BufReader};
 use std::num::NonZero;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-
-const ROUNDS: usize = 300;
 
 /// The object that the benchmark uses. It is removed when it is dropped.
 struct Counter(ShmName);
@@ -29,46 +28,10 @@ pub fn compare(table: &mut Table) {
     let name = format!("/shmtool-bench-{}", std::process::id());
     let counter = Counter(ShmName::new(name.as_ref()).expect("the name is valid"));
     run_quiet(Contender::ours(&["write-int", &name, "42"]).command());
-    let path = format!("/dev/shm{name}");
-
-    let ours = || Contender::ours(&["read-int", &name]);
-    let mut peers = vec![
-        Contender::peer("od", &["-An", "-td4", "-N4", &path]),
-        Contender::peer("cat", &[&path]),
-        Contender::peer("true", &[]),
-    ];
-    if let Some(program) = std::env::var_os("SHMTOOL_STATIC") {
-        peers.push(Contender::new(
-            "static build",
-            program,
-            &["read-int", &name],
-        ));
-    }
-    table.race("read an integer", ours(), peers, ROUNDS, run_quiet);
-    let python = "import sys
-from multiprocessing import resource_tracker, shared_memory
-object = shared_memory.SharedMemory(name=sys.argv[1])
-resource_tracker.unregister(object._name, 'shared_memory')
-print(int.from_bytes(object.buf[:4], sys.byteorder, signed=True))";
-    let python = Contender::peer("python3", &["-c", python, &name]);
-    table.race("read an integer", ours(), vec![python], 20, run_quiet);
-    let add = Contender::ours(&["write-int", "--add", &name, "1"]);
-    let peer = Contender::peer("true", &[]);
-    table.race("add to an integer", add, vec![peer], ROUNDS, run_quiet);
-
-    let file = Contender::ours(&["read-int", "--file", &path]);
-    let object = Contender::new("read-int NAME", program(), &["read-int", &name]);
-    table.race("read-int --file", file, vec![object], ROUNDS, run_quiet);
-
     latency(&counter.0, table);
     hand_over(&counter.0, table);
+    semaphores(&name, table);
     cpu_time_of_waiting(&name, table);
-    count_instructions(&name, table);
-}
-
-fn run_quiet(mut command: Command) -> Duration {
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    run(command)
 }
 
 /// Measures the time from a store and a wake-up, as in `write-int`, to the first byte that the waiter prints.
@@ -148,6 +111,38 @@ fn hand_over(name: &ShmName, table: &mut Table) {
     ));
 }
 
+/// Compares a semaphore with a lock of `flock`. Scripts take and release them many times.
+fn semaphores(name: &str, table: &mut Table) {
+    // The version of flock is looked up here, because the program of the contender is a shell.
+    if !table.has(&Contender::peer("flock", &[])) {
+        return;
+    }
+    let semaphore =
+        "\"$0\" write-int --if ge:1 --wait --add \"$1\" -1; \"$0\" write-int --add \"$1\" 1";
+    let shmtool = program().into_string().expect("the path is valid UTF-8");
+    let lock = format!("/dev/shm{name}");
+    run_quiet(Contender::ours(&["write-int", name, "1"]).command());
+    for (title, processes, rounds) in [
+        ("take a lock 50 times", 1, 20),
+        ("the same in 4 processes", 4, 9),
+    ] {
+        let script = |take: &str| {
+            format!(
+                "for process in $(seq {processes}); do \
+                 (exec 9>>\"$1\"; for time in $(seq 50); do {take}; done) & done; wait"
+            )
+        };
+        let contender = |name, take, program| {
+            Contender::new(name, "sh", &["-c", &script(take), program, &lock])
+        };
+        let ours = contender("shmtool", semaphore, &shmtool);
+        let peer = contender("flock", "flock 9; flock -u 9", "sh");
+        table.race(title, ours, vec![peer], rounds, run_quiet);
+    }
+    // The script ignores errors. A process that failed to take the semaphore would have released it all the same.
+    run_quiet(Contender::ours(&["write-int", "--if", "1", name, "0"]).command());
+}
+
 /// Measures the CPU time that waiting takes.
 fn cpu_time_of_waiting(name: &str, table: &mut Table) {
     let wait = ["read-int", "--until", "-1", "--timeout", "10s", name];
@@ -161,40 +156,4 @@ fn cpu_time_of_waiting(name: &str, table: &mut Table) {
         "waiting for 10 s: {:.1} ms of CPU time",
         race::children_cpu_time() - before
     ));
-}
-
-/// Counts instructions, which do not depend on the load of the machine.
-fn count_instructions(name: &str, table: &mut Table) {
-    let count = |program: &str, args: &[&str]| {
-        let mut valgrind = Command::new("valgrind");
-        valgrind
-            .args([
-                "--tool=callgrind",
-                "--callgrind-out-file=/dev/null",
-                program,
-            ])
-            .args(args);
-        let text = valgrind.stdout(Stdio::null()).output().ok()?.stderr;
-        let text = String::from_utf8_lossy(&text).into_owned();
-        let after = text.split("Collected :").nth(1)?;
-        after.split_whitespace().next().map(str::to_owned)
-    };
-    let path = format!("/dev/shm{name}");
-    let ours = program().into_string().expect("the path is valid UTF-8");
-    for (program, args) in [
-        (&ours[..], &["read-int", name][..]),
-        (&ours, &["write-int", name, "1"]),
-        ("od", &["-An", "-td4", "-N4", &path]),
-        ("cat", &[&path]),
-    ] {
-        let Some(count) = count(program, args) else {
-            table.note("valgrind: not found, instructions not counted");
-            return;
-        };
-        let program = program.rsplit('/').next().unwrap_or_default();
-        table.note(format!(
-            "instructions: {count:>9}  {program} {}",
-            args.join(" ")
-        ));
-    }
 }

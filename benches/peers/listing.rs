@@ -1,5 +1,6 @@
 //! Compares listing and sweeping 124,000 objects, a number that has been seen on CI runners.
 
+use crate::build;
 use crate::race::{Contender, Table, read_all, run};
 use nix::sys::resource::{UsageWho, getrusage};
 use std::fs;
@@ -29,8 +30,12 @@ pub fn compare(table: &mut Table) {
             false => table.note("lsipc: too old to list POSIX shared memory, skipped"),
         }
     }
+    match build::reference("list.c") {
+        Some(reference) => peers.push(Contender::new("list.c", reference, &[])),
+        None => table.note("cc: not found, list.c skipped"),
+    }
     let ours = Contender::ours(&["ls"]);
-    table.race("list 124,000 objects", ours, peers, 5, read_all);
+    table.race("list 124,000 objects", ours, peers, 9, read_all);
     let ours = Contender::ours(&["ls", "-q"]);
     let peer = Contender::peer("ls", &["-U", "/dev/shm"]);
     table.race("names of 124,000 objects", ours, vec![peer], 15, read_all);
@@ -47,7 +52,7 @@ pub fn compare(table: &mut Table) {
     drop(users);
     let ours = Contender::ours(&["unlink", "--unused"]);
     let peer = Contender::peer("find", &["/dev/shm", "-type", "f", "-delete"]);
-    table.race("sweep 124,000 objects", ours, vec![peer], 3, |command| {
+    table.race("sweep 124,000 objects", ours, vec![peer], 9, |command| {
         create_objects();
         let time = run(command);
         assert_eq!(fs::read_dir("/dev/shm").expect("read /dev/shm").count(), 0);

@@ -3,9 +3,9 @@
 //! No other tool lists the objects of all containers or adds up shared memory, so `machine.c` is the peer: a program that
 //! reads the same files and makes the same system calls, and does nothing else.
 
+use crate::build;
 use crate::race::{Contender, Table, read_all};
 use nix::sys::wait::waitpid;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const PROCESSES: usize = 300;
 const ROUNDS: usize = 20;
 
 pub fn compare(table: &mut Table) {
-    let Some(reference) = build_reference() else {
+    let Some(reference) = build::reference("machine.c") else {
         table.note("cc: not found, the comparisons with machine.c are skipped");
         return;
     };
@@ -53,17 +53,6 @@ pub fn compare(table: &mut Table) {
     let peers = vec![reference("summary"), Contender::peer("smem", &["-w"])];
     let ours = Contender::ours(&["ls", "--summary"]);
     table.race("summary, 300 processes", ours, peers, ROUNDS, read_all);
-}
-
-/// Compiles `machine.c`. Returns None if there is no C compiler.
-fn build_reference() -> Option<PathBuf> {
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("machine");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/machine.c");
-    let mut cc = Command::new("cc");
-    cc.args(["-O2", "-o"]).arg(&program).arg(source);
-    let status = cc.status().ok()?;
-    assert!(status.success(), "{cc:?} failed");
-    Some(program)
 }
 
 /// Shells that run a script each. They and their children are killed when this is dropped.

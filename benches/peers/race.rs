@@ -1,11 +1,13 @@
 //! Runs commands in turn for many rounds, so that changes in the speed of the machine affect all of them alike.
 
+use crate::build;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
+use nix::unistd::geteuid;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs;
 use std::io::Read;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -17,9 +19,9 @@ pub struct Contender {
 }
 
 impl Contender {
-    /// The binary that [`build`] built.
+    /// The binary that [`build::build`] built.
     pub fn ours(args: &[&str]) -> Contender {
-        Contender::new("shmtool", program(), args)
+        Contender::new("shmtool", build::program(), args)
     }
 
     /// A program from PATH.
@@ -42,34 +44,6 @@ impl Contender {
     }
 }
 
-/// The environment variable in which [`build`] stores the path of the binary.
-const PROGRAM: &str = "SHMTOOL_BENCH_PROGRAM";
-
-/// The binary under test.
-pub fn program() -> OsString {
-    std::env::var_os(PROGRAM).expect("build has been called")
-}
-
-/// Builds the program as its users do. The binary that cargo builds for a benchmark also has the features that
-/// dev-dependencies enable, and takes a third longer to start.
-pub fn build() {
-    if std::env::var_os(PROGRAM).is_some() {
-        return;
-    }
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("users");
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-    cargo
-        .args(["build", "--release", "--locked", "--bin", "shmtool"])
-        .arg("--manifest-path")
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
-        .arg("--target-dir")
-        .arg(&directory);
-    let status = cargo.status().expect("cargo starts");
-    assert!(status.success(), "{cargo:?} failed");
-    // SAFETY: no other threads exist yet.
-    unsafe { std::env::set_var(PROGRAM, directory.join("release/shmtool")) };
-}
-
 /// The printed table: a row for each comparison, then notes.
 pub struct Table {
     start: Instant,
@@ -79,8 +53,11 @@ pub struct Table {
 }
 
 impl Table {
-    /// Prints the header.
+    /// Prints the load average and the header.
     pub fn start() -> Table {
+        let load = fs::read_to_string("/proc/loadavg").expect("read the load average");
+        let load = load.split(' ').next().unwrap_or_default();
+        println!("load average before the first comparison, near 0 on a quiet machine: {load}\n");
         println!(
             "{:<32}{:>9}  {:<12}{:>9}{:>8}  {:<12}{:>8}",
             "milliseconds, medians", "shmtool", "peer", "", "ratio", "quartiles", "cpu"
@@ -218,6 +195,12 @@ pub fn run(mut command: Command) -> Duration {
     time
 }
 
+/// Runs a command, which must succeed, without its output.
+pub fn run_quiet(mut command: Command) -> Duration {
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    run(command)
+}
+
 /// Runs a command and reads its output through a pipe. The exit status is ignored: `lsof` fails if no object is in use.
 pub fn read_all(mut command: Command) -> Duration {
     let start = Instant::now();
@@ -233,7 +216,8 @@ pub fn read_all(mut command: Command) -> Duration {
     start.elapsed()
 }
 
-/// Runs `body` with a private tmpfs on `/dev/shm` and a private `/proc`. To do so, runs the whole program again, with an extra argument.
+/// Runs `body` with a private tmpfs on `/dev/shm` and a private `/proc`. To do so, runs the whole program again, with an
+/// extra argument.
 pub fn in_private_shm(body: impl FnOnce()) {
     const IN_PRIVATE_SHM: &str = "--in-private-shm";
     let args: Vec<_> = std::env::args().skip(1).collect();
@@ -242,8 +226,12 @@ pub fn in_private_shm(body: impl FnOnce()) {
     }
     let script = "mount -t tmpfs -o size=3g,nr_inodes=1m tmpfs /dev/shm && exec \"$0\" \"$@\"";
     let mut unshare = Command::new("unshare");
-    unshare.args(["--user", "--map-root-user", "--mount", "--ipc"]);
-    unshare.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+    // In a user namespace, /proc/kpageflags could not be read. Root does not need one.
+    if !geteuid().is_root() {
+        unshare.args(["--user", "--map-root-user"]);
+    }
+    unshare.args(["--mount", "--ipc", "--pid", "--fork", "--kill-child"]);
+    unshare.arg("--mount-proc");
     unshare.args(["sh", "-c", script]);
     unshare.arg(std::env::current_exe().expect("get the path of the program"));
     let status = unshare.args(args).arg(IN_PRIVATE_SHM).status();
