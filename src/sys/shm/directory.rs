@@ -13,9 +13,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::mman::{shm_open, shm_unlink};
 use nix::sys::stat::Mode;
 use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, geteuid, linkat, unlinkat};
+use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -131,12 +131,18 @@ impl Directory {
     }
 
     /// Returns an object, for calls that take a descriptor and a path.
-    pub(in crate::sys) fn at(&self, name: &ShmName) -> (BorrowedFd<'_>, CString) {
-        let (base, path) = match self.other.as_ref().or(self.own.as_ref()) {
-            None => (AT_FDCWD, path_of(OWN.as_bytes(), name.as_bytes())),
-            Some(fd) => (fd.as_fd(), path_of(b"", name.file_name().as_bytes())),
-        };
-        (base, CString::new(path).expect("a ShmName contains no NUL"))
+    pub(in crate::sys) fn at<'a>(&'a self, name: &'a ShmName) -> (BorrowedFd<'a>, Cow<'a, CStr>) {
+        match self.other.as_ref().or(self.own.as_ref()) {
+            None => {
+                // With room for the NUL, so that CString need not reallocate.
+                let mut path = Vec::with_capacity(OWN.len() + name.as_bytes().len() + 1);
+                path.extend_from_slice(OWN.as_bytes());
+                path.extend_from_slice(name.as_bytes());
+                let path = CString::new(path).expect("a ShmName contains no NUL");
+                (AT_FDCWD, path.into())
+            }
+            Some(fd) => (fd.as_fd(), name.file_name_c_str().into()),
+        }
     }
 
     /// Returns the status of the directory itself.
@@ -316,14 +322,6 @@ impl Directory {
                 errno,
             })
     }
-}
-
-/// Joins both parts, with room for the NUL, so that CString need not reallocate.
-fn path_of(directory: &[u8], name: &[u8]) -> Vec<u8> {
-    let mut path = Vec::with_capacity(directory.len() + name.len() + 1);
-    path.extend_from_slice(directory);
-    path.extend_from_slice(name);
-    path
 }
 
 /// Gives an unnamed file a name with `linkat(2)`. If the kernel does not allow linking a descriptor directly (that

@@ -86,6 +86,12 @@ impl ShmName {
         OsStr::from_bytes(&self.as_bytes()[1..])
     }
 
+    /// Like [`file_name`](Self::file_name), with a NUL at the end.
+    pub(in crate::sys) fn file_name_c_str(&self) -> &CStr {
+        let bytes = &self.0.as_bytes_with_nul()[1..];
+        CStr::from_bytes_with_nul(bytes).expect("the only NUL is at the end")
+    }
+
     /// Returns whether this is a named semaphore. Semaphores are in the same directory (`sem_overview(7)`).
     pub fn is_semaphore(&self) -> bool {
         self.as_bytes().starts_with(b"/sem.")

@@ -9,13 +9,14 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::stat::Mode;
+use std::rc::Rc;
 
 /// A directory entry of an object.
 #[derive(Debug)]
 pub struct Entry {
     /// The name of the object.
     pub name: ShmName,
-    directory: Directory,
+    directory: Rc<Directory>,
     inode: u64,
 }
 
@@ -57,7 +58,7 @@ impl Directory {
     ///
     /// [`Error::Directory`] or [`Error::DirectoryCall`] if the directory cannot be read.
     pub fn entries(&self) -> Result<impl Iterator<Item = Result<Entry>> + use<>> {
-        let directory = self.clone();
+        let directory = Rc::new(self.opened());
         Ok(self.open_to_read()?.into_iter().filter_map(move |entry| {
             let object = |entry: DirEntry| {
                 let name = ShmName::from_file_name(entry.file_name())?;
@@ -68,7 +69,7 @@ impl Directory {
                 };
                 is_file.then(|| Entry {
                     name,
-                    directory: directory.clone(),
+                    directory: Rc::clone(&directory),
                     inode: entry.ino(),
                 })
             };
