@@ -4,6 +4,7 @@
 mod common;
 
 mod anonymous;
+mod descriptors;
 mod exists;
 mod from;
 mod killed;

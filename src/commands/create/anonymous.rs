@@ -1,6 +1,7 @@
 //! `create --anonymous LABEL... -- COMMAND`: objects without a name, which COMMAND inherits.
 
 use super::budget::Budget;
+use super::input::Input;
 use super::{command_words, fill};
 use crate::cli::CreateArgs;
 use crate::exit::{Failure, Report, print_line};
@@ -18,10 +19,10 @@ use std::os::fd::OwnedFd;
 /// # Errors
 ///
 /// Fails if the arguments do not fit together. Other errors go to the report.
-pub fn run(args: &CreateArgs, report: &mut Report) -> anyhow::Result<()> {
+pub fn run(args: &CreateArgs, input: Option<Input>, report: &mut Report) -> anyhow::Result<()> {
     check_usage(args)?;
     let prepared = command_words(args).and_then(|words| {
-        let files = create_all(args)?;
+        let files = create_all(args, input)?;
         pass_on(files).context("cannot pass the memory on to COMMAND")?;
         Ok(words)
     });
@@ -61,9 +62,10 @@ fn check_usage(args: &CreateArgs) -> Result<(), Failure> {
 }
 
 /// Creates all objects, and restores what that has changed in this process.
-fn create_all(args: &CreateArgs) -> anyhow::Result<Vec<OwnedFd>> {
-    // Before the first object, which could take the descriptor that FILE means: /dev/fd/3.
-    let input = fill::open_early(args)?;
+fn create_all(args: &CreateArgs, mut input: Option<Input>) -> anyhow::Result<Vec<OwnedFd>> {
+    if let Some(input) = &mut input {
+        input.open_early()?;
+    }
     let nameless = Directory::nameless().context("cannot create memory without a name")?;
     let mut budget = Budget::new();
     let create = |label| -> anyhow::Result<OwnedFd> {

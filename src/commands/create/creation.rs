@@ -1,6 +1,7 @@
 //! Creates objects one after the other, and handles those that already exist.
 
 use super::budget::Budget;
+use super::input::Input;
 use super::{fill, overwrite};
 use crate::cli::CreateArgs;
 use crate::exit::with_hint;
@@ -13,7 +14,6 @@ use crate::sys::shm::lease::{Leases, Refusal};
 use crate::sys::shm::name::ShmName;
 use crate::sys::shm::object::Object;
 use anyhow::{Context, anyhow};
-use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::os::fd::AsFd;
 
@@ -22,15 +22,14 @@ pub struct Creation<'a> {
     pub args: &'a CreateArgs,
     pub directory: Directory,
     pub budget: Budget,
-    /// FILE, opened before this process gave up the rights to do that.
-    input: Option<File>,
+    pub input: Option<Input>,
     /// Standard input or a FIFO was read, which is possible only once.
     has_read_input: bool,
 }
 
 impl Creation<'_> {
-    /// Prepares a run in this directory. FILE is opened later, unless `input` is it.
-    pub fn new(args: &CreateArgs, directory: Directory, input: Option<File>) -> Creation<'_> {
+    /// Prepares a run in this directory.
+    pub fn new(args: &CreateArgs, directory: Directory, input: Option<Input>) -> Creation<'_> {
         Creation {
             args,
             directory,
@@ -90,10 +89,7 @@ impl Creation<'_> {
                     "{name}: created and removed by another process, and the input cannot be read again"
                 ));
             }
-            self.has_read_input = match &self.input {
-                Some(input) => fill::is_fifo(input),
-                None => args.from.as_deref().is_some_and(fill::is_read_once),
-            };
+            self.has_read_input = self.input.as_ref().is_some_and(Input::is_read_once);
             let draft = Draft::new(&self.directory, name)?;
             fill::fill(draft.object(), args, self.input.as_ref(), &mut self.budget)?;
             return Ok(Some(draft));
@@ -115,9 +111,12 @@ impl Creation<'_> {
 
     /// Uses the contents of an object that did not get its name as FILE, if FILE cannot be read again.
     pub fn recycle(&mut self, draft: &Draft) -> anyhow::Result<()> {
-        if self.args.overwrite && self.has_read_input {
+        if let Some(input) = &mut self.input
+            && self.args.overwrite
+            && self.has_read_input
+        {
             let contents = draft.object().as_fd().try_clone_to_owned();
-            self.input = Some(contents.context("cannot keep the input")?.into());
+            input.replace_with(contents.context("cannot keep the input")?);
             self.has_read_input = false;
         }
         Ok(())
@@ -126,8 +125,8 @@ impl Creation<'_> {
     /// Stores FILE in an existing object. Returns false if the name has led to another object since.
     fn overwrite(&mut self, name: &ShmName) -> anyhow::Result<bool> {
         let object = Object::open(&self.directory, name, Access::ReadWrite)?;
-        let mut file =
-            overwrite::open_repeatable(&object, self.args, &mut self.input, &mut self.budget)?;
+        let input = self.input.as_mut().context("--overwrite needs FILE")?;
+        let mut file = overwrite::open_repeatable(&object, self.args, input, &mut self.budget)?;
         let start = file.stream_position()?;
         overwrite::overwrite(&object, self.args, &mut file, &mut self.budget)?;
         let is_linked = object.is_still_linked()?;

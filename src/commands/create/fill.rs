@@ -1,37 +1,33 @@
 //! Sets the size of a new object and fills it.
 
 use super::budget::Budget;
+use super::input::Input;
 use crate::cli::CreateArgs;
 use crate::commands::progress::Progress;
-use crate::commands::source::{self, Failure, Part, Reader, Sink};
+use crate::commands::source::{Failure, Part, Reader, Sink};
 use crate::notation::size::humanized_size;
 use crate::sys::escape;
 use crate::sys::memory::mapping::Mapping;
 use crate::sys::shm::directory::Space;
 use crate::sys::shm::object::Object;
 use anyhow::{Context, anyhow};
-use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{self, Seek};
+use std::fs::File;
 use std::num::NonZero;
-use std::os::unix::fs::FileTypeExt;
 
 /// The number of zeros that are stored with one call.
 const ZEROS: NonZero<usize> = NonZero::new(128 << 10).unwrap();
 
 /// Sets the size and contents of a new object, and reserves its memory.
-///
-/// If FILE is open already, this reads it from its start.
 pub fn fill(
     object: &Object,
     args: &CreateArgs,
-    input: Option<&File>,
+    input: Option<&Input>,
     budget: &mut Budget,
 ) -> anyhow::Result<()> {
     let mut filler = Filler::new(object, args, budget);
-    match &args.from {
+    match input {
         None => filler.set_size(args.size.unwrap_or(0)),
-        Some(from) => filler.copy_from(&mut open(from, input)?),
+        Some(input) => filler.copy_from(&mut input.open()?),
     }
 }
 
@@ -297,41 +293,4 @@ impl Sink for Filler<'_> {
             false => Err(self.size_changed()),
         }
     }
-}
-
-/// Returns whether FILE can be read only once: standard input, and a FIFO.
-pub fn is_read_once(from: &OsStr) -> bool {
-    from == "-" || fs::metadata(from).is_ok_and(|metadata| metadata.file_type().is_fifo())
-}
-
-/// Returns whether an open FILE can be read only once.
-pub fn is_fifo(input: &File) -> bool {
-    let metadata = input.metadata();
-    metadata.is_ok_and(|metadata| metadata.file_type().is_fifo())
-}
-
-/// Opens FILE, or returns the file that is open already, at its start.
-pub fn open(from: &OsStr, input: Option<&File>) -> anyhow::Result<File> {
-    let file = match input {
-        Some(input) => restart(input),
-        None if from == "-" => source::stdin(),
-        None => File::open(from),
-    };
-    file.with_context(|| escape::operand(from))
-}
-
-/// Opens FILE, unless it is standard input, which is always open.
-pub fn open_early(args: &CreateArgs) -> anyhow::Result<Option<File>> {
-    let from = args.from.as_deref().filter(|from| *from != "-");
-    let open = |from| File::open(from).with_context(|| escape::operand(from));
-    from.map(open).transpose()
-}
-
-/// Returns an open file once more, at its start if it is one that can be read several times.
-fn restart(input: &File) -> io::Result<File> {
-    let mut file = input.try_clone()?;
-    if file.metadata()?.is_file() {
-        file.rewind()?;
-    }
-    Ok(file)
 }

@@ -1,18 +1,17 @@
 //! `create --overwrite`: stores FILE in an existing object, so that every process that maps the object sees it.
 
 use super::budget::Budget;
-use super::fill::{self, Filler};
+use super::fill::Filler;
+use super::input::Input;
 use crate::cli::CreateArgs;
 use crate::commands::source::{self, Part};
 use crate::sys::error::Error;
-use crate::sys::escape;
 use crate::sys::memory::mapping::page_size;
 use crate::sys::shm::directory::Directory;
 use crate::sys::shm::object::Object;
 use crate::sys::status::FileStatus;
 use anyhow::{Context, anyhow};
 use std::fs::File;
-use std::os::fd::OwnedFd;
 
 /// Opens FILE, so that it can be read with a known size, and more than once. If it cannot, as a pipe, this reads it
 /// completely into memory, which takes the place of FILE in `input`.
@@ -23,13 +22,12 @@ use std::os::fd::OwnedFd;
 pub fn open_repeatable(
     object: &Object,
     args: &CreateArgs,
-    input: &mut Option<File>,
+    input: &mut Input,
     budget: &mut Budget,
 ) -> anyhow::Result<File> {
-    let from = args.from.as_deref().context("--overwrite needs FILE")?;
-    let label = escape::operand(from);
-    let mut file = fill::open(from, input.as_ref())?;
-    let status = FileStatus::of(&file).with_context(|| label.clone())?;
+    let mut file = input.open()?;
+    let label = input.label();
+    let status = FileStatus::of(&file).with_context(|| label.to_owned())?;
     if status.is_same_file(&object.status()?) {
         return Err(anyhow!("{label}: input file is output file"));
     }
@@ -41,8 +39,8 @@ pub fn open_repeatable(
     Filler::new(&spool, args, budget)
         .sparse()
         .copy_from(&mut file)?;
-    *input = Some(OwnedFd::from(spool).into());
-    fill::open(from, input.as_ref())
+    input.replace_with(spool);
+    input.open()
 }
 
 /// Stores the rest of a FILE from [`open_repeatable`] in the object.
