@@ -149,8 +149,8 @@ impl Creation<'_> {
             true if new > old => object.truncate(new)?,
             true => {}
             false => {
-                let bytes = new.saturating_sub(status.allocated);
-                self.budget.take(&object, bytes)?;
+                let missing = object.missing_memory(new)?;
+                self.budget.take(&object, missing)?;
                 object.grow(new)?;
             }
         }

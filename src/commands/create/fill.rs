@@ -145,11 +145,12 @@ impl<'a> Filler<'a> {
         self.check_fits(length)?;
         self.object.check_file_size_limit(end)?;
         if !self.sparse {
-            let allocated = self.object.status()?.allocated;
-            let bytes = end.saturating_sub(allocated);
-            self.budget.take(self.object, bytes)?;
+            let missing = self.object.missing_memory(end)?;
+            self.budget.take(self.object, missing)?;
             self.object.reserve(0, end)?;
             self.taken = end;
+        } else if self.object.is_fully_allocated()? {
+            self.taken = self.object.status()?.size;
         }
         Ok(())
     }
@@ -194,10 +195,11 @@ impl<'a> Filler<'a> {
     fn take_memory(&mut self, length: usize) -> anyhow::Result<()> {
         let end = self.position + length as u64;
         self.check_fits(end)?;
-        if self.is_existing && !self.object.is_hole(self.position, length as u64) {
-            return Ok(());
-        }
-        let bytes = end.saturating_sub(self.position.max(self.taken));
+        let start = self.position.max(self.taken);
+        let bytes = match self.is_existing {
+            true => self.object.hole_bytes(start, end),
+            false => end.saturating_sub(start),
+        };
         self.budget.take(self.object, bytes)
     }
 

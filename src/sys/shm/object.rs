@@ -155,6 +155,12 @@ impl Object {
         hole::end(&self.file, start) >= start + length
     }
 
+    /// Returns how many of the bytes from `start` to `end` are in [holes](hole). tmpfs counts memory as a hole if it was
+    /// reserved but never stored into.
+    pub fn hole_bytes(&self, start: u64, end: u64) -> u64 {
+        hole::count_bytes(&self.file, start, end)
+    }
+
     /// Returns whether memory is allocated for the whole object, so that touching a page that was never written
     /// allocates nothing.
     ///

@@ -2,8 +2,9 @@
 
 use super::{Object, retry_if_interrupted, to_off_t};
 use crate::sys::error::{Error, Result};
-use crate::sys::memory::mapping::Mapping;
+use crate::sys::memory::mapping::{Mapping, page_end};
 use crate::sys::shm::directory::Space;
+use crate::sys::status::FileStatus;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, fallocate, fcntl};
 use nix::sys::resource::{Resource, getrlimit};
@@ -22,6 +23,27 @@ impl Object {
     /// [`Error::NoSpace`] if the file system is full; otherwise those of `fallocate(2)`.
     pub fn reserve(&self, start: u64, length: u64) -> Result<bool> {
         self.allocate(FallocateFlags::FALLOC_FL_KEEP_SIZE, start, length)
+    }
+
+    /// Estimates how many bytes must be allocated so that the first `end` bytes have memory.
+    ///
+    /// The kernel does not tell where memory is that was reserved but never stored into. If there is enough memory for the
+    /// whole object, all of it has memory. Otherwise reserved memory counts as missing, because an error is better than
+    /// a process that the OOM killer kills.
+    ///
+    /// # Errors
+    ///
+    /// Those of `statx(2)`.
+    pub fn missing_memory(&self, end: u64) -> Result<u64> {
+        let FileStatus {
+            size, allocated, ..
+        } = self.status()?;
+        if allocated >= page_end(size) {
+            return Ok(end.saturating_sub(page_end(size)));
+        }
+        // Where the kernel cannot tell holes from data, the number of missing bytes is still known to be at least this.
+        let least = end.saturating_sub(allocated);
+        Ok(self.hole_bytes(0, end).max(least))
     }
 
     /// Allocates the memory of an object of `size` bytes that contains no data yet and that no other process can use.
