@@ -6,6 +6,7 @@ use crate::cli::CreateArgs;
 use crate::commands::progress::Progress;
 use crate::commands::source::{Failure, Part, Reader, Sink};
 use crate::notation::size::humanized_size;
+use crate::sys::error::Error;
 use crate::sys::escape;
 use crate::sys::memory::mapping::Mapping;
 use crate::sys::shm::directory::Space;
@@ -16,6 +17,8 @@ use std::num::NonZero;
 
 /// The number of zeros that are stored with one call.
 const ZEROS: NonZero<usize> = NonZero::new(128 << 10).unwrap();
+
+const NO_BUFFER: &str = "cannot get memory for a buffer";
 
 /// Sets the size and contents of a new object, and reserves its memory.
 pub fn fill(
@@ -52,8 +55,13 @@ pub struct Filler<'a> {
     mapped_size: u64,
     /// Whether the object may contain data already.
     is_existing: bool,
+    /// The size that an existing object has at least, unless another process truncates it.
+    least_size: u64,
+    /// The number of bytes stored in the object, without holes that were made.
+    stored: u64,
     /// Zeros to store, mapped when the first are needed.
     zeros: Option<Mapping>,
+    reader: Option<Reader>,
 }
 
 impl<'a> Filler<'a> {
@@ -71,7 +79,10 @@ impl<'a> Filler<'a> {
             reserves_holes: false,
             mapped_size: 0,
             is_existing: false,
+            least_size: 0,
+            stored: 0,
             zeros: None,
+            reader: None,
         }
     }
 
@@ -125,10 +136,14 @@ impl<'a> Filler<'a> {
 
     fn copy(&mut self, file: &mut File) -> anyhow::Result<()> {
         if self.shows_progress {
-            let total = Part::ALL.length_in(file);
+            let size = self.size.unwrap_or(0);
+            let total = Part::ALL.length_in(file).map(|length| length.max(size));
             self.progress = Progress::show(&self.label, total, false);
         }
-        let mut reader = Reader::new().context("cannot get memory for a buffer")?;
+        let mut reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => Reader::new().context(NO_BUFFER)?,
+        };
         match reader.copy(file, Part::ALL, self) {
             Ok(()) if self.position < self.mapped_size => Err(self.size_changed()),
             Ok(()) => Ok(()),
@@ -139,11 +154,24 @@ impl<'a> Filler<'a> {
         }
     }
 
-    /// Reserves the memory of the first `end` bytes of an existing object, for `length` bytes of FILE. If that fails,
+    /// Reserves the memory of the first `end` bytes of an existing object, for the `length` bytes of FILE. If that fails,
     /// nothing changes.
-    pub fn reserve_existing(&mut self, length: u64, end: u64) -> anyhow::Result<()> {
+    pub fn reserve_existing(
+        &mut self,
+        file: &mut File,
+        length: u64,
+        end: u64,
+    ) -> anyhow::Result<()> {
+        self.is_existing = true;
+        self.mapped_size = length;
         self.check_fits(length)?;
         self.object.check_file_size_limit(end)?;
+        self.reader = Some(Reader::new().context(NO_BUFFER)?);
+        self.zeros = Some(Mapping::private_anonymous(ZEROS).context(NO_BUFFER)?);
+        self.least_size = self.object.status()?.size;
+        if Part::ALL.length_in(file).unwrap_or(0) != length {
+            return Err(self.size_changed());
+        }
         if !self.sparse {
             let missing = self.object.missing_memory(end)?;
             self.budget.take(self.object, missing)?;
@@ -155,10 +183,9 @@ impl<'a> Filler<'a> {
         Ok(())
     }
 
-    /// Stores `length` bytes of FILE in an existing object, and zeros after them up to the byte `end`.
-    pub fn overwrite(&mut self, file: &mut File, length: u64, end: u64) -> anyhow::Result<()> {
-        self.is_existing = true;
-        self.mapped_size = length;
+    /// Stores FILE in an existing object, after [`reserve_existing`](Self::reserve_existing), and zeros after it up to the
+    /// byte `end`.
+    pub fn overwrite(&mut self, file: &mut File, end: u64) -> anyhow::Result<()> {
         self.copy(file)?;
         while self.position < end {
             self.put_zeros(end - self.position)?;
@@ -166,6 +193,7 @@ impl<'a> Filler<'a> {
         // A hole at the end does not make the object larger.
         if self.sparse && self.object.status()?.size < end {
             self.position = end - 1;
+            self.progress = None;
             self.store_zeros(1)?;
         }
         Ok(())
@@ -177,22 +205,33 @@ impl<'a> Filler<'a> {
         self.take_memory(length)?;
         let zeros = match self.zeros.take() {
             Some(zeros) => zeros,
-            None => Mapping::private_anonymous(ZEROS).context("cannot get memory for a buffer")?,
+            None => Mapping::private_anonymous(ZEROS).context(NO_BUFFER)?,
         };
         let zeros = self.zeros.insert(zeros);
         let count = self.object.write_from(self.position, zeros, 0, length)?;
         let count = count.context("cannot read the buffer")?;
-        self.advance(count);
+        self.note_stored(count);
         Ok(count as u64)
     }
 
-    /// The number of bytes stored so far.
+    /// The number of bytes that were stored so far, or that became holes.
     pub fn position(&self) -> u64 {
         self.position
     }
 
+    /// The number of bytes that were stored so far.
+    pub fn stored(&self) -> u64 {
+        self.stored
+    }
+
+    /// The size that an existing object has at least, unless another process truncates it.
+    pub fn least_size(&self) -> u64 {
+        self.least_size
+    }
+
     /// Takes memory for the next `length` bytes from the budget, except for bytes that are already reserved.
     fn take_memory(&mut self, length: usize) -> anyhow::Result<()> {
+        self.check_not_truncated()?;
         let end = self.position + length as u64;
         self.check_fits(end)?;
         let start = self.position.max(self.taken);
@@ -214,8 +253,22 @@ impl<'a> Filler<'a> {
         }
     }
 
-    fn advance(&mut self, count: usize) {
-        self.position += count as u64;
+    /// Checks that the object has not lost bytes. The next store would give it its size again, but not its contents.
+    fn check_not_truncated(&self) -> Result<(), Error> {
+        match self.is_existing {
+            true => self.object.check_not_truncated(self.least_size),
+            false => Ok(()),
+        }
+    }
+
+    fn note_stored(&mut self, count: usize) {
+        self.advance(count as u64);
+        self.stored += count as u64;
+        self.least_size = self.least_size.max(self.position);
+    }
+
+    fn advance(&mut self, count: u64) {
+        self.position += count;
         if let Some(progress) = &self.progress {
             progress.advance(count);
         }
@@ -254,12 +307,13 @@ impl Sink for Filler<'_> {
             .object
             .write_from(self.position, mapping, offset, length)?;
         let count = count.unwrap_or(0);
-        self.advance(count);
+        self.note_stored(count);
         Ok(count)
     }
 
     /// Nothing is written to a new object, because it already contains zeros, unless their memory cannot be reserved.
     fn put_zeros(&mut self, length: u64) -> anyhow::Result<u64> {
+        self.check_not_truncated()?;
         let are_there = match self.is_existing {
             true => self.sparse && self.object.punch_hole(self.position, length)?,
             false => !self.reserves_holes || self.object.reserve(self.position, length)?,
@@ -267,7 +321,7 @@ impl Sink for Filler<'_> {
         if !are_there {
             return self.store_zeros(length);
         }
-        self.position += length;
+        self.advance(length);
         Ok(length)
     }
 
@@ -284,7 +338,7 @@ impl Sink for Filler<'_> {
             // None would mean that the buffer's file was truncated, but the buffer is anonymous memory.
             let count = count.context("cannot read the buffer")?;
             written += count;
-            self.advance(count);
+            self.note_stored(count);
         }
         Ok(())
     }
