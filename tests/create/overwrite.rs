@@ -188,6 +188,27 @@ fn file_must_not_be_the_object() {
 }
 
 #[test]
+fn an_object_that_can_only_be_written_is_overwritten_and_resized() {
+    in_private_shm("size=4m,mode=1777", || {
+        let name = Name::holding("old");
+        std::os::unix::fs::chown(name.path(), Some(65534), None).unwrap();
+        fs::set_permissions(name.path(), fs::Permissions::from_mode(0o200)).unwrap();
+        for args in [
+            &["--overwrite", "--from", "/proc/version"][..],
+            &["--overwrite", "--sparse", "--from", "/proc/version"],
+            &["--resize", "-s", "4K"],
+        ] {
+            run(as_nobody(shmtool(["create"]).args(args).arg(&name))).prints("");
+        }
+        fs::set_permissions(name.path(), fs::Permissions::from_mode(0o600)).unwrap();
+        let contents = fs::read(name.path()).unwrap();
+        assert!(
+            contents.starts_with(&fs::read("/proc/version").unwrap()) && contents.len() == 4096
+        );
+    });
+}
+
+#[test]
 fn options_that_contradict_each_other_are_usage_errors() {
     let create = |args: &[&str]| run(shmtool(["create", "x"]).args(args));
     create(&["--overwrite"])
@@ -206,7 +227,7 @@ fn options_that_contradict_each_other_are_usage_errors() {
     run(shmtool(["create", "--from", "/dev/null"]).arg(&name))
         .fails(4)
         .says(format!(
-            "{name}: already exists\nhint: --exist-ok keeps it, --overwrite stores FILE in it, --replace replaces it"
+            "{name}: already exists\nhint: --exist-ok keeps it, --overwrite stores FILE in it (running programs see it), --replace makes a new object"
         ));
 }
 

@@ -3,7 +3,7 @@
 use super::budget::Budget;
 use super::input::Input;
 use super::{command_words, fill};
-use crate::cli::CreateArgs;
+use crate::cli::{CreateArgs, label_too_long};
 use crate::exit::{Failure, Report, print_line};
 use crate::sys::escape;
 use crate::sys::memory::nameless::MAX_LABEL_LENGTH;
@@ -41,9 +41,9 @@ fn check_usage(args: &CreateArgs) -> Result<(), Failure> {
     let mut labels = args.names.iter().map(ShmName::file_name);
     if let Some(label) = labels.find(|label| label.len() > MAX_LABEL_LENGTH) {
         return Err(Failure::usage(format!(
-            "{}: not a label: {} bytes, at most {MAX_LABEL_LENGTH} are allowed",
+            "{}: {}",
             escape::operand(label),
-            label.len()
+            label_too_long(label.len())
         )));
     }
     if args.from.is_none() && args.size.unwrap_or(0) == 0 {
@@ -66,15 +66,28 @@ fn create_all(args: &CreateArgs, mut input: Option<Input>) -> anyhow::Result<Vec
     if let Some(input) = &mut input {
         input.open_early()?;
     }
-    let nameless = Directory::nameless().context("cannot create memory without a name")?;
     let mut budget = Budget::new();
-    let create = |label| -> anyhow::Result<OwnedFd> {
-        let object = Object::anonymous(&nameless, label)?;
-        fill::fill(&object, args, input.as_ref(), &mut budget)?;
-        object.set_mode(args.mode)?;
-        Ok(object.into())
-    };
-    let files = args.names.iter().map(create).collect::<Result<_, _>>()?;
+    let mut files = Vec::new();
+    for label in &args.names {
+        let file = create(label, args, input.as_ref(), &mut budget);
+        files.push(file.map_err(|error| {
+            // The name starts with a slash.
+            let name = label.to_string();
+            Failure::from(&error).rename(&name, &format!("memfd:{}", &name[1..]))
+        })?);
+    }
     budget.finish()?;
     Ok(files)
+}
+
+fn create(
+    label: &ShmName,
+    args: &CreateArgs,
+    input: Option<&Input>,
+    budget: &mut Budget,
+) -> anyhow::Result<OwnedFd> {
+    let object = Object::anonymous(&Directory::nameless(), label)?;
+    fill::fill(&object, args, input, budget)?;
+    object.set_mode(args.mode)?;
+    Ok(object.into())
 }

@@ -7,7 +7,6 @@ use crate::cli::CreateArgs;
 use crate::exit::with_hint;
 use crate::notation::size::distinct_sizes;
 use crate::sys::error::Error;
-use crate::sys::memory::access::Access;
 use crate::sys::shm::directory::Directory;
 use crate::sys::shm::draft::Draft;
 use crate::sys::shm::lease::{Leases, Refusal};
@@ -124,7 +123,7 @@ impl Creation<'_> {
 
     /// Stores FILE in an existing object. Returns false if the name has led to another object since.
     fn overwrite(&mut self, name: &ShmName) -> anyhow::Result<bool> {
-        let object = Object::open(&self.directory, name, Access::ReadWrite)?;
+        let object = Object::open_to_write(&self.directory, name)?;
         let input = self.input.as_mut().context("--overwrite needs FILE")?;
         let mut file = overwrite::open_repeatable(&object, self.args, input, &mut self.budget)?;
         let start = file.stream_position()?;
@@ -138,7 +137,7 @@ impl Creation<'_> {
 
     /// Changes the size of an existing object.
     fn resize(&mut self, name: &ShmName) -> anyhow::Result<()> {
-        let object = Object::open(&self.directory, name, Access::ReadWrite)?;
+        let object = Object::open_to_write(&self.directory, name)?;
         let status = object.status()?;
         let (old, new) = (status.size, self.args.size.unwrap_or(0));
         if new < old {
@@ -172,9 +171,11 @@ fn exists(args: &CreateArgs, directory: &Directory, name: &ShmName) -> anyhow::E
             &error,
             match args.from {
                 Some(_) => {
-                    "--exist-ok keeps it, --overwrite stores FILE in it, --replace replaces it"
+                    "--exist-ok keeps it, --overwrite stores FILE in it (running programs see it), --replace makes a new object"
                 }
-                None => "--exist-ok keeps it, --resize changes its size, --replace replaces it",
+                None => {
+                    "--exist-ok keeps it, --resize changes its size, --replace makes a new object"
+                }
             },
         ),
         // A service that is started again, after everything was killed at once.

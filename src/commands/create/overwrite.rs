@@ -35,8 +35,7 @@ pub fn open_repeatable(
     if source::is_repeatable(&mut file) {
         return Ok(file);
     }
-    let nameless = Directory::nameless().context("cannot get memory for the input")?;
-    let spool = Object::anonymous(&nameless, object.name())?;
+    let spool = Object::anonymous(&Directory::nameless(), object.name())?;
     Filler::new(&spool, args, budget)
         .sparse()
         .copy_from(&mut file)?;

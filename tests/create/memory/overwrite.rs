@@ -17,7 +17,7 @@ fn memory_without_a_name_and_overwriting_count_against_the_limit() {
         .unwrap();
     let command = ["-s", "64M", "x", "--", "echo", "run"];
     let ended = run(cgroup.run(shmtool(["create", "--anonymous"]).args(command)));
-    let limit = "/x: 64MiB do not fit: the memory limit of this container (cgroup) has ";
+    let limit = "memfd:x: 64MiB do not fit: the memory limit of this container (cgroup) has ";
     let message = &ended.fails(125).stderr;
     assert!(message.contains(limit), "{message}");
     assert_eq!(sleeper.try_wait().unwrap(), None);

@@ -56,8 +56,27 @@ fn a_lack_of_memory_changes_nothing() {
         ]);
         run(limited(create.arg(&name), Resource::RLIMIT_FSIZE, 8192))
             .fails(1)
-            .says(format!("{name}: cannot reserve its memory: File too large"));
+            .says(format!(
+                "{name}: cannot reserve its memory: the limit of the file size (ulimit -f) is 8KiB"
+            ));
         assert!(state(&name) == before);
+    });
+}
+
+#[test]
+fn a_lack_of_memory_in_the_middle_names_what_is_missing_there() {
+    in_private_shm("size=4m", || {
+        let name = Name::holding(vec![9; 1 << 20]);
+        let object = File::options().write(true).open(name.path()).unwrap();
+        object.set_len(2 << 20).unwrap();
+        fs::write("/dev/shm/rest", vec![9; 3 << 20]).unwrap();
+        let file = file_with(vec![7; 2 << 20]);
+        let fits = does_not_fit(&name.to_string(), "1MiB", "0B");
+        overwrite(&["--sparse"], file.path(), &name)
+            .fails(1)
+            .says(format!(
+                "{name}: stored 1048576 of 2097152 bytes; it holds a mixture: {fits}"
+            ));
     });
 }
 
