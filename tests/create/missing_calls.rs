@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 
 /// Mounts a ramfs on `/dev/shm`. A ramfs supports neither fallocate(2) nor leases, and has no size limit. Returns false
 /// if it cannot be mounted.
-fn mount_ramfs() -> bool {
+pub fn mount_ramfs() -> bool {
     let ramfs = Some("ramfs");
     let mounted = mount(ramfs, "/dev/shm", ramfs, MsFlags::empty(), None::<&str>);
     if mounted.is_err() {

@@ -64,7 +64,9 @@ pub fn overwrite(
     if let Err(error) = filler.overwrite(file, end) {
         let position = filler.position();
         // What failed first is reported; the memory that stays reserved is freed with the object.
-        let _ = free_past_end(object, &before, filler.least_size(), end);
+        if !args.sparse {
+            let _ = free_past_end(object, &before, filler.least_size(), end);
+        }
         if position == 0 || matches!(error.downcast_ref(), Some(Error::Truncated(_))) {
             return Err(error);
         }
@@ -85,7 +87,7 @@ pub fn overwrite(
     // If it was truncated meanwhile, storing the rest has made a hole. Other file systems may report less than they have
     // allocated.
     let has_lost_bytes = || Ok::<_, Error>(object.status()?.allocated < filler.stored());
-    match object.directory().is_tmpfs() == Ok(true) && has_lost_bytes()? {
+    match object.directory().is_in_memory() && has_lost_bytes()? {
         true => Err(Error::Truncated(object.name().clone()).into()),
         false => Ok(()),
     }
