@@ -19,7 +19,7 @@ pub use filters::FilterArgs;
 pub use integers::{Operand, Place};
 pub use objects::{CreateArgs, LsArgs, UnlinkArgs};
 pub use read_int::{Count, ReadIntArgs};
-pub use values::{Color, SortKey};
+pub use values::{Color, SortKey, label_too_long};
 pub use write_int::{Change, Operation, Update, WriteIntArgs};
 
 /// Memory-mapped files and POSIX shared memory from the command line

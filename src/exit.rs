@@ -65,6 +65,14 @@ impl Failure {
         self
     }
 
+    /// Replaces what the message is about, if that is `old`.
+    pub fn rename(mut self, old: &str, new: &str) -> Failure {
+        if let Some(problem) = self.message.strip_prefix(&format!("{old}: ")) {
+            self.message = format!("{new}: {problem}");
+        }
+        self
+    }
+
     /// Creates a usage error.
     pub fn usage(message: impl Into<String>) -> Failure {
         Failure::new(Status::Usage, message)

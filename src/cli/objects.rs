@@ -2,7 +2,7 @@
 
 use super::filters::{FILTERS, FilterArgs};
 use super::target::TargetArgs;
-use super::values::{Color, SortKey, names, parser};
+use super::values::{Color, SortKey, names, names_or_labels, parser};
 use crate::notation::{mode, size};
 use crate::objects::columns::{Column, Shown, Subject};
 use crate::objects::selection::{self, ALL, List};
@@ -86,22 +86,24 @@ pub struct CreateArgs {
 
     /// Replace the existing object in one step
     ///
-    /// At any moment, other programs find the old object or the new one under the name. Processes that have the old
-    /// object open or mapped keep it.
+    /// At any moment, other programs find the old object or the new one under the name. Programs that have the old object
+    /// open or mapped keep it, and do not see the new contents. shmtool ls --unlinked shows who still uses an old object.
     #[arg(long, help_heading = EXISTING)]
     pub replace: bool,
 
     /// Store FILE in the existing object
     ///
-    /// Every program that uses the object sees the new contents. This is not one step: meanwhile, a program can see old
-    /// and new bytes side by side, while with --replace it never does. The object keeps its mode and owner, and never
-    /// becomes smaller. Bytes after the end of FILE stay; with --size, those up to SIZE become zeros. Memory is reserved
-    /// before the first byte changes. A missing object is created.
+    /// Programs that have mapped the object see the new contents, in the part that they have mapped. A FILE that is larger
+    /// than the object makes the object larger, and a program must map it again to see the rest. With --size, a FILE
+    /// larger than SIZE is an error. Bytes after the end of FILE stay; with --size, those up to SIZE become zeros. The
+    /// object keeps its mode and owner, and never becomes smaller. Memory is reserved before the first byte changes. This
+    /// is not one step: meanwhile, a program can see old and new bytes side by side, while with --replace it never does. A
+    /// missing object is created, so that a typo in NAME makes a new object.
     #[arg(long, help_heading = EXISTING, requires = "from", conflicts_with_all = ["exist_ok", "resize", "replace"])]
     pub overwrite: bool,
 
     /// Objects to create
-    #[arg(value_name = "NAME", required = true, value_parser = names())]
+    #[arg(value_name = "NAME", required = true, value_parser = names_or_labels())]
     pub names: Vec<ShmName>,
 
     /// Run this command, and remove the objects when it ends

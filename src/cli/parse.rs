@@ -1,6 +1,6 @@
 //! Parses the command line, and reports usage errors in our own words instead of those of clap.
 
-use super::values::NEGATIVE_PREFIX;
+use super::values::{InvalidOperand, NEGATIVE_PREFIX};
 use super::{Cli, Command};
 use crate::exit::Failure;
 use crate::sys::escape::Escaped;
@@ -31,6 +31,8 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Request, Failure> {
         return Err(Failure::usage("-- without a COMMAND").hint("COMMAND may be an empty variable"));
     }
     let verb = args.get(1).cloned();
+    let mut options = args.iter().take_while(|arg| *arg != "--");
+    let is_anonymous = options.any(|arg| arg == "--anonymous");
     Cli::try_parse_from(prefix_negative_values(args.into_iter()))
         .map(|cli| Request::Run(cli.command))
         .or_else(|error| match error.kind() {
@@ -41,10 +43,15 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Request, Failure> {
                 let help = Cli::command().render_help();
                 Ok(Request::ShowAsError(help.to_string()))
             }
-            _ => Err(translate_clap_error(
-                &error,
-                verb.as_ref().and_then(|verb| verb.to_str()),
-            )),
+            _ => Err(
+                match error.source().and_then(|source| source.downcast_ref()) {
+                    Some(InvalidOperand { as_label, .. }) if is_anonymous => as_label.clone(),
+                    Some(InvalidOperand { as_name, .. }) => as_name.clone(),
+                    None => {
+                        translate_clap_error(&error, verb.as_ref().and_then(|verb| verb.to_str()))
+                    }
+                },
+            ),
         })
 }
 

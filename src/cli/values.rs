@@ -4,6 +4,7 @@ use crate::exit::Failure;
 use crate::notation::condition::{self, Condition};
 use crate::notation::value::Value;
 use crate::sys::escape;
+use crate::sys::memory::nameless::MAX_LABEL_LENGTH;
 use crate::sys::shm::name::{NameError, ShmName};
 use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -39,6 +40,34 @@ pub(super) fn parse_name(operand: &OsStr) -> Result<ShmName, Failure> {
             }
         }),
     }
+}
+
+/// Why an operand of `create` is neither a NAME nor, with `--anonymous`, a label.
+#[derive(Debug, thiserror::Error)]
+#[error("{as_name}")]
+pub(super) struct InvalidOperand {
+    pub as_name: Failure,
+    pub as_label: Failure,
+}
+
+/// Returns the value parser of the operands of `create`. Its error is an [`InvalidOperand`].
+pub(super) fn names_or_labels() -> impl TypedValueParser<Value = ShmName> {
+    OsStringValueParser::new().try_map(|operand| {
+        parse_name(&operand).map_err(|as_name| {
+            let problem = match ShmName::new(&operand) {
+                Err(NameError::TooLong(length)) => label_too_long(length),
+                Err(error) => error.to_string().replacen("an object name", "a label", 1),
+                Ok(_) => as_name.to_string(),
+            };
+            let as_label = operand_error(&operand, &problem);
+            InvalidOperand { as_name, as_label }
+        })
+    })
+}
+
+/// The problem of a label of this many bytes.
+pub fn label_too_long(length: usize) -> String {
+    format!("not a label: {length} bytes, at most {MAX_LABEL_LENGTH} are allowed")
 }
 
 /// Turns `parse` into a value parser of clap. Its error messages start with the operand.

@@ -7,7 +7,8 @@ use crate::cli::{CatArgs, Input};
 use crate::commands::progress::Progress;
 use crate::exit::{Report, with_hint};
 use crate::sys::error::Error;
-use crate::sys::escape;
+use crate::sys::file::error::FileError;
+use crate::sys::file::source::FileSource;
 use crate::sys::io::stream;
 use crate::sys::memory::access::Access;
 use crate::sys::memory::mapping::Mapping;
@@ -41,15 +42,24 @@ pub fn run(args: &CatArgs, report: &mut Report) -> anyhow::Result<()> {
         offset: args.offset,
         length: args.length.unwrap_or(u64::MAX),
     };
+    // Before anything is opened that could take the descriptor that a FILE means: /dev/fd/3.
+    let origins: Vec<_> = inputs.iter().map(Origin::new).collect();
     let mut printer = Printer {
         sink: Sink::new(stream::stdout().context(STDOUT)?).context(STDOUT)?,
         zeros: OnceCell::new(),
     };
     let directory = place::enter(args.target.target.as_ref())?;
     let mut reader = Reader::new().context("cannot get memory for a buffer")?;
-    for input in &inputs {
+    for origin in origins {
+        let origin = match origin {
+            Ok(origin) => origin,
+            Err(error) => {
+                report.note(Err(error.into()));
+                continue;
+            }
+        };
         match print(
-            input,
+            &origin,
             &directory,
             part,
             args.progress,
@@ -64,27 +74,44 @@ pub fn run(args: &CatArgs, report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Where the bytes of an operand come from.
+enum Origin<'a> {
+    Object(&'a ShmName),
+    File(&'a Path, FileSource),
+    Stdin,
+}
+
+impl Origin<'_> {
+    fn new(input: &Input) -> Result<Origin<'_>, FileError> {
+        Ok(match input {
+            Input::Object(name) => Origin::Object(name),
+            Input::File(path) => Origin::File(path, FileSource::new(path.as_os_str())?),
+            Input::Stdin => Origin::Stdin,
+        })
+    }
+}
+
 fn print(
-    input: &Input,
+    origin: &Origin,
     directory: &Directory,
     part: Part,
     progress: bool,
     reader: &mut Reader,
     printer: &mut Printer,
 ) -> anyhow::Result<()> {
-    let (label, mut file) = match input {
-        Input::Object(name) => (
+    let (label, mut file) = match origin {
+        Origin::Object(name) => (
             name.to_string(),
             File::from(OwnedFd::from(open_object(directory, name)?)),
         ),
-        Input::File(path) => {
-            let label = escape::operand(path.as_os_str());
-            let file = File::open(path)
+        Origin::File(path, source) => {
+            let label = source.label().to_owned();
+            let file = File::open(source.path())
                 .with_context(|| label.clone())
                 .map_err(|error| hint_at_shm(path, error))?;
             (label, file)
         }
-        Input::Stdin => ("-".to_owned(), source::stdin().context("-")?),
+        Origin::Stdin => ("-".to_owned(), source::stdin().context("-")?),
     };
     let is_own_output = printer.sink.output.feeds_back_into(&file);
     if is_own_output.with_context(|| label.clone())? {

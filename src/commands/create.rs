@@ -3,9 +3,9 @@
 use super::place;
 use crate::cli::CreateArgs;
 use crate::exit::{Failure, Report};
-use crate::sys::escape;
 use anyhow::Context;
 use creation::Creation;
+use input::Input;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 
@@ -13,6 +13,7 @@ mod anonymous;
 mod budget;
 mod creation;
 mod fill;
+mod input;
 mod overwrite;
 mod scoped;
 
@@ -22,24 +23,34 @@ mod scoped;
 ///
 /// Fails if FILE can be read only once and there are several NAMEs. Errors of single objects go to the report.
 pub fn run(args: &CreateArgs, report: &mut Report) -> anyhow::Result<()> {
-    if let Some(from) = &args.from
+    let mut input = match args.from.as_deref().map(Input::new).transpose() {
+        Err(error) if !args.command.is_empty() => {
+            report.fail_before_command(&error.into());
+            return Ok(());
+        }
+        input => input?,
+    };
+    if let Some(input) = &input
         && args.names.len() > 1
-        && fill::is_read_once(from)
+        && input.is_read_once()
     {
-        let from = escape::operand(from);
+        let from = input.label();
         let problem = format!("--from {from} can be read only once: give one NAME");
         return Err(Failure::usage(problem).into());
     }
     if args.anonymous {
-        return anonymous::run(args, report);
+        return anonymous::run(args, input, report);
     }
     if !args.command.is_empty() {
-        scoped::run(args, report);
+        scoped::run(args, input, report);
         return Ok(());
     }
-    // FILE is always ours, so it is opened before we give up any rights.
-    let input = args.target.target.as_ref().map(|_| fill::open_early(args));
-    let input = input.transpose()?.flatten();
+    if let Some(input) = &mut input
+        && args.target.target.is_some()
+    {
+        // FILE is always ours, so it is opened before we give up any rights.
+        input.open_early()?;
+    }
     let directory = place::enter(args.target.target.as_ref())?;
     let mut creation = Creation::new(args, directory, input);
     for name in &args.names {

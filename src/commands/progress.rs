@@ -33,8 +33,8 @@ impl Progress {
     }
 
     /// Advances the bar by this number of bytes.
-    pub fn advance(&self, bytes: usize) {
-        self.0.inc(bytes as u64);
+    pub fn advance(&self, bytes: u64) {
+        self.0.inc(bytes);
     }
 }
 

@@ -83,6 +83,16 @@ pub enum Error {
         /// The size of the file system in bytes; 0 means no limit.
         limit: u64,
     },
+    /// `EFBIG`: the size exceeds `RLIMIT_FSIZE` (`getrlimit(2)`).
+    #[error("{name}: cannot {action}: the limit of the file size (ulimit -f) is {}", humanized_size(*limit))]
+    FileSizeLimit {
+        /// The object.
+        name: ShmName,
+        /// What was attempted, as a phrase that follows "cannot": "set its size".
+        action: &'static str,
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// `ENOSPC`: the file system has no free inode.
     #[error("{name}: {inodes}")]
     NoInodes {

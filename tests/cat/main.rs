@@ -351,3 +351,17 @@ fn a_missing_object_gets_a_hint_if_a_file_has_its_name() {
             "/{name}: no such object\nhint: omit --shm to print the file of that name"
         ));
 }
+
+#[test]
+fn a_descriptor_that_the_caller_does_not_have_is_an_error_and_the_others_are_printed() {
+    let script = "printf one > one; printf four > four; for fd in 3 4 5 6 7 8; do \"$0\" cat one /dev/fd/$fd four 2>&1; echo; done";
+    let directory = tempfile::tempdir().unwrap();
+    let mut sh = Command::new("bash");
+    let script = format!("exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&-; {script}");
+    sh.args(["-c", &script, env!("CARGO_BIN_EXE_shmtool")]);
+    let error = "there is no such descriptor: it was not open when shmtool started";
+    let expected: String = (3..9)
+        .map(|fd| format!("oneshmtool: /dev/fd/{fd}: {error}\nfour\n"))
+        .collect();
+    run(sh.current_dir(directory.path())).prints(expected);
+}

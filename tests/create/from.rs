@@ -274,3 +274,23 @@ fn progress_is_shown_only_on_a_terminal() {
     assert!(status.success() && !shown.is_empty());
     assert!(fs::read(name.path()).unwrap() == fs::read(file.path()).unwrap());
 }
+
+#[test]
+fn progress_counts_the_zeros_after_file() {
+    let (file, name) = (file_of_distinct_pages(1 << 20), Name::holding("old"));
+    let pty = nix::pty::openpty(None, None).unwrap();
+    // The bar is drawn at most 20 times a second.
+    let options = ["-e", "inject=pwrite64:delay_enter=60000"];
+    let create = ["create", "--progress", "--overwrite", "-s", "2M", "--from"];
+    let Some(mut strace) = strace(&options, create) else {
+        return;
+    };
+    strace.arg(file.path()).arg(&name).stderr(pty.slave);
+    assert!(strace.status().unwrap().success());
+    drop(strace);
+    let mut shown = Vec::new();
+    let _ = File::from(pty.master).read_to_end(&mut shown);
+    let shown = String::from_utf8_lossy(&shown);
+    assert!(shown.contains("1.50 MiB/2.00 MiB"), "{shown}");
+    assert!(!shown.contains("/1.00 MiB"), "{shown}");
+}

@@ -4,6 +4,7 @@
 mod common;
 
 mod anonymous;
+mod descriptors;
 mod exists;
 mod from;
 mod killed;
@@ -102,7 +103,7 @@ fn an_existing_object_is_status_4_and_unchanged() {
     run(shmtool(["create", "-s", "4K", "-m", "777"]).arg(&name))
         .fails(4)
         .says(format!(
-            "{name}: already exists\nhint: --exist-ok keeps it, --resize changes its size, --replace replaces it"
+            "{name}: already exists\nhint: --exist-ok keeps it, --resize changes its size, --replace makes a new object"
         ));
     let after = fs::metadata(name.path()).unwrap();
     assert_eq!(fs::read(name.path()).unwrap(), b"mine");
@@ -144,7 +145,7 @@ fn a_name_that_fails_is_reported_and_the_others_are_created() {
     run(shmtool(["create", "-s", "8"]).args([&first, &taken, &last]))
         .fails(4)
         .says(format!(
-            "{taken}: already exists\nhint: --exist-ok keeps it, --resize changes its size, --replace replaces it"
+            "{taken}: already exists\nhint: --exist-ok keeps it, --resize changes its size, --replace makes a new object"
         ));
     assert_eq!(fs::metadata(first.path()).unwrap().len(), 8);
     assert_eq!(fs::metadata(last.path()).unwrap().len(), 8);
@@ -236,9 +237,9 @@ fn exceeding_the_file_size_limit_is_an_error_and_not_a_signal() {
         if verb[0] == "write-int" {
             command.arg("1");
         }
-        run(&mut command)
-            .fails(1)
-            .says(format!("{name}: cannot set its size: File too large"));
+        run(&mut command).fails(1).says(format!(
+            "{name}: cannot set its size: the limit of the file size (ulimit -f) is 4KiB"
+        ));
         assert!(!name.path().exists());
     }
 }

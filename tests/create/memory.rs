@@ -11,6 +11,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+mod overwrite;
+
 const MIB: u64 = 1 << 20;
 
 /// Another process in the same cgroup. It uses 8 MiB, more than shmtool, so the OOM killer would prefer it.
@@ -114,49 +116,6 @@ fn exceeding_the_memory_limit_of_the_container_is_an_error_and_no_process_is_kil
     for option in ["--resize", "--replace"] {
         assert_refused(&[option, "-s", "24M"], &name, Stdio::null());
         assert_eq!(fs::metadata(name.path()).unwrap().len(), MIB);
-        bystander.assert_alive();
-    }
-}
-
-#[test]
-fn memory_without_a_name_and_overwriting_count_against_the_limit() {
-    let Some(cgroup) = MemoryCgroup::new(8 * MIB) else {
-        return;
-    };
-    // It would be the first one to be killed.
-    let mut sleeper = cgroup
-        .run(Command::new("sleep").arg("100"))
-        .spawn()
-        .unwrap();
-    let command = ["-s", "64M", "x", "--", "echo", "run"];
-    let ended = run(cgroup.run(shmtool(["create", "--anonymous"]).args(command)));
-    let limit = "/x: 64MiB do not fit: the memory limit of this container (cgroup) has ";
-    let message = &ended.fails(125).stderr;
-    assert!(message.contains(limit), "{message}");
-    assert_eq!(sleeper.try_wait().unwrap(), None);
-    sleeper.kill().unwrap();
-    sleeper.wait().unwrap();
-
-    let Some(cgroup) = MemoryCgroup::new(16 * MIB) else {
-        return;
-    };
-    let mut bystander = Bystander::start(&cgroup);
-    let name = Name::holding("old");
-    let data = file_of(64, false);
-    for from in ["-", data.path().to_str().unwrap()] {
-        let mut create = shmtool(["create", "--overwrite", "--from", from]);
-        let mut cat = Command::new("cat");
-        let mut cat = cat.arg(data.path()).stdout(Stdio::piped()).spawn().unwrap();
-        create.arg(&name).stdin(cat.stdout.take().unwrap());
-        let ended = run(cgroup.run(&mut create));
-        drop(create);
-        let message = &ended.fails(1).stderr;
-        assert!(
-            message.contains("do not fit: the memory limit"),
-            "{message}"
-        );
-        assert_eq!(fs::read(name.path()).unwrap(), b"old");
-        cat.wait().unwrap();
         bystander.assert_alive();
     }
 }

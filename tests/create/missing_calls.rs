@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 
 /// Mounts a ramfs on `/dev/shm`. A ramfs supports neither fallocate(2) nor leases, and has no size limit. Returns false
 /// if it cannot be mounted.
-fn mount_ramfs() -> bool {
+pub fn mount_ramfs() -> bool {
     let ramfs = Some("ramfs");
     let mounted = mount(ramfs, "/dev/shm", ramfs, MsFlags::empty(), None::<&str>);
     if mounted.is_err() {
@@ -144,7 +144,10 @@ fn exceeding_the_file_size_limit_on_ramfs_is_an_error() {
         ] {
             let ended = run(limited(&mut shmtool(args), Resource::RLIMIT_FSIZE, 8192));
             let message = &ended.fails(1).stderr;
-            assert!(message.ends_with(": File too large\n"), "{message}");
+            assert!(
+                message.ends_with(": the limit of the file size (ulimit -f) is 8KiB\n"),
+                "{message}"
+            );
         }
         assert_eq!(list_objects(), ["old"]);
         assert!(fs::read("/dev/shm/old").unwrap().starts_with(b"old"));

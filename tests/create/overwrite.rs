@@ -1,8 +1,6 @@
 //! `--overwrite`: FILE is stored in an existing object.
 
-use crate::common::fuse::Fuse;
 use crate::common::*;
-use nix::sys::resource::Resource;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
@@ -10,6 +8,8 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+mod failures;
 
 fn file_with(bytes: impl AsRef<[u8]>) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -167,24 +167,6 @@ fn an_object_that_takes_the_name_meanwhile_is_overwritten_too() {
 }
 
 #[test]
-fn a_truncation_by_another_process_meanwhile_is_an_error() {
-    // If the end of FILE is stored afterwards, the object has its size again, but not all of the contents.
-    for when in ["1", "2"] {
-        let (file, name) = (file_with(vec![7; 2 << 20]), Name::holding("old"));
-        let inject = format!("inject=pwrite64:delay_exit=700000:when={when}");
-        let create = ["create", "--overwrite", "--from"];
-        let Some(mut strace) = strace(&["-e", &inject], create) else {
-            return;
-        };
-        let child = spawn(strace.arg(file.path()).arg(&name));
-        truncate_when_open(&child, &name, 0);
-        finish(child)
-            .fails(1)
-            .says(format!("{name}: another process truncated it"));
-    }
-}
-
-#[test]
 fn file_must_not_be_the_object() {
     let name = Name::holding("text");
     let path = name.path();
@@ -206,6 +188,27 @@ fn file_must_not_be_the_object() {
 }
 
 #[test]
+fn an_object_that_can_only_be_written_is_overwritten_and_resized() {
+    in_private_shm("size=4m,mode=1777", || {
+        let name = Name::holding("old");
+        std::os::unix::fs::chown(name.path(), Some(65534), None).unwrap();
+        fs::set_permissions(name.path(), fs::Permissions::from_mode(0o200)).unwrap();
+        for args in [
+            &["--overwrite", "--from", "/proc/version"][..],
+            &["--overwrite", "--sparse", "--from", "/proc/version"],
+            &["--resize", "-s", "4K"],
+        ] {
+            run(as_nobody(shmtool(["create"]).args(args).arg(&name))).prints("");
+        }
+        fs::set_permissions(name.path(), fs::Permissions::from_mode(0o600)).unwrap();
+        let contents = fs::read(name.path()).unwrap();
+        assert!(
+            contents.starts_with(&fs::read("/proc/version").unwrap()) && contents.len() == 4096
+        );
+    });
+}
+
+#[test]
 fn options_that_contradict_each_other_are_usage_errors() {
     let create = |args: &[&str]| run(shmtool(["create", "x"]).args(args));
     create(&["--overwrite"])
@@ -224,146 +227,8 @@ fn options_that_contradict_each_other_are_usage_errors() {
     run(shmtool(["create", "--from", "/dev/null"]).arg(&name))
         .fails(4)
         .says(format!(
-            "{name}: already exists\nhint: --exist-ok keeps it, --overwrite stores FILE in it, --replace replaces it"
+            "{name}: already exists\nhint: --exist-ok keeps it, --overwrite stores FILE in it (running programs see it), --replace makes a new object"
         ));
-}
-
-#[test]
-fn a_lack_of_memory_changes_nothing() {
-    in_private_shm("size=1m", || {
-        // The object has holes and memory past its end, which must stay as they are.
-        let name = Name::holding([7; 4096]);
-        let file = File::options().write(true).open(name.path()).unwrap();
-        file.set_len(300_000).unwrap();
-        file.write_all_at(&[8; 100], 200_000).unwrap();
-        let flags = nix::fcntl::FallocateFlags::FALLOC_FL_KEEP_SIZE;
-        nix::fcntl::fallocate(&file, flags, 400_000, 50_000).unwrap();
-        let before = state(&name);
-        let path = file_with(vec![1; 2 << 20]);
-        overwrite(&[], path.path(), &name)
-            .fails(1)
-            .says(does_not_fit(&name.to_string(), "2MiB", "964KiB"));
-        assert!(state(&name) == before);
-        overwrite(&["-s", "2M"], file_with("x").path(), &name).fails(1);
-        assert!(state(&name) == before);
-        let (child, mut stdin) = spawn_from_pipe(&[], &name);
-        stdin.write_all(&[1; 2 << 20]).unwrap();
-        drop(stdin);
-        finish(child).fails(1);
-        assert!(state(&name) == before);
-        // The limit of this process, which the kernel checks only when the bytes are stored.
-        let path = file_with(vec![1; 9000]);
-        let mut create = shmtool([
-            "create",
-            "--overwrite",
-            "--from",
-            path.path().to_str().unwrap(),
-        ]);
-        run(limited(create.arg(&name), Resource::RLIMIT_FSIZE, 8192))
-            .fails(1)
-            .says(format!("{name}: cannot reserve its memory: File too large"));
-        assert!(state(&name) == before);
-    });
-}
-
-#[test]
-fn a_read_error_is_reported_with_what_was_stored() {
-    in_private_shm("size=4m", || {
-        let Some(fuse) = Fuse::mount() else { return };
-        // "torn" is 1 MiB long and cannot be read from 256 KiB to 512 KiB.
-        let (torn, name) = (fuse.path("torn"), Name::holding([9; 5000]));
-        let (inode, ..) = state(&name);
-        overwrite(&[], &torn, &name).fails(1).says(format!(
-            "{name}: stored 262144 of 1048576 bytes; it holds a mixture: {}: Input/output error",
-            torn.display()
-        ));
-        let (after, size, blocks, _, contents) = state(&name);
-        assert_eq!((after, size, blocks * 512), (inode, 256 << 10, 256 << 10));
-        assert!(contents == Fuse::bytes(256 << 10));
-        // What cannot be read at all changes nothing.
-        let before = state(&name);
-        let unreadable = fuse.path("unreadable");
-        overwrite(&[], &unreadable, &name)
-            .fails(1)
-            .says(format!("{}: Input/output error", unreadable.display()));
-        assert!(state(&name) == before);
-        // Neither the size nor the end of these files is what they claim.
-        for (file, length) in [("more", 5000), ("less", 10), ("direct", 50_000)] {
-            let name = Name::holding([9; 10]);
-            overwrite(&[], fuse.path(file), &name).prints("");
-            assert!(fs::read(name.path()).unwrap() == Fuse::bytes(length));
-        }
-    });
-}
-
-/// Changes the size of a FILE of 4 MiB when this system call, the first of its kind, has done its work. Then `stored` bytes
-/// have been stored when shmtool notices.
-fn change_size_after(call: &str, size: u64, stored: u64) {
-    let (file, name) = (file_with(vec![7; 4 << 20]), Name::holding([9; 5000]));
-    let inject = format!("inject={call}:delay_exit=700000:when=1");
-    let create = ["create", "--overwrite", "--from"];
-    let Some(mut strace) = strace(&["-e", &inject], create) else {
-        return;
-    };
-    let child = spawn(strace.arg(file.path()).arg(&name));
-    wait_until_open(&child, &name);
-    sleep(Duration::from_millis(300));
-    file.as_file().set_len(size).unwrap();
-    let path = file.path().display();
-    let mut error = format!("{path}: grew or shrank while it was copied");
-    if stored > 0 {
-        let mixture = format!("stored {stored} of 4194304 bytes; it holds a mixture");
-        error = format!("{name}: {mixture}: {error}");
-    }
-    finish(child).fails(1).says(error);
-    let (_, _, blocks, _, contents) = state(&name);
-    match stored {
-        0 => assert!(contents == [9; 5000]),
-        _ => assert!(contents == vec![7; stored as usize]),
-    }
-    // The memory that is not needed has been given back.
-    assert_eq!(blocks * 512, contents.len().next_multiple_of(4096) as u64);
-}
-
-#[test]
-fn a_file_that_changes_its_size_before_the_first_byte_is_stored_changes_nothing() {
-    change_size_after("fallocate", 100, 0);
-    change_size_after("fallocate", 6 << 20, 0);
-}
-
-#[test]
-fn a_file_that_changes_its_size_later_leaves_a_mixture() {
-    change_size_after("pwrite64", 3 << 20, 3 << 20);
-    change_size_after("pwrite64", 6 << 20, 4 << 20);
-}
-
-/// Overwrites an object from a slow pipe, and kills that before the pipe ends.
-fn kill_while_reading(rounds: u32) {
-    let name = Name::holding(vec![9; 3 << 20]);
-    let before = state(&name);
-    for round in 0..rounds {
-        let (mut child, mut stdin) = spawn_from_pipe(&[], &name);
-        for _ in 0..round % 8 {
-            // It is in the pipe, or has been read already.
-            stdin.write_all(&[1; 60_000]).unwrap();
-            sleep(Duration::from_millis(2));
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(state(&name) == before, "round {round}");
-    }
-    assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 1);
-}
-
-#[test]
-fn a_kill_while_a_pipe_is_read_changes_nothing() {
-    in_private_shm("size=16m", || kill_while_reading(20));
-}
-
-#[test]
-#[ignore = "100 rounds"]
-fn killed_100_times_while_a_pipe_is_read() {
-    in_private_shm("size=16m", || kill_while_reading(100));
 }
 
 #[test]

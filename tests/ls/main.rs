@@ -178,7 +178,7 @@ fn names_are_unescaped_only_with_q_in_a_pipe() {
         );
         run(shmtool(["create"]).arg(OsStr::from_bytes(bytes)))
             .fails(4)
-            .says("/evil\\u{1b}[2J\\n\\xff: already exists\nhint: --exist-ok keeps it, --resize changes its size, --replace replaces it");
+            .says("/evil\\u{1b}[2J\\n\\xff: already exists\nhint: --exist-ok keeps it, --resize changes its size, --replace makes a new object");
     });
 }
 

@@ -127,7 +127,7 @@ impl Sink {
 
     fn advance(&self, count: usize) {
         if let Some(progress) = &self.progress {
-            progress.advance(count);
+            progress.advance(count as u64);
         }
     }
 

@@ -1,8 +1,9 @@
 //! `create --anonymous LABEL... -- COMMAND`: objects without a name, which COMMAND inherits.
 
 use super::budget::Budget;
+use super::input::Input;
 use super::{command_words, fill};
-use crate::cli::CreateArgs;
+use crate::cli::{CreateArgs, label_too_long};
 use crate::exit::{Failure, Report, print_line};
 use crate::sys::escape;
 use crate::sys::memory::nameless::MAX_LABEL_LENGTH;
@@ -18,10 +19,10 @@ use std::os::fd::OwnedFd;
 /// # Errors
 ///
 /// Fails if the arguments do not fit together. Other errors go to the report.
-pub fn run(args: &CreateArgs, report: &mut Report) -> anyhow::Result<()> {
+pub fn run(args: &CreateArgs, input: Option<Input>, report: &mut Report) -> anyhow::Result<()> {
     check_usage(args)?;
     let prepared = command_words(args).and_then(|words| {
-        let files = create_all(args)?;
+        let files = create_all(args, input)?;
         pass_on(files).context("cannot pass the memory on to COMMAND")?;
         Ok(words)
     });
@@ -40,9 +41,9 @@ fn check_usage(args: &CreateArgs) -> Result<(), Failure> {
     let mut labels = args.names.iter().map(ShmName::file_name);
     if let Some(label) = labels.find(|label| label.len() > MAX_LABEL_LENGTH) {
         return Err(Failure::usage(format!(
-            "{}: not a label: {} bytes, at most {MAX_LABEL_LENGTH} are allowed",
+            "{}: {}",
             escape::operand(label),
-            label.len()
+            label_too_long(label.len())
         )));
     }
     if args.from.is_none() && args.size.unwrap_or(0) == 0 {
@@ -61,18 +62,32 @@ fn check_usage(args: &CreateArgs) -> Result<(), Failure> {
 }
 
 /// Creates all objects, and restores what that has changed in this process.
-fn create_all(args: &CreateArgs) -> anyhow::Result<Vec<OwnedFd>> {
-    // Before the first object, which could take the descriptor that FILE means: /dev/fd/3.
-    let input = fill::open_early(args)?;
-    let nameless = Directory::nameless().context("cannot create memory without a name")?;
+fn create_all(args: &CreateArgs, mut input: Option<Input>) -> anyhow::Result<Vec<OwnedFd>> {
+    if let Some(input) = &mut input {
+        input.open_early()?;
+    }
     let mut budget = Budget::new();
-    let create = |label| -> anyhow::Result<OwnedFd> {
-        let object = Object::anonymous(&nameless, label)?;
-        fill::fill(&object, args, input.as_ref(), &mut budget)?;
-        object.set_mode(args.mode)?;
-        Ok(object.into())
-    };
-    let files = args.names.iter().map(create).collect::<Result<_, _>>()?;
+    let mut files = Vec::new();
+    for label in &args.names {
+        let file = create(label, args, input.as_ref(), &mut budget);
+        files.push(file.map_err(|error| {
+            // The name starts with a slash.
+            let name = label.to_string();
+            Failure::from(&error).rename(&name, &format!("memfd:{}", &name[1..]))
+        })?);
+    }
     budget.finish()?;
     Ok(files)
+}
+
+fn create(
+    label: &ShmName,
+    args: &CreateArgs,
+    input: Option<&Input>,
+    budget: &mut Budget,
+) -> anyhow::Result<OwnedFd> {
+    let object = Object::anonymous(&Directory::nameless(), label)?;
+    fill::fill(&object, args, input, budget)?;
+    object.set_mode(args.mode)?;
+    Ok(object.into())
 }

@@ -1,19 +1,18 @@
 //! Creates objects one after the other, and handles those that already exist.
 
 use super::budget::Budget;
+use super::input::Input;
 use super::{fill, overwrite};
 use crate::cli::CreateArgs;
 use crate::exit::with_hint;
 use crate::notation::size::distinct_sizes;
 use crate::sys::error::Error;
-use crate::sys::memory::access::Access;
 use crate::sys::shm::directory::Directory;
 use crate::sys::shm::draft::Draft;
 use crate::sys::shm::lease::{Leases, Refusal};
 use crate::sys::shm::name::ShmName;
 use crate::sys::shm::object::Object;
 use anyhow::{Context, anyhow};
-use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::os::fd::AsFd;
 
@@ -22,15 +21,14 @@ pub struct Creation<'a> {
     pub args: &'a CreateArgs,
     pub directory: Directory,
     pub budget: Budget,
-    /// FILE, opened before this process gave up the rights to do that.
-    input: Option<File>,
+    pub input: Option<Input>,
     /// Standard input or a FIFO was read, which is possible only once.
     has_read_input: bool,
 }
 
 impl Creation<'_> {
-    /// Prepares a run in this directory. FILE is opened later, unless `input` is it.
-    pub fn new(args: &CreateArgs, directory: Directory, input: Option<File>) -> Creation<'_> {
+    /// Prepares a run in this directory.
+    pub fn new(args: &CreateArgs, directory: Directory, input: Option<Input>) -> Creation<'_> {
         Creation {
             args,
             directory,
@@ -90,10 +88,7 @@ impl Creation<'_> {
                     "{name}: created and removed by another process, and the input cannot be read again"
                 ));
             }
-            self.has_read_input = match &self.input {
-                Some(input) => fill::is_fifo(input),
-                None => args.from.as_deref().is_some_and(fill::is_read_once),
-            };
+            self.has_read_input = self.input.as_ref().is_some_and(Input::is_read_once);
             let draft = Draft::new(&self.directory, name)?;
             fill::fill(draft.object(), args, self.input.as_ref(), &mut self.budget)?;
             return Ok(Some(draft));
@@ -115,9 +110,12 @@ impl Creation<'_> {
 
     /// Uses the contents of an object that did not get its name as FILE, if FILE cannot be read again.
     pub fn recycle(&mut self, draft: &Draft) -> anyhow::Result<()> {
-        if self.args.overwrite && self.has_read_input {
+        if let Some(input) = &mut self.input
+            && self.args.overwrite
+            && self.has_read_input
+        {
             let contents = draft.object().as_fd().try_clone_to_owned();
-            self.input = Some(contents.context("cannot keep the input")?.into());
+            input.replace_with(contents.context("cannot keep the input")?);
             self.has_read_input = false;
         }
         Ok(())
@@ -125,9 +123,9 @@ impl Creation<'_> {
 
     /// Stores FILE in an existing object. Returns false if the name has led to another object since.
     fn overwrite(&mut self, name: &ShmName) -> anyhow::Result<bool> {
-        let object = Object::open(&self.directory, name, Access::ReadWrite)?;
-        let mut file =
-            overwrite::open_repeatable(&object, self.args, &mut self.input, &mut self.budget)?;
+        let object = Object::open_to_write(&self.directory, name)?;
+        let input = self.input.as_mut().context("--overwrite needs FILE")?;
+        let mut file = overwrite::open_repeatable(&object, self.args, input, &mut self.budget)?;
         let start = file.stream_position()?;
         overwrite::overwrite(&object, self.args, &mut file, &mut self.budget)?;
         let is_linked = object.is_still_linked()?;
@@ -139,7 +137,7 @@ impl Creation<'_> {
 
     /// Changes the size of an existing object.
     fn resize(&mut self, name: &ShmName) -> anyhow::Result<()> {
-        let object = Object::open(&self.directory, name, Access::ReadWrite)?;
+        let object = Object::open_to_write(&self.directory, name)?;
         let status = object.status()?;
         let (old, new) = (status.size, self.args.size.unwrap_or(0));
         if new < old {
@@ -150,8 +148,8 @@ impl Creation<'_> {
             true if new > old => object.truncate(new)?,
             true => {}
             false => {
-                let bytes = new.saturating_sub(status.allocated);
-                self.budget.take(&object, bytes)?;
+                let missing = object.missing_memory(new)?;
+                self.budget.take(&object, missing)?;
                 object.grow(new)?;
             }
         }
@@ -173,9 +171,11 @@ fn exists(args: &CreateArgs, directory: &Directory, name: &ShmName) -> anyhow::E
             &error,
             match args.from {
                 Some(_) => {
-                    "--exist-ok keeps it, --overwrite stores FILE in it, --replace replaces it"
+                    "--exist-ok keeps it, --overwrite stores FILE in it (running programs see it), --replace makes a new object"
                 }
-                None => "--exist-ok keeps it, --resize changes its size, --replace replaces it",
+                None => {
+                    "--exist-ok keeps it, --resize changes its size, --replace makes a new object"
+                }
             },
         ),
         // A service that is started again, after everything was killed at once.

@@ -1,37 +1,36 @@
 //! Sets the size of a new object and fills it.
 
 use super::budget::Budget;
+use super::input::Input;
 use crate::cli::CreateArgs;
 use crate::commands::progress::Progress;
-use crate::commands::source::{self, Failure, Part, Reader, Sink};
+use crate::commands::source::{Failure, Part, Reader, Sink};
 use crate::notation::size::humanized_size;
+use crate::sys::error::Error;
 use crate::sys::escape;
 use crate::sys::memory::mapping::Mapping;
 use crate::sys::shm::directory::Space;
 use crate::sys::shm::object::Object;
 use anyhow::{Context, anyhow};
-use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{self, Seek};
+use std::fs::File;
 use std::num::NonZero;
-use std::os::unix::fs::FileTypeExt;
 
 /// The number of zeros that are stored with one call.
 const ZEROS: NonZero<usize> = NonZero::new(128 << 10).unwrap();
 
+const NO_BUFFER: &str = "cannot get memory for a buffer";
+
 /// Sets the size and contents of a new object, and reserves its memory.
-///
-/// If FILE is open already, this reads it from its start.
 pub fn fill(
     object: &Object,
     args: &CreateArgs,
-    input: Option<&File>,
+    input: Option<&Input>,
     budget: &mut Budget,
 ) -> anyhow::Result<()> {
     let mut filler = Filler::new(object, args, budget);
-    match &args.from {
+    match input {
         None => filler.set_size(args.size.unwrap_or(0)),
-        Some(from) => filler.copy_from(&mut open(from, input)?),
+        Some(input) => filler.copy_from(&mut input.open()?),
     }
 }
 
@@ -56,8 +55,13 @@ pub struct Filler<'a> {
     mapped_size: u64,
     /// Whether the object may contain data already.
     is_existing: bool,
+    /// The size that an existing object has at least, unless another process truncates it.
+    least_size: u64,
+    /// The number of bytes stored in the object, without holes that were made.
+    stored: u64,
     /// Zeros to store, mapped when the first are needed.
     zeros: Option<Mapping>,
+    reader: Option<Reader>,
 }
 
 impl<'a> Filler<'a> {
@@ -75,7 +79,10 @@ impl<'a> Filler<'a> {
             reserves_holes: false,
             mapped_size: 0,
             is_existing: false,
+            least_size: 0,
+            stored: 0,
             zeros: None,
+            reader: None,
         }
     }
 
@@ -129,10 +136,14 @@ impl<'a> Filler<'a> {
 
     fn copy(&mut self, file: &mut File) -> anyhow::Result<()> {
         if self.shows_progress {
-            let total = Part::ALL.length_in(file);
+            let size = self.size.unwrap_or(0);
+            let total = Part::ALL.length_in(file).map(|length| length.max(size));
             self.progress = Progress::show(&self.label, total, false);
         }
-        let mut reader = Reader::new().context("cannot get memory for a buffer")?;
+        let mut reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => Reader::new().context(NO_BUFFER)?,
+        };
         match reader.copy(file, Part::ALL, self) {
             Ok(()) if self.position < self.mapped_size => Err(self.size_changed()),
             Ok(()) => Ok(()),
@@ -143,25 +154,38 @@ impl<'a> Filler<'a> {
         }
     }
 
-    /// Reserves the memory of the first `end` bytes of an existing object, for `length` bytes of FILE. If that fails,
+    /// Reserves the memory of the first `end` bytes of an existing object, for the `length` bytes of FILE. If that fails,
     /// nothing changes.
-    pub fn reserve_existing(&mut self, length: u64, end: u64) -> anyhow::Result<()> {
+    pub fn reserve_existing(
+        &mut self,
+        file: &mut File,
+        length: u64,
+        end: u64,
+    ) -> anyhow::Result<()> {
+        self.is_existing = true;
+        self.mapped_size = length;
         self.check_fits(length)?;
         self.object.check_file_size_limit(end)?;
+        self.reader = Some(Reader::new().context(NO_BUFFER)?);
+        self.zeros = Some(Mapping::private_anonymous(ZEROS).context(NO_BUFFER)?);
+        self.least_size = self.object.status()?.size;
+        if Part::ALL.length_in(file).unwrap_or(0) != length {
+            return Err(self.size_changed());
+        }
         if !self.sparse {
-            let allocated = self.object.status()?.allocated;
-            let bytes = end.saturating_sub(allocated);
-            self.budget.take(self.object, bytes)?;
+            let missing = self.object.missing_memory(end)?;
+            self.budget.take(self.object, missing)?;
             self.object.reserve(0, end)?;
             self.taken = end;
+        } else if self.object.is_fully_allocated()? {
+            self.taken = self.object.status()?.size;
         }
         Ok(())
     }
 
-    /// Stores `length` bytes of FILE in an existing object, and zeros after them up to the byte `end`.
-    pub fn overwrite(&mut self, file: &mut File, length: u64, end: u64) -> anyhow::Result<()> {
-        self.is_existing = true;
-        self.mapped_size = length;
+    /// Stores FILE in an existing object, after [`reserve_existing`](Self::reserve_existing), and zeros after it up to the
+    /// byte `end`.
+    pub fn overwrite(&mut self, file: &mut File, end: u64) -> anyhow::Result<()> {
         self.copy(file)?;
         while self.position < end {
             self.put_zeros(end - self.position)?;
@@ -169,6 +193,7 @@ impl<'a> Filler<'a> {
         // A hole at the end does not make the object larger.
         if self.sparse && self.object.status()?.size < end {
             self.position = end - 1;
+            self.progress = None;
             self.store_zeros(1)?;
         }
         Ok(())
@@ -180,28 +205,40 @@ impl<'a> Filler<'a> {
         self.take_memory(length)?;
         let zeros = match self.zeros.take() {
             Some(zeros) => zeros,
-            None => Mapping::private_anonymous(ZEROS).context("cannot get memory for a buffer")?,
+            None => Mapping::private_anonymous(ZEROS).context(NO_BUFFER)?,
         };
         let zeros = self.zeros.insert(zeros);
         let count = self.object.write_from(self.position, zeros, 0, length)?;
         let count = count.context("cannot read the buffer")?;
-        self.advance(count);
+        self.note_stored(count);
         Ok(count as u64)
     }
 
-    /// The number of bytes stored so far.
+    /// The number of bytes that were stored so far, or that became holes.
     pub fn position(&self) -> u64 {
         self.position
     }
 
+    /// The number of bytes that were stored so far.
+    pub fn stored(&self) -> u64 {
+        self.stored
+    }
+
+    /// The size that an existing object has at least, unless another process truncates it.
+    pub fn least_size(&self) -> u64 {
+        self.least_size
+    }
+
     /// Takes memory for the next `length` bytes from the budget, except for bytes that are already reserved.
     fn take_memory(&mut self, length: usize) -> anyhow::Result<()> {
+        self.check_not_truncated()?;
         let end = self.position + length as u64;
         self.check_fits(end)?;
-        if self.is_existing && !self.object.is_hole(self.position, length as u64) {
-            return Ok(());
-        }
-        let bytes = end.saturating_sub(self.position.max(self.taken));
+        let start = self.position.max(self.taken);
+        let bytes = match self.is_existing {
+            true => self.object.hole_bytes(start, end),
+            false => end.saturating_sub(start),
+        };
         self.budget.take(self.object, bytes)
     }
 
@@ -216,8 +253,22 @@ impl<'a> Filler<'a> {
         }
     }
 
-    fn advance(&mut self, count: usize) {
-        self.position += count as u64;
+    /// Checks that the object has not lost bytes. The next store would give it its size again, but not its contents.
+    fn check_not_truncated(&self) -> Result<(), Error> {
+        match self.is_existing {
+            true => self.object.check_not_truncated(self.least_size),
+            false => Ok(()),
+        }
+    }
+
+    fn note_stored(&mut self, count: usize) {
+        self.advance(count as u64);
+        self.stored += count as u64;
+        self.least_size = self.least_size.max(self.position);
+    }
+
+    fn advance(&mut self, count: u64) {
+        self.position += count;
         if let Some(progress) = &self.progress {
             progress.advance(count);
         }
@@ -256,12 +307,13 @@ impl Sink for Filler<'_> {
             .object
             .write_from(self.position, mapping, offset, length)?;
         let count = count.unwrap_or(0);
-        self.advance(count);
+        self.note_stored(count);
         Ok(count)
     }
 
     /// Nothing is written to a new object, because it already contains zeros, unless their memory cannot be reserved.
     fn put_zeros(&mut self, length: u64) -> anyhow::Result<u64> {
+        self.check_not_truncated()?;
         let are_there = match self.is_existing {
             true => self.sparse && self.object.punch_hole(self.position, length)?,
             false => !self.reserves_holes || self.object.reserve(self.position, length)?,
@@ -269,7 +321,7 @@ impl Sink for Filler<'_> {
         if !are_there {
             return self.store_zeros(length);
         }
-        self.position += length;
+        self.advance(length);
         Ok(length)
     }
 
@@ -286,7 +338,7 @@ impl Sink for Filler<'_> {
             // None would mean that the buffer's file was truncated, but the buffer is anonymous memory.
             let count = count.context("cannot read the buffer")?;
             written += count;
-            self.advance(count);
+            self.note_stored(count);
         }
         Ok(())
     }
@@ -297,41 +349,4 @@ impl Sink for Filler<'_> {
             false => Err(self.size_changed()),
         }
     }
-}
-
-/// Returns whether FILE can be read only once: standard input, and a FIFO.
-pub fn is_read_once(from: &OsStr) -> bool {
-    from == "-" || fs::metadata(from).is_ok_and(|metadata| metadata.file_type().is_fifo())
-}
-
-/// Returns whether an open FILE can be read only once.
-pub fn is_fifo(input: &File) -> bool {
-    let metadata = input.metadata();
-    metadata.is_ok_and(|metadata| metadata.file_type().is_fifo())
-}
-
-/// Opens FILE, or returns the file that is open already, at its start.
-pub fn open(from: &OsStr, input: Option<&File>) -> anyhow::Result<File> {
-    let file = match input {
-        Some(input) => restart(input),
-        None if from == "-" => source::stdin(),
-        None => File::open(from),
-    };
-    file.with_context(|| escape::operand(from))
-}
-
-/// Opens FILE, unless it is standard input, which is always open.
-pub fn open_early(args: &CreateArgs) -> anyhow::Result<Option<File>> {
-    let from = args.from.as_deref().filter(|from| *from != "-");
-    let open = |from| File::open(from).with_context(|| escape::operand(from));
-    from.map(open).transpose()
-}
-
-/// Returns an open file once more, at its start if it is one that can be read several times.
-fn restart(input: &File) -> io::Result<File> {
-    let mut file = input.try_clone()?;
-    if file.metadata()?.is_file() {
-        file.rewind()?;
-    }
-    Ok(file)
 }

@@ -2,6 +2,7 @@
 
 use super::command_words;
 use super::creation::Creation;
+use super::input::Input;
 use crate::cli::CreateArgs;
 use crate::commands::place;
 use crate::exit::{Report, print_error};
@@ -15,15 +16,14 @@ use crate::sys::shm::name::ShmName;
 use crate::sys::shm::object::Object;
 use anyhow::Context;
 use std::ffi::CString;
-use std::fs::File;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 
 mod elsewhere;
 
 /// Makes the objects, runs the command, removes what was made, and ends as the command ended.
-pub fn run(args: &CreateArgs, report: &mut Report) {
-    match scope(args) {
+pub fn run(args: &CreateArgs, input: Option<Input>, report: &mut Report) {
+    match scope(args, input) {
         Ok((ending, failures)) => {
             for error in failures {
                 print_error(&error);
@@ -35,23 +35,26 @@ pub fn run(args: &CreateArgs, report: &mut Report) {
     }
 }
 
-fn scope(args: &CreateArgs) -> anyhow::Result<(Ending, Vec<anyhow::Error>)> {
+fn scope(args: &CreateArgs, input: Option<Input>) -> anyhow::Result<(Ending, Vec<anyhow::Error>)> {
     let words = command_words(args)?;
     let place = place::find(args.target.target.as_ref(), false)?;
     match &place.container {
-        Some(container) => elsewhere::scope(args, &words, place.directory, &container.rights),
-        None => scope_here(args, &words),
+        Some(container) => {
+            elsewhere::scope(args, input, &words, place.directory, &container.rights)
+        }
+        None => scope_here(args, input, &words),
     }
 }
 
 /// Makes the objects in our own directory, and runs the command.
 fn scope_here(
     args: &CreateArgs,
+    input: Option<Input>,
     words: &[CString],
 ) -> anyhow::Result<(Ending, Vec<anyhow::Error>)> {
     // The objects are whole, but have no names yet. The guard is there before the first name is given, so that
     // from then on nothing that kills this process leaves an object behind.
-    let mut scope = Scope::new(args, Directory::own(), None);
+    let mut scope = Scope::new(args, Directory::own(), input);
     scope.prepare_all()?;
     let command = Command::prepare(words).context("cannot start a process for COMMAND")?;
     let mut guard = match scope.start_guard(command.pidfd()) {
@@ -91,7 +94,7 @@ struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    fn new(args: &CreateArgs, directory: Directory, input: Option<File>) -> Scope<'_> {
+    fn new(args: &CreateArgs, directory: Directory, input: Option<Input>) -> Scope<'_> {
         Scope {
             creation: Creation::new(args, directory, input),
             drafts: Vec::new(),

@@ -6,9 +6,10 @@ use crate::sys::escape;
 use crate::sys::io::stream;
 use nix::errno::Errno;
 use nix::sys::stat::stat;
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,6 +54,16 @@ impl FileSource {
             }
         };
         Ok(FileSource { label, origin })
+    }
+
+    /// Returns a path for calls that do not take a descriptor. That of a descriptor opens its file again.
+    pub fn path(&self) -> Cow<'_, Path> {
+        match &self.origin {
+            Origin::Path(path) => path.into(),
+            Origin::Descriptor(file) => {
+                PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())).into()
+            }
+        }
     }
 
     /// Returns whether the path still leads to this file. It may have been removed, or replaced by another file. A

@@ -25,6 +25,18 @@ pub fn next(file: impl AsFd, start: u64) -> u64 {
     seek(file, start, Whence::SeekHole).unwrap_or(u64::MAX)
 }
 
+/// Returns how many of the bytes from `start` to `end` are in holes. If the file system cannot tell, this is 0 for bytes
+/// before the end of the file. This moves the offset of the file.
+pub fn count_bytes(file: impl AsFd, start: u64, end: u64) -> u64 {
+    let (mut position, mut count) = (start, 0);
+    while position < end {
+        let data = self::end(&file, position).min(end);
+        count += data - position;
+        position = next(&file, data);
+    }
+    count
+}
+
 fn seek(file: impl AsFd, start: u64, whence: Whence) -> nix::Result<u64> {
     let start = start.try_into().map_err(|_| Errno::ENXIO)?;
     lseek(file, start, whence)?

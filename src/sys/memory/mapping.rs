@@ -307,6 +307,12 @@ pub(crate) fn page_size() -> usize {
         .expect("POSIX requires sysconf to return the page size")
 }
 
+/// Returns the end of the last page of a file of this size.
+pub fn page_end(size: u64) -> u64 {
+    size.checked_next_multiple_of(page_size() as u64)
+        .unwrap_or(size)
+}
+
 fn protection(access: Access) -> ProtFlags {
     match access {
         Access::Read => ProtFlags::PROT_READ,

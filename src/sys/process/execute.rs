@@ -4,11 +4,12 @@ use super::signal;
 use crate::sys::error::{describe_errno, errno};
 use crate::sys::escape;
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc;
 use nix::unistd::execvp;
 use std::collections::VecDeque;
 use std::ffi::{CString, OsStr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// The descriptor of the first file that a command inherits from [`pass_on`].
@@ -55,13 +56,19 @@ pub fn execute(words: &[CString]) -> NotExecuted {
 pub fn pass_on(files: Vec<OwnedFd>) -> nix::Result<()> {
     let mut files = VecDeque::from(files);
     for target in FIRST.. {
-        // One of the files may have the descriptor that the next one is to get.
-        if let Some(file) = files.iter_mut().find(|file| file.as_raw_fd() == target) {
-            *file = file.try_clone().map_err(|error| errno(&error))?;
-        }
         let Some(file) = files.pop_front() else {
             break;
         };
+        if file.as_raw_fd() == target {
+            fcntl(&file, FcntlArg::F_SETFD(FdFlag::empty()))?;
+            // It stays open for the command.
+            let _ = file.into_raw_fd();
+            continue;
+        }
+        // One of the files may have the descriptor that this one is to get.
+        if let Some(other) = files.iter_mut().find(|other| other.as_raw_fd() == target) {
+            *other = other.try_clone().map_err(|error| errno(&error))?;
+        }
         // SAFETY: the call accesses no memory. None of the files has this descriptor, and this process uses no others
         // any more.
         match Errno::result(unsafe { libc::dup2(file.as_raw_fd(), target) }) {

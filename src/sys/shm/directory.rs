@@ -5,7 +5,6 @@
 
 use super::name::ShmName;
 use crate::sys::error::{Error, Result};
-use crate::sys::memory::nameless::memfd;
 use crate::sys::status::FileStatus;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2, renameat};
@@ -39,6 +38,7 @@ pub struct Directory {
     /// The descriptor of the process whose directory it is.
     process: Option<Arc<OwnedFd>>,
     label: Arc<str>,
+    is_nameless: bool,
 }
 
 impl Directory {
@@ -49,6 +49,7 @@ impl Directory {
             own: None,
             process: None,
             label: OWN.into(),
+            is_nameless: false,
         }
     }
 
@@ -60,17 +61,19 @@ impl Directory {
             own: None,
             process: None,
             label: label.into(),
+            is_nameless: false,
         }
     }
 
-    /// Returns the kernel's own tmpfs, which contains memory without a name. It is mounted nowhere and only its size and
-    /// type can be asked for, so that one of its files can stand for it.
-    ///
-    /// # Errors
-    ///
-    /// Those of `memfd_create(2)`.
-    pub fn nameless() -> nix::Result<Directory> {
-        Ok(Directory::other(memfd(c"shmtool")?, "memory"))
+    /// Returns the kernel's own tmpfs, which contains memory without a name. It is mounted nowhere, and only its size and
+    /// type can be asked for.
+    pub fn nameless() -> Directory {
+        Directory {
+            other: None,
+            process: None,
+            label: "memory".into(),
+            is_nameless: true,
+        }
     }
 
     /// Makes it the directory of a process, given by its descriptor (`pidfd_open(2)`).
@@ -90,7 +93,7 @@ impl Directory {
 
     /// Returns whether this is `/dev/shm` as this process sees it.
     pub fn is_own(&self) -> bool {
-        self.other.is_none()
+        self.other.is_none() && !self.is_nameless
     }
 
     /// The descriptor, if it is not our own directory.

@@ -48,14 +48,30 @@ impl Object {
     /// [`Error::Denied`] if permission is missing, [`Error::Leased`] if another process does not release its lease,
     /// and others of `shm_open(3)`.
     pub fn open(directory: &Directory, name: &ShmName, access: Access) -> Result<Object> {
+        Object::open_with(
+            directory,
+            name,
+            match access {
+                Access::Read => OFlag::O_RDONLY,
+                Access::ReadWrite => OFlag::O_RDWR,
+            },
+        )
+    }
+
+    /// Opens an existing object to store bytes and to change its size. It need not be readable (`O_WRONLY`).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open).
+    pub fn open_to_write(directory: &Directory, name: &ShmName) -> Result<Object> {
+        Object::open_with(directory, name, OFlag::O_WRONLY)
+    }
+
+    fn open_with(directory: &Directory, name: &ShmName, mode: OFlag) -> Result<Object> {
         // Check the type first, because opening a FIFO or a device can have side effects.
         directory.stat(name)?;
         // O_NONBLOCK: do not wait for the other end of a FIFO that was planted after the check.
-        let flags = OFlag::O_NONBLOCK
-            | match access {
-                Access::Read => OFlag::O_RDONLY,
-                Access::ReadWrite => OFlag::O_RDWR,
-            };
+        let flags = OFlag::O_NONBLOCK | mode;
         let deadline = Instant::now() + LEASE_TIMEOUT;
         loop {
             match directory.open(name, flags) {
@@ -110,11 +126,10 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// [`Error::Os`] with `EFBIG` if the size exceeds the limit of the file system or of this process
-    /// (`RLIMIT_FSIZE`), or with another error of `ftruncate(2)`.
+    /// [`Error::FileSizeLimit`] if the size exceeds `RLIMIT_FSIZE`; otherwise those of `ftruncate(2)`.
     pub fn truncate(&self, size: u64) -> Result<()> {
         retry_if_interrupted(|| ftruncate(&self.file, to_off_t(size)?))
-            .map_err(|errno| Error::os(&self.name, "set its size", errno))
+            .map_err(|errno| self.size_error("set its size", errno))
     }
 
     /// Writes `length` bytes, starting `offset` bytes into a mapping, to the byte `at` of the object with `pwrite(2)`.
@@ -123,7 +138,8 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSpace`] if the file system is full; [`Error::Os`] if the size exceeds `RLIMIT_FSIZE`, among others.
+    /// [`Error::NoSpace`] if the file system is full; [`Error::FileSizeLimit`] if the size exceeds `RLIMIT_FSIZE`;
+    /// otherwise those of `pwrite(2)`.
     pub fn write_from(
         &self,
         at: u64,
@@ -136,7 +152,7 @@ impl Object {
                 Ok(count) => return Ok(Some(count)),
                 Err(Errno::EINTR) => {}
                 Err(Errno::EFAULT) => return Ok(None),
-                Err(errno) => return Err(self.allocation_error(at + length as u64, errno)),
+                Err(errno) => return Err(self.allocation_error(length as u64, errno)),
             }
         }
     }
@@ -153,6 +169,12 @@ impl Object {
     /// Returns whether the `length` bytes from `start` are all in a [hole], that is, zeros.
     pub fn is_hole(&self, start: u64, length: u64) -> bool {
         hole::end(&self.file, start) >= start + length
+    }
+
+    /// Returns how many of the bytes from `start` to `end` are in [holes](hole). tmpfs counts memory as a hole if it was
+    /// reserved but never stored into.
+    pub fn hole_bytes(&self, start: u64, end: u64) -> u64 {
+        hole::count_bytes(&self.file, start, end)
     }
 
     /// Returns whether memory is allocated for the whole object, so that touching a page that was never written

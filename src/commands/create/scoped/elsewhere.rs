@@ -5,7 +5,7 @@
 
 use super::Scope;
 use crate::cli::CreateArgs;
-use crate::commands::create::fill;
+use crate::commands::create::input::Input;
 use crate::exit::Failure;
 use crate::sys::process::assistant::{Assistant, Superior};
 use crate::sys::process::child::{pidfd, wait_for_end};
@@ -16,7 +16,6 @@ use crate::sys::shm::directory::Directory;
 use anyhow::Context;
 use nix::unistd::Pid;
 use std::ffi::CString;
-use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 
 /// What failed. Empty if nothing did.
@@ -25,12 +24,15 @@ type Failures = Vec<Failure>;
 /// Makes the objects, runs the command, and removes the objects.
 pub fn scope(
     args: &CreateArgs,
+    mut input: Option<Input>,
     words: &[CString],
     directory: Directory,
     rights: &Rights,
 ) -> anyhow::Result<(Ending, Vec<anyhow::Error>)> {
     // FILE is always ours, so it is opened before the child gives up any rights.
-    let input = fill::open_early(args)?;
+    if let Some(input) = &mut input {
+        input.open_early()?;
+    }
     let assistant = Assistant::start(|superior| {
         // There is nobody to tell if it fails: the parent has ended then.
         let _ = assist(superior, args, directory, input, rights);
@@ -88,7 +90,7 @@ fn assist(
     superior: &Superior,
     args: &CreateArgs,
     directory: Directory,
-    input: Option<File>,
+    input: Option<Input>,
     rights: &Rights,
 ) -> anyhow::Result<()> {
     let answer = |failures: Vec<anyhow::Error>| -> anyhow::Result<()> {
@@ -113,6 +115,7 @@ fn assist(
     let objects = objects.chain(scope.existing.iter().map(AsFd::as_fd));
     let kept = objects
         .chain([command.as_fd()])
+        .chain(scope.creation.input.as_ref().and_then(Input::descriptor))
         .chain(scope.creation.directory.descriptor());
     superior.move_to_background(kept.map(|fd| fd.as_raw_fd()).collect())?;
     let mut guard = match scope.start_guard(command.as_fd()) {

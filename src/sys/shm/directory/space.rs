@@ -23,6 +23,18 @@ pub struct Space {
     pub inodes_free: u64,
 }
 
+impl Space {
+    /// The space of the kernel's own tmpfs.
+    const UNLIMITED: Space = Space {
+        size: 0,
+        used: 0,
+        free: 0,
+        inodes: 0,
+        inodes_used: 0,
+        inodes_free: 0,
+    };
+}
+
 impl Directory {
     /// Returns the size and usage of the file system (`statvfs(3)`).
     ///
@@ -30,6 +42,9 @@ impl Directory {
     ///
     /// Those of `statvfs(3)`.
     pub fn space(&self) -> Result<Space> {
+        if self.is_nameless {
+            return Ok(Space::UNLIMITED);
+        }
         let stat = match &self.other {
             None => statvfs(OWN),
             Some(fd) => fstatvfs(fd),
@@ -84,14 +99,14 @@ impl Directory {
     ///
     /// Those of `statfs(2)`.
     pub fn is_tmpfs(&self) -> nix::Result<bool> {
-        Ok(self.statfs()?.filesystem_type() == TMPFS_MAGIC)
+        Ok(self.is_nameless || self.statfs()?.filesystem_type() == TMPFS_MAGIC)
     }
 
     /// Returns whether the objects are stored in memory (tmpfs or ramfs). Returns false if `statfs(2)` fails.
     pub fn is_in_memory(&self) -> bool {
         // RAMFS_MAGIC of <linux/magic.h>, which nix lacks.
         const RAMFS_MAGIC: FsType = FsType(0x8584_58f6_u32 as _);
-        self.statfs()
-            .is_ok_and(|stat| [TMPFS_MAGIC, RAMFS_MAGIC].contains(&stat.filesystem_type()))
+        let is_memory = |stat: Statfs| [TMPFS_MAGIC, RAMFS_MAGIC].contains(&stat.filesystem_type());
+        self.is_nameless || self.statfs().is_ok_and(is_memory)
     }
 }

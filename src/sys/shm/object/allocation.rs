@@ -2,13 +2,17 @@
 
 use super::{Object, retry_if_interrupted, to_off_t};
 use crate::sys::error::{Error, Result};
-use crate::sys::memory::mapping::Mapping;
+use crate::sys::memory::mapping::{Mapping, page_end};
 use crate::sys::shm::directory::Space;
+use crate::sys::status::FileStatus;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, fallocate, fcntl};
-use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use std::num::NonZero;
 use std::sync::Arc;
+
+/// What fails, as a phrase that follows "cannot".
+const RESERVE: &str = "reserve its memory";
 
 impl Object {
     /// Allocates memory for `length` bytes from the byte `start` with `fallocate(2)`, so that stores into them cannot
@@ -24,12 +28,34 @@ impl Object {
         self.allocate(FallocateFlags::FALLOC_FL_KEEP_SIZE, start, length)
     }
 
+    /// Estimates how many bytes must be allocated so that the first `end` bytes have memory.
+    ///
+    /// The kernel does not tell where memory is that was reserved but never stored into. If there is enough memory for the
+    /// whole object, all of it has memory. Otherwise reserved memory counts as missing, because an error is better than
+    /// a process that the OOM killer kills.
+    ///
+    /// # Errors
+    ///
+    /// Those of `statx(2)`.
+    pub fn missing_memory(&self, end: u64) -> Result<u64> {
+        let FileStatus {
+            size, allocated, ..
+        } = self.status()?;
+        if allocated >= page_end(size) {
+            return Ok(end.saturating_sub(page_end(size)));
+        }
+        // Where the kernel cannot tell holes from data, the number of missing bytes is still known to be at least this.
+        let least = end.saturating_sub(allocated);
+        Ok(self.hole_bytes(0, end).max(least))
+    }
+
     /// Allocates the memory of an object of `size` bytes that contains no data yet and that no other process can use.
     /// If the system does not support `fallocate(2)`, this writes zeros, as `posix_fallocate(3)` does.
     ///
     /// # Errors
     ///
-    /// [`Error::NoSpace`] if the file system is full; [`Error::Os`] if the size exceeds `RLIMIT_FSIZE`, among others.
+    /// [`Error::NoSpace`] if the file system is full; [`Error::FileSizeLimit`] if the size exceeds `RLIMIT_FSIZE`;
+    /// otherwise those of `fallocate(2)`.
     pub fn reserve_unshared(&self, size: u64) -> Result<()> {
         // gVisor does not support FALLOC_FL_KEEP_SIZE; ramfs and NFS do not support fallocate(2) at all.
         let flags = [FallocateFlags::FALLOC_FL_KEEP_SIZE, FallocateFlags::empty()];
@@ -46,12 +72,12 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// [`Error::Os`] with `EFBIG` if `end` exceeds `RLIMIT_FSIZE`.
+    /// [`Error::FileSizeLimit`] if `end` exceeds `RLIMIT_FSIZE`.
     pub fn check_file_size_limit(&self, end: u64) -> Result<()> {
         match getrlimit(Resource::RLIMIT_FSIZE) {
-            Ok((limit, _)) if end > limit => Err(self.allocation_error(end, Errno::EFBIG)),
+            Ok((limit, _)) if end > limit => Err(self.size_error(RESERVE, Errno::EFBIG)),
             Ok(_) => Ok(()),
-            Err(errno) => Err(Error::os(&self.name, "reserve its memory", errno)),
+            Err(errno) => Err(Error::os(&self.name, RESERVE, errno)),
         }
     }
 
@@ -101,7 +127,7 @@ impl Object {
     fn append_zeros(&self, size: u64) -> Result<()> {
         const ZEROS: NonZero<usize> = NonZero::new(128 << 10).unwrap();
         let zeros = Mapping::private_anonymous(ZEROS)
-            .map_err(|errno| Error::os(&self.name, "reserve its memory", errno))?;
+            .map_err(|errno| Error::os(&self.name, RESERVE, errno))?;
         loop {
             let end = self.status()?.size;
             if end >= size {
@@ -110,7 +136,7 @@ impl Object {
             let length = (size - end).min(zeros.len() as u64) as usize;
             match zeros.write_to(&self.file, end, 0, length) {
                 Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(self.allocation_error(size, errno)),
+                Err(errno) => return Err(self.allocation_error(size - end, errno)),
             }
         }
     }
@@ -127,23 +153,35 @@ impl Object {
             .map_err(|errno| Error::os(&self.name, "grow it", errno))
     }
 
-    /// Returns the error for a failed allocation of `requested` bytes.
+    /// Returns the error for a failed allocation of `requested` more bytes.
     pub(super) fn allocation_error(&self, requested: u64, errno: Errno) -> Error {
+        // An unnamed object is dropped after this error. Its memory becomes free again, so it counts as free.
+        let own = self.status().map_or(0, |now| match now.links {
+            0 => now.allocated,
+            _ => 0,
+        });
         match (errno, self.directory.space()) {
             // Without a size limit, the kernel has refused to commit the memory (`vm.overcommit_memory`, `proc(5)`).
             (Errno::ENOSPC, Ok(Space { size, free, .. })) if size > 0 => Error::NoSpace {
                 directory: Arc::clone(self.directory.label()),
                 name: self.name.clone(),
-                requested,
-                // An unnamed object is dropped after this error. Its memory becomes free again, so it counts as free.
-                free: free
-                    + self.status().map_or(0, |now| match now.links {
-                        0 => now.allocated,
-                        _ => 0,
-                    }),
+                requested: requested + own,
+                free: free + own,
                 limit: size,
             },
-            _ => Error::os(&self.name, "reserve its memory", errno),
+            _ => self.size_error(RESERVE, errno),
+        }
+    }
+
+    /// Returns the error for a failed call that changes the size.
+    pub(super) fn size_error(&self, action: &'static str, errno: Errno) -> Error {
+        match (errno, getrlimit(Resource::RLIMIT_FSIZE)) {
+            (Errno::EFBIG, Ok((limit, _))) if limit != RLIM_INFINITY => Error::FileSizeLimit {
+                name: self.name.clone(),
+                action,
+                limit,
+            },
+            _ => Error::os(&self.name, action, errno),
         }
     }
 }
