@@ -70,6 +70,7 @@ impl Directory {
     pub fn nameless() -> Directory {
         Directory {
             other: None,
+            own: None,
             process: None,
             label: "memory".into(),
             is_nameless: true,
