@@ -15,14 +15,16 @@ use crate::sys::memory::mapping::Mapping;
 use crate::sys::shm::directory::Directory;
 use crate::sys::shm::name::ShmName;
 use crate::sys::shm::object::Object;
+use crate::sys::status::FileStatus;
 use anyhow::{Context, anyhow};
 use nix::errno::Errno;
+use nix::unistd::{Whence, lseek};
 use sink::Sink;
 use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::num::NonZero;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 mod sink;
@@ -123,8 +125,16 @@ fn print(
     }
     let printed = reader.copy(&mut file, part, printer);
     printer.sink.progress = None;
-    let drained = printer.sink.drain().map_err(Stop::Output);
-    let printed = printed.and(drained.map_err(Failure::Output));
+    let drained = printer.sink.drain().and_then(|waited| match waited {
+        // Meanwhile, the rest of a page that was in the pipe may have become zeros that are not in the file.
+        true => is_shorter_than_printed(&mut file),
+        false => Ok(false),
+    });
+    let printed = printed.and(match drained {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(Failure::Output(Stop::Truncated)),
+        Err(errno) => Err(Failure::Output(Stop::Output(errno))),
+    });
     printed.map_err(|failure| match failure {
         Failure::Input(error) => anyhow::Error::from(error).context(label),
         Failure::Output(Stop::Truncated) => {
@@ -132,6 +142,13 @@ fn print(
         }
         Failure::Output(Stop::Output(errno)) => anyhow::Error::from(errno).context(STDOUT),
     })
+}
+
+/// Returns whether a regular file is shorter than what was printed of it.
+fn is_shorter_than_printed(file: &mut File) -> nix::Result<bool> {
+    let end = lseek(file.as_fd(), 0, Whence::SeekCur);
+    let status = FileStatus::of(file)?;
+    Ok(status.is_file() && end.is_ok_and(|end| status.size < end as u64))
 }
 
 /// Why printing an input stopped early although it can be read.

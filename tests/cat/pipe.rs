@@ -78,6 +78,50 @@ fn failed_and_interrupted_system_calls_neither_lose_nor_repeat_data() {
     }
 }
 
+/// If the pipe has room for a part only, the next call fails after some pages were moved.
+#[test]
+fn a_refusal_after_a_part_was_spliced_neither_loses_nor_repeats_data() {
+    let content = distinct_pages((6 << 20) + 1234);
+    let file = file_with(&content);
+    for first in 1..8 {
+        // The pipe stays small, because it cannot be enlarged.
+        let splice = format!("inject=splice:error=EPERM:when={first}+");
+        let options = ["-e", "inject=fcntl:error=EPERM:when=6", "-e", &splice];
+        let Some(mut command) = strace(&options, ["cat", &path_of(&file)]) else {
+            return;
+        };
+        assert!(run(&mut command).stdout == content, "{first}");
+    }
+}
+
+#[test]
+fn a_pipe_that_keeps_packets_apart_receives_everything() {
+    let content = distinct_pages((3 << 20) + 1234);
+    let file = file_with(&content);
+    let (reader, writer) = nix::unistd::pipe2(OFlag::O_DIRECT | OFlag::O_CLOEXEC).unwrap();
+    // Spliced pages are no packets, so that a reader loses the rest of a packet that follows them.
+    let inject = ["-e", "inject=vmsplice:error=EIO"];
+    let Some(mut command) = strace(&inject, ["cat", &path_of(&file)]) else {
+        return;
+    };
+    let child = command
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(command);
+    let (mut printed, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
+    let mut reader = File::from(reader);
+    loop {
+        match reader.read(&mut buffer).unwrap() {
+            0 => break,
+            count => printed.extend_from_slice(&buffer[..count]),
+        }
+    }
+    assert!(printed == content);
+    finish(child).prints("");
+}
+
 #[test]
 fn printing_a_hole_allocates_no_memory() {
     in_private_shm("size=256k", || {

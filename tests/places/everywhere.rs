@@ -254,6 +254,43 @@ fn memory_without_a_name_belongs_to_the_place_that_its_process_sees() {
     });
 }
 
+#[test]
+fn all_places_are_listed_even_if_a_child_cannot_be_started_at_first() {
+    in_private_system(SHM, || {
+        if !is_root() {
+            return;
+        }
+        // More than one child is needed for these.
+        let containers: Vec<_> = (0..9)
+            .map(|_| Container::start("echo >/dev/shm/x\n"))
+            .collect();
+        for inject in [
+            "clone,clone3,fork,vfork:error=EAGAIN:when=1",
+            "clone,clone3,fork,vfork:error=EAGAIN:when=2+3",
+            "pidfd_open:error=EMFILE:when=2",
+            "socketpair:error=EMFILE:when=2",
+        ] {
+            let list = [
+                "ls",
+                "--everywhere",
+                "--no-header",
+                "-o",
+                "name",
+                "--glob",
+                "x",
+            ];
+            let Some(mut list) = strace(&["-e", &format!("inject={inject}")], list) else {
+                return;
+            };
+            assert_eq!(
+                lines(&run(&mut list)),
+                vec!["/x"; containers.len()],
+                "{inject}"
+            );
+        }
+    });
+}
+
 /// A number that differs each time.
 fn fastrand() -> u32 {
     let time = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();

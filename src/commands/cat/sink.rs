@@ -132,16 +132,17 @@ impl Sink {
     }
 
     /// Waits until the pipe contains no pages of files: what is in the pipe must not change after shmtool has exited.
+    /// Returns whether it was necessary to wait.
     ///
     /// There is such a page only if printing stopped early, because otherwise enough bytes were written after it.
-    pub(super) fn drain(&mut self) -> nix::Result<()> {
+    pub(super) fn drain(&mut self) -> nix::Result<bool> {
         if let Some(bytes) = self.written_after.take()
             && let Some(Some(pipe)) = self.pipe.get()
             && bytes < pipe.capacity()
         {
-            pipe.wait_until_empty()?;
+            return pipe.wait_until_empty().map(|()| true);
         }
-        Ok(())
+        Ok(false)
     }
 }
 

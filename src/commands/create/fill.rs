@@ -9,7 +9,6 @@ use crate::notation::size::humanized_size;
 use crate::sys::error::Error;
 use crate::sys::escape;
 use crate::sys::memory::mapping::Mapping;
-use crate::sys::shm::directory::Space;
 use crate::sys::shm::object::Object;
 use anyhow::{Context, anyhow};
 use std::fs::File;
@@ -49,8 +48,6 @@ pub struct Filler<'a> {
     position: u64,
     /// The offset up to which the memory was taken from the budget.
     taken: u64,
-    /// Whether the memory of holes must be reserved when they are reached.
-    reserves_holes: bool,
     /// The size of FILE when it was mapped.
     mapped_size: u64,
     /// Whether the object may contain data already.
@@ -76,7 +73,6 @@ impl<'a> Filler<'a> {
             progress: None,
             position: 0,
             taken: 0,
-            reserves_holes: false,
             mapped_size: 0,
             is_existing: false,
             least_size: 0,
@@ -94,7 +90,8 @@ impl<'a> Filler<'a> {
 
     fn set_size(&mut self, size: u64) -> anyhow::Result<()> {
         if !self.sparse {
-            self.take_all(size)?;
+            self.budget.take(self.object, size)?;
+            self.taken = size;
         }
         self.object.truncate(size)?;
         if !self.sparse {
@@ -103,35 +100,12 @@ impl<'a> Filler<'a> {
         Ok(())
     }
 
-    fn take_all(&mut self, size: u64) -> anyhow::Result<()> {
-        self.budget.take(self.object, size)?;
-        self.taken = size;
-        Ok(())
-    }
-
-    /// Sets the size of a new object that is about to be filled. Storing data allocates its memory, so that only holes
-    /// need to be reserved, and to reserve all of it first would take longer. If there is not enough space, reserving all
-    /// of it fails before anything is copied.
-    fn prepare(&mut self, size: u64) -> anyhow::Result<()> {
-        let has_space = |space: Space| space.size > 0 && space.free >= size;
-        self.reserves_holes = !self.sparse && self.object.directory().space().is_ok_and(has_space);
-        if !self.reserves_holes {
-            return self.set_size(size);
-        }
-        self.take_all(size)?;
-        Ok(self.object.truncate(size)?)
-    }
-
     /// Copies the rest of an open FILE into a new object.
     pub fn copy_from(&mut self, file: &mut File) -> anyhow::Result<()> {
         if let Some(size) = self.size {
-            self.prepare(size)?;
+            self.set_size(size)?;
         }
-        self.copy(file)?;
-        while self.reserves_holes && self.position < self.size.unwrap_or(0) {
-            self.put_zeros(self.size.unwrap_or(0) - self.position)?;
-        }
-        Ok(())
+        self.copy(file)
     }
 
     fn copy(&mut self, file: &mut File) -> anyhow::Result<()> {
@@ -289,7 +263,7 @@ impl Sink for Filler<'_> {
         }
         self.mapped_size = length;
         match self.size {
-            None if !self.is_existing => self.prepare(length),
+            None if !self.is_existing => self.set_size(length),
             _ => Ok(()),
         }
     }
@@ -311,12 +285,12 @@ impl Sink for Filler<'_> {
         Ok(count)
     }
 
-    /// Nothing is written to a new object, because it already contains zeros, unless their memory cannot be reserved.
+    /// Nothing is written to a new object, because it already contains zeros.
     fn put_zeros(&mut self, length: u64) -> anyhow::Result<u64> {
         self.check_not_truncated()?;
         let are_there = match self.is_existing {
             true => self.sparse && self.object.punch_hole(self.position, length)?,
-            false => !self.reserves_holes || self.object.reserve(self.position, length)?,
+            false => true,
         };
         if !are_there {
             return self.store_zeros(length);

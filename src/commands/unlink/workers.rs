@@ -10,9 +10,10 @@ use crate::sys::process::crew::{self, Channel, End, Job};
 use crate::sys::process::signal::BlockedSignals;
 use crate::sys::process::socket::Message;
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
-/// The number of objects that are removed while all signals are blocked, about half a millisecond.
-const BATCH: usize = 64;
+/// How long objects are removed before signals are unblocked. It is one more object if that takes long.
+const BATCH: Duration = Duration::from_millis(1);
 
 /// Does all tasks, and passes each outcome to `take`. Our own place is swept by this process, and each other place by a
 /// child that has at most the rights of root there.
@@ -25,18 +26,7 @@ pub fn run(
     mut take: impl FnMut(&Task, &Candidate, Outcome) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     for task in tasks.iter().filter(|task| task.place.is_own()) {
-        let mut remover = Remover::new(task);
-        let prints = task.args.verbose || task.args.dry_run;
-        for batch in task.candidates.chunks(if prints { 1 } else { BATCH }) {
-            // Each removal blocks all signals. To block them once for the whole batch is faster. It is short, and nothing
-            // is printed before they are unblocked.
-            let signals = BlockedSignals::new();
-            let outcomes: Vec<_> = batch.iter().map(|one| remover.remove(one)).collect();
-            drop(signals);
-            for (candidate, outcome) in batch.iter().zip(outcomes) {
-                take(task, candidate, outcome)?;
-            }
-        }
+        remove_own(task, &mut take)?;
     }
     // Most containers have nothing to remove.
     let is_elsewhere = |task: &&Task| !task.place.is_own() && !task.candidates.is_empty();
@@ -73,6 +63,33 @@ pub fn run(
             };
             let failure = Failure::failed(format!("{}: {problem}", candidate.name));
             take(task, candidate, Outcome::Failed(failure))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the candidates of our own place.
+fn remove_own(
+    task: &Task,
+    take: &mut impl FnMut(&Task, &Candidate, Outcome) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut remover = Remover::new(task);
+    let prints = task.args.verbose || task.args.dry_run;
+    let mut rest = task.candidates.iter();
+    while !rest.as_slice().is_empty() {
+        // Each removal blocks all signals. To block them once for many is faster. Nothing is printed before they are
+        // unblocked.
+        let (signals, start) = (BlockedSignals::new(), Instant::now());
+        let mut outcomes = Vec::new();
+        for candidate in rest.by_ref() {
+            outcomes.push((candidate, remover.remove(candidate)));
+            if prints || start.elapsed() > BATCH {
+                break;
+            }
+        }
+        drop(signals);
+        for (candidate, outcome) in outcomes {
+            take(task, candidate, outcome)?;
         }
     }
     Ok(())

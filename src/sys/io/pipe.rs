@@ -34,8 +34,14 @@ pub struct Pipe {
 }
 
 impl Pipe {
-    /// Returns the output as a pipe, and enlarges the pipe if that is allowed. Returns `None` if it is not a pipe.
+    /// Returns the output as a pipe, and enlarges the pipe if that is allowed. Returns `None` if it is not a pipe, or one
+    /// that keeps each write apart as a packet (`O_DIRECT`): its reader would lose the rest of a packet that follows
+    /// spliced pages.
     pub fn from_output(output: Output) -> Option<Pipe> {
+        if OFlag::from_bits_retain(fcntl(output, FcntlArg::F_GETFL).ok()?).contains(OFlag::O_DIRECT)
+        {
+            return None;
+        }
         // EBADF: the output is not a pipe.
         if fcntl(output, FcntlArg::F_GETPIPE_SZ).ok()? < CAPACITY {
             // EPERM: this user has too many large pipes already. The current capacity is good enough.
@@ -82,12 +88,15 @@ impl Pipe {
         while moved < collected {
             match self.move_from(read_end, collected - moved) {
                 Ok(count) => moved += count,
-                // A sandbox, perhaps. What was collected is forgotten, and spliced directly.
-                Err(errno) if moved == 0 && errno != Errno::EPIPE => {
+                Err(Errno::EPIPE) if moved == 0 => return Err(Errno::EPIPE),
+                // A sandbox, perhaps. What is left in our own pipe is forgotten, and spliced directly from now on.
+                Err(_) => {
                     self.cannot_move.set(true);
-                    return splice_directly();
+                    return match moved {
+                        0 => splice_directly(),
+                        moved => Ok(moved),
+                    };
                 }
-                Err(errno) => return Err(errno),
             }
         }
         Ok(collected)

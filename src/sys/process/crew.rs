@@ -9,7 +9,7 @@ use super::socket::{MAX_MESSAGE, Message, Socket};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::MsgFlags;
 use nix::unistd::{ForkResult, Pid, fork, getpid, getppid};
 use serde::Serialize;
@@ -139,12 +139,19 @@ pub fn run<'a, E>(
             if queue.is_empty() {
                 break;
             }
-            let indices: Vec<_> = queue.iter().map(|(index, _)| *index).collect();
             match Member::start(queue) {
                 Ok(member) => members.push(member),
-                Err(errno) => indices
+                // There may be too many processes or descriptors. Each job gets another chance, and if a child is at
+                // work, only when one has ended.
+                Err((queue, _)) if !members.is_empty() || queue.len() > 1 => {
+                    left.extend(queue);
+                    if !members.is_empty() {
+                        break;
+                    }
+                }
+                Err((queue, errno)) => queue
                     .into_iter()
-                    .for_each(|index| ends[index] = End::Failed(errno)),
+                    .for_each(|(index, _)| ends[index] = End::Failed(errno)),
             }
         }
         if members.is_empty() {
@@ -227,13 +234,17 @@ struct Member<'a> {
 }
 
 impl<'a> Member<'a> {
-    /// Starts the child.
-    fn start(queue: Queue<'a>) -> nix::Result<Member<'a>> {
-        let (ours, theirs) = Socket::pair()?;
+    /// Starts the child. If that fails, returns the jobs with the error.
+    fn start(queue: Queue<'a>) -> Result<Member<'a>, (Queue<'a>, Errno)> {
+        let (ours, theirs) = match Socket::pair() {
+            Ok(pair) => pair,
+            Err(errno) => return Err((queue, errno)),
+        };
         let parent = getpid();
         // SAFETY: there is one thread, so that the child has everything that we have.
-        match unsafe { fork() }? {
-            ForkResult::Child => {
+        match unsafe { fork() } {
+            Err(errno) => Err((queue, errno)),
+            Ok(ForkResult::Child) => {
                 let kept = queue.iter().flat_map(|(_, job)| job.kept.iter().copied());
                 let kept = kept.chain([theirs.as_fd().as_raw_fd()]).collect();
                 // Without our standard streams, whoever waits for their end does not wait for a child that is stuck.
@@ -258,12 +269,20 @@ impl<'a> Member<'a> {
                 }
                 child::exit(0)
             }
-            ForkResult::Parent { child } => Ok(Member {
-                queue,
-                child: Helper::new(child)?,
-                socket: ours,
-                deadline: Instant::now() + PATIENCE,
-            }),
+            Ok(ForkResult::Parent { child }) => match Helper::new(child) {
+                Ok(child) => Ok(Member {
+                    queue,
+                    child,
+                    socket: ours,
+                    deadline: Instant::now() + PATIENCE,
+                }),
+                Err(errno) => {
+                    // Nobody has waited for it, so that its ID is still its own. It ends when nobody reads its messages,
+                    // if not at once.
+                    let _ = kill(child, Signal::SIGKILL);
+                    Err((queue, errno))
+                }
+            },
         }
     }
 
