@@ -37,7 +37,9 @@ pub use write_int::{Change, Operation, Update, WriteIntArgs};
     subcommand_help_heading = "Verbs",
     after_help = "\
 A NAME is /counter, or just counter. Exit status: 0 success, 1 failure, 2 usage error, 3 no such object, \
-4 object exists, 5 condition not met, 124 timed out; with create -- COMMAND, the status of COMMAND.",
+4 object exists, 5 condition not met, 124 timed out; with create -- COMMAND, the status of COMMAND.
+
+man shmtool-recipes shows step by step how to use shared memory in scripts, programs and services.",
     after_long_help = include_str!("cli/examples/shmtool.txt")
 )]
 pub struct Cli {

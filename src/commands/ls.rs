@@ -19,6 +19,7 @@ use crate::sys::status::FileStatus;
 use anyhow::Context as _;
 use std::cmp::Reverse;
 use std::io::{BufWriter, IsTerminal, Write};
+use std::mem;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use table::Table;
@@ -82,7 +83,10 @@ pub fn run(args: &LsArgs, report: &mut Report) -> anyhow::Result<()> {
             totals::write(&mut out, &items, args, &places, palette)?;
         }
     }
-    out.flush().context(STDOUT)
+    out.flush().context(STDOUT)?;
+    // There may be a million, and this process ends now: to free them one by one would only take time.
+    mem::forget(items);
+    Ok(())
 }
 
 fn table(

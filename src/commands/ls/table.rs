@@ -106,12 +106,9 @@ impl Table {
             .map(|width| width.saturating_sub(before_last).max("COMMAND".len()));
         for (index, cell) in self.cells().enumerate() {
             let (row, index) = (index / count, index % count);
-            let style = if row == 0 {
-                self.header
-            } else {
-                anstyle::Style::new()
-            };
-            if index == 0 {
+            // There may be many rows: only the header is formatted with a style.
+            let style = (row == 0).then_some(self.header);
+            if let (Some(style), 0) = (style, index) {
                 write!(out, "{style}")?;
             }
             let padding = widths[index] - display_width(cell);
@@ -120,7 +117,11 @@ impl Table {
             }
             if index == last {
                 let cell = max_width.map_or(cell, |max_width| truncate(cell, max_width));
-                writeln!(out, "{cell}{style:#}")?;
+                out.write_all(cell.as_bytes())?;
+                if let Some(style) = style {
+                    write!(out, "{style:#}")?;
+                }
+                out.write_all(b"\n")?;
                 continue;
             }
             out.write_all(cell.as_bytes())?;
