@@ -67,14 +67,14 @@ pub enum Selector {
 ///
 /// Fails if the text is empty or a number that is not a process ID.
 pub fn parse_selector(text: &str) -> Result<Selector, &'static str> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     match text.strip_prefix("pid:").unwrap_or(text).parse() {
         _ if text.is_empty() => Err("neither a process ID nor a PLACE"),
+        // The ID of a container, short or full, can consist of digits. No process ID is that long.
+        _ if is_number && [12, 64].contains(&text.len()) => Ok(Selector::Label(text.to_owned())),
         Ok(pid) if pid > 0 && !text.starts_with('+') => Ok(Selector::Pid(pid)),
         Ok(_) => Err("not a process ID"),
-        // A short container ID can consist of digits.
-        Err(_) if text.len() != 12 && text.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Err("not a process ID")
-        }
+        Err(_) if is_number => Err("not a process ID"),
         Err(_) => Ok(Selector::Label(text.to_owned())),
     }
 }
@@ -126,6 +126,8 @@ mod tests {
             ("web1", Ok(Selector::Label("web1".into()))),
             ("99999999999", Err("not a process ID")),
             ("123456789012", Ok(Selector::Label("123456789012".into()))),
+            ("000000001234", Ok(Selector::Label("000000001234".into()))),
+            (&"1".repeat(64), Ok(Selector::Label("1".repeat(64)))),
             ("0", Err("not a process ID")),
             ("-1", Err("not a process ID")),
             ("+1", Err("not a process ID")),

@@ -5,7 +5,7 @@ use super::skipped;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -177,13 +177,7 @@ impl Container {
 
     /// The names of the files in the container's `/dev/shm`, sorted.
     pub fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.path("")).unwrap();
-        let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
-        let mut names: Vec<_> = entries
-            .map(|entry| name(entry).into_string().unwrap())
-            .collect();
-        names.sort_unstable();
-        names
+        names_in(self.path(""))
     }
 }
 
@@ -199,4 +193,13 @@ impl Drop for Container {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
+}
+
+/// The names of the files in a directory, sorted.
+pub fn names_in(directory: impl AsRef<Path>) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.collect();
+    names.sort_unstable();
+    names
 }

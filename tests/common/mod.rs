@@ -16,7 +16,7 @@ mod strace;
 mod terminal;
 
 pub use c::{c_program, fuse_server, signal_counter};
-pub use container::{Container, Setup};
+pub use container::{Container, Setup, names_in};
 pub use name::Name;
 pub use peer::{Peer, python};
 pub use private_shm::{

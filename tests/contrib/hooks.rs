@@ -21,17 +21,6 @@ fn create_objects() -> fs::File {
     fs::File::open("/dev/shm/used").unwrap()
 }
 
-/// The names of the objects, sorted.
-fn names() -> Vec<String> {
-    let entries = fs::read_dir("/dev/shm").unwrap();
-    let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
-    let mut names: Vec<_> = entries
-        .map(|entry| name(entry).into_string().unwrap())
-        .collect();
-    names.sort_unstable();
-    names
-}
-
 /// Directory with programs that the hooks find first.
 fn programs(scripts: &[(&str, &str)]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
@@ -83,11 +72,11 @@ fn the_epilog_removes_what_nobody_uses_of_the_user_of_the_last_job() {
         let ended = epilog(&squeue);
         succeeded_with(&ended, "removed 1 object");
         assert!(rows(&ended)[0].starts_with("/left 0B 54321"), "{ended:?}");
-        assert_eq!(names(), ["foreign", "used"]);
+        assert_eq!(names_in("/dev/shm"), ["foreign", "used"]);
         drop(_used);
         let ended = epilog("true");
         succeeded_with(&ended, "removed 1 object");
-        assert_eq!(names(), ["foreign"]);
+        assert_eq!(names_in("/dev/shm"), ["foreign"]);
     });
 }
 
@@ -112,7 +101,7 @@ fn the_epilog_removes_nothing_while_the_user_has_another_job_or_slurm_does_not_a
         let programs = programs(&[]);
         let ended = run(&mut hook("slurm-epilog.sh", &programs));
         succeeded_with(&ended, "not the epilog of a Slurm job");
-        assert_eq!(names(), ["foreign", "left", "used"]);
+        assert_eq!(names_in("/dev/shm"), ["foreign", "left", "used"]);
     });
 }
 
@@ -139,11 +128,11 @@ fn the_hook_of_runners_removes_only_what_the_same_user_has_left() {
         // Another job of this user may have created the object just now.
         let ended = run(&mut before_job());
         succeeded_with(&ended, "2 kept: modified less than 4h ago");
-        assert_eq!(names(), ["foreign", "left", "used"]);
+        assert_eq!(names_in("/dev/shm"), ["foreign", "left", "used"]);
         let ended = run(before_job().env("SHMTOOL_HOOK", "--unused"));
         succeeded_with(&ended, "removed 1 object");
         assert!(rows(&ended)[0].starts_with("/left 0B 54321"), "{ended:?}");
-        assert_eq!(names(), ["foreign", "used"]);
+        assert_eq!(names_in("/dev/shm"), ["foreign", "used"]);
     });
 }
 
