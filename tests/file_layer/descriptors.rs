@@ -5,7 +5,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::{File, Permissions};
 use std::io::{Seek, SeekFrom};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 
 fn path_of(file: impl AsFd) -> String {
@@ -210,7 +210,12 @@ fn an_anonymous_inode_without_memory_is_rejected() {
 
 #[test]
 fn descriptors_of_other_processes_are_files() {
+    // A high number: no other test gets it while this one expects it to be closed.
     let file = memfd(MFdFlags::empty());
+    let duplicate = fcntl(&file, FcntlArg::F_DUPFD_CLOEXEC(700)).unwrap();
+    drop(file);
+    // SAFETY: the descriptor is new, and nobody else has it.
+    let file = unsafe { File::from_raw_fd(duplicate) };
     let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
     store(&open(&path, Access::ReadWrite).unwrap(), 8, 3).unwrap();
     let source = source(&path);
