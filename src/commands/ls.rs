@@ -7,7 +7,7 @@ use super::place;
 use super::{STDOUT, not_found, write_name};
 use crate::cli::{LsArgs, SortKey};
 use crate::exit::{Failure, Report, Status};
-use crate::objects::columns::{Column, Context, Subject};
+use crate::objects::columns::{Column, Context, Row, Subject};
 use crate::objects::item::Item;
 use crate::objects::place::Place;
 use crate::objects::value::Style;
@@ -97,10 +97,6 @@ fn table(
     palette: Palette,
 ) -> Table {
     let by_process = shows_processes(&columns);
-    let mut rows = table::rows(items, by_process);
-    if by_process && args.sort == SortKey::Pid {
-        table::sort_by_pid(&mut rows, args.reverse);
-    }
     let style = Style {
         bytes: args.bytes,
         numeric: args.numeric,
@@ -109,7 +105,15 @@ fn table(
     if !args.no_header {
         table.add_header(palette.header);
     }
-    table.add_rows(&rows, &mut context, style);
+    if !by_process {
+        table.add_rows(items.iter().map(Row::from), &mut context, style);
+        return table;
+    }
+    let mut rows = table::rows_by_process(items);
+    if args.sort == SortKey::Pid {
+        table::sort_by_pid(&mut rows, args.reverse);
+    }
+    table.add_rows(rows, &mut context, style);
     table
 }
 
@@ -198,7 +202,9 @@ fn list(
                 status.map_err(|error| Failure::from(&error.into()))
             });
             match status {
-                Ok(status) => all_pass &= add_if_passes(Item::with_status(place, name, status)),
+                Ok(status) => {
+                    all_pass &= add_if_passes(Item::with_status(place, name.clone(), status));
+                }
                 Err(failure) if failure.is(Status::NotFound) => {
                     report.note(Err(not_found(name, "lists")));
                 }
@@ -207,8 +213,8 @@ fn list(
         }
         return Ok(all_pass);
     }
-    for (name, status) in listing.iter().filter(|(name, _)| is_wanted(name)) {
-        add_if_passes(Item::with_status(place, name, *status));
+    for (name, status) in listing.into_iter().filter(|(name, _)| is_wanted(name)) {
+        add_if_passes(Item::with_status(place, name, status));
     }
     if !place.is_own() {
         return Ok(true);
@@ -217,16 +223,16 @@ fn list(
     let only_names = args.only_names && !filter.needs_status() && args.sort == SortKey::Name;
     for entry in directory.entries()? {
         let entry = entry?;
-        let name = &entry.name;
-        if !is_wanted(name) {
+        if !is_wanted(&entry.name) {
             continue;
         }
         if only_names {
-            add_if_passes(Item::without_status(place, name, entry.inode()));
+            let inode = entry.inode();
+            add_if_passes(Item::without_status(place, entry.name, inode));
             continue;
         }
         match entry.stat() {
-            Ok(status) => drop(add_if_passes(Item::with_status(place, name, status))),
+            Ok(status) => drop(add_if_passes(Item::with_status(place, entry.name, status))),
             // The object was removed or replaced since the directory was read.
             Err(Error::NotFound(_) | Error::NotAnObject { .. }) => {}
             Err(error) => return Err(error.into()),

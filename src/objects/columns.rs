@@ -181,11 +181,11 @@ pub static COLUMNS: [Column; 30] = [
         row.item.in_use.map(Value::Bool)
     }),
     column!(Object IfNameless number, "shmid", "with --nameless, the ID of a System V segment", |row, _| match row.item.kind {
-        Kind::SystemV { shmid, .. } => Some(Value::Number(shmid)),
+        Kind::SystemV { .. } => Some(Value::Number(row.item.inode())),
         _ => Some(Value::Absent),
     }),
     column!(Object IfNameless number, "key", "with --nameless, the key of a System V segment", |row, _| match row.item.kind {
-        Kind::SystemV { key, .. } => key.map(Value::Key),
+        Kind::SystemV { key } => key.map(Value::Key),
         _ => Some(Value::Absent),
     }),
     column!(Process Always number, "pid", "the process ID", |row, _| {

@@ -110,8 +110,10 @@ impl Filter {
 /// Patterns for names. A name must match at least one pattern without `!`, if there is any, and none with `!`.
 #[derive(Debug, Default)]
 pub struct NameFilter {
+    /// None if every name is included.
     included: Option<GlobSet>,
-    excluded: GlobSet,
+    /// None if no name is excluded.
+    excluded: Option<GlobSet>,
 }
 
 impl NameFilter {
@@ -128,19 +130,18 @@ impl NameFilter {
                 false => included.add(pattern.glob.clone()),
             };
         }
+        let has = |excludes| patterns.iter().any(|pattern| pattern.excludes == excludes);
         Ok(NameFilter {
-            included: match patterns.iter().all(|pattern| pattern.excludes) {
-                true => None,
-                false => Some(included.build()?),
-            },
-            excluded: excluded.build()?,
+            included: has(false).then(|| included.build()).transpose()?,
+            excluded: has(true).then(|| excluded.build()).transpose()?,
         })
     }
 
     fn passes(&self, name: &[u8]) -> bool {
         let bare = OsStr::from_bytes(name.strip_prefix(b"/").unwrap_or(name));
-        let included = self.included.as_ref();
-        included.is_none_or(|names| names.is_match(bare)) && !self.excluded.is_match(bare)
+        let (included, excluded) = (&self.included, &self.excluded);
+        let is_included = included.as_ref().is_none_or(|names| names.is_match(bare));
+        is_included && !excluded.as_ref().is_some_and(|names| names.is_match(bare))
     }
 }
 

@@ -13,11 +13,8 @@ use std::rc::Rc;
 pub struct Item {
     /// The name with its slash. Not a [`ShmName`], because an unlinked object may have been a file in a subdirectory.
     pub name: Box<[u8]>,
-    /// 0 if only the directory entry was read.
-    device: u64,
     /// What kind of memory it is.
     pub kind: Kind,
-    inode: u64,
     stat: Stat,
     /// Where the object is.
     pub whereabouts: Whereabouts,
@@ -50,10 +47,8 @@ pub enum Kind {
     Memfd,
     /// A shared anonymous mapping.
     Anonymous,
-    /// A System V segment.
+    /// A System V segment. Its inode number is its ID in its IPC namespace.
     SystemV {
-        /// Its ID in its IPC namespace.
-        shmid: u64,
         /// The key with which it was created.
         key: Option<u32>,
     },
@@ -62,34 +57,35 @@ pub enum Kind {
 /// What is known about the file of an object.
 #[derive(Debug)]
 enum Stat {
-    /// Nobody looked, or nobody may look.
-    Unknown,
+    /// Nobody looked, or nobody may look. Only the inode number is known.
+    Unknown(u64),
     /// The result of `stat(2)`.
     Known(FileStatus),
-    /// It is known only by its mappings, which reach up to this offset.
-    Extent(u64),
+    /// It is known only by its mappings.
+    Mapped {
+        device: u64,
+        inode: u64,
+        /// The offset up to which the mappings reach.
+        extent: u64,
+    },
 }
 
 impl Item {
     /// Creates an item of which only the name and the inode number are known.
-    pub fn without_status(place: &Rc<Place>, name: &ShmName, inode: u64) -> Item {
+    pub fn without_status(place: &Rc<Place>, name: ShmName, inode: u64) -> Item {
         Item {
             whereabouts: Whereabouts::Place(Rc::clone(place)),
-            name: name.as_bytes().into(),
-            device: 0,
+            name: name.into_bytes(),
             kind: Kind::Object,
-            inode,
-            stat: Stat::Unknown,
+            stat: Stat::Unknown(inode),
             uses: None,
             in_use: None,
         }
     }
 
     /// Creates an item with its metadata.
-    pub fn with_status(place: &Rc<Place>, name: &ShmName, status: FileStatus) -> Item {
+    pub fn with_status(place: &Rc<Place>, name: ShmName, status: FileStatus) -> Item {
         Item {
-            device: status.device,
-            inode: status.inode,
             stat: Stat::Known(status),
             ..Item::without_status(place, name, 0)
         }
@@ -101,12 +97,14 @@ impl Item {
         Item {
             whereabouts: place.map_or(Whereabouts::Unknown, Whereabouts::Place),
             name: name.into(),
-            device: file.0,
-            inode: file.1,
             kind: Kind::Object,
             stat: match held.status {
                 Some(status) => Stat::Known(status),
-                None => Stat::Extent(held.extent),
+                None => Stat::Mapped {
+                    device: file.0,
+                    inode: file.1,
+                    extent: held.extent,
+                },
             },
             uses: Some(held.uses),
             in_use: Some(true),
@@ -124,10 +122,8 @@ impl Item {
         Item {
             name,
             kind,
-            device: 0,
             whereabouts: Whereabouts::Unknown,
-            inode,
-            stat: status.map_or(Stat::Unknown, Stat::Known),
+            stat: status.map_or(Stat::Unknown(inode), Stat::Known),
             in_use: uses.as_ref().map(|uses| !uses.is_empty()),
             uses,
         }
@@ -172,22 +168,26 @@ impl Item {
         ShmName::new(OsStr::from_bytes(&self.name)).expect("an object with a name has a valid one")
     }
 
-    /// Returns the device and inode numbers.
+    /// Returns the device and inode numbers. The device number is 0 if only the directory entry was read.
     pub fn file(&self) -> (u64, u64) {
-        (self.device, self.inode)
+        match &self.stat {
+            Stat::Unknown(inode) => (0, *inode),
+            Stat::Known(status) => (status.device, status.inode),
+            Stat::Mapped { device, inode, .. } => (*device, *inode),
+        }
     }
 
     /// Returns the inode number.
     pub fn inode(&self) -> u64 {
-        self.inode
+        self.file().1
     }
 
     /// Returns the size in bytes. For an object that is known only by its mappings, it is the end of the last one.
     pub fn size(&self) -> Option<u64> {
         match &self.stat {
-            Stat::Unknown => None,
+            Stat::Unknown(_) => None,
             Stat::Known(status) => Some(status.size),
-            Stat::Extent(bytes) => Some(*bytes),
+            Stat::Mapped { extent, .. } => Some(*extent),
         }
     }
 

@@ -255,7 +255,7 @@ fn segments(
     items.extend(others.map(|((namespace, shmid), held)| {
         let name = shown_path(&held.path);
         let key = key_in_name(name);
-        let kind = Kind::SystemV { shmid, key };
+        let kind = Kind::SystemV { key };
         let item = Item::nameless(kind, name.into(), shmid, held.status, Some(held.uses));
         label(item, &namespace)
     }));
@@ -272,7 +272,6 @@ fn segment_in_table(segment: &Segment, held: Option<Held>) -> Item {
             .into_boxed_slice(),
     };
     let kind = Kind::SystemV {
-        shmid: status.inode,
         key: key_in_name(&name),
     };
     let uses = match held {

@@ -6,11 +6,8 @@ use crate::objects::value::Style;
 use std::io::{self, Write};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Returns one row per object, or one row per object and process that uses it.
-pub fn rows(items: &[Item], by_process: bool) -> Vec<Row<'_>> {
-    if !by_process {
-        return items.iter().map(Row::from).collect();
-    }
+/// Returns one row per object and process that uses it.
+pub fn rows_by_process(items: &[Item]) -> Vec<Row<'_>> {
     let mut rows = Vec::with_capacity(items.len());
     for item in items {
         match item.uses.as_deref() {
@@ -41,50 +38,69 @@ pub fn sort_by_pid(rows: &mut [Row], reverse: bool) {
     }
 }
 
-/// A table. All cells are in one string, row by row, because there may be a million of them.
+/// A table. All cells are in one string, row by row, because there may be a million of them. Memory that is touched for the
+/// first time takes as long as formatting.
 pub struct Table {
     columns: Vec<&'static Column>,
     /// The style of the header, if there is one.
     header: anstyle::Style,
     text: String,
-    /// The offset in `text` at which each cell ends.
-    ends: Vec<usize>,
+    /// The number of bytes in each cell.
+    lengths: Vec<u32>,
+    /// The width of each column on a terminal.
+    widths: Vec<usize>,
 }
 
 impl Table {
     /// Creates a table without rows.
     pub fn new(columns: Vec<&'static Column>) -> Table {
         Table {
+            widths: vec![0; columns.len()],
             columns,
             header: anstyle::Style::new(),
             text: String::new(),
-            ends: Vec::new(),
+            lengths: Vec::new(),
         }
     }
 
     /// Adds the header.
     pub fn add_header(&mut self, style: anstyle::Style) {
         self.header = style;
-        for column in &self.columns {
-            self.text.push_str(&column.key.to_uppercase());
-            self.ends.push(self.text.len());
-        }
+        self.add_row(|column, text| text.push_str(&column.key.to_uppercase()));
     }
 
     /// Adds the cells of the rows.
-    pub fn add_rows(&mut self, rows: &[Row], context: &mut Context, style: Style) {
+    pub fn add_rows<'a>(
+        &mut self,
+        rows: impl IntoIterator<Item = Row<'a>>,
+        context: &mut Context,
+        style: Style,
+    ) {
         for row in rows {
-            for column in &self.columns {
-                column.write_cell(&mut self.text, *row, context, style);
-                self.ends.push(self.text.len());
-            }
+            self.add_row(|column, text| column.write_cell(text, row, context, style));
+        }
+    }
+
+    /// Adds the cells that `write` appends, one for each column.
+    fn add_row(&mut self, mut write: impl FnMut(&Column, &mut String)) {
+        for (column, width) in self.columns.iter().zip(&mut self.widths) {
+            let start = self.text.len();
+            write(column, &mut self.text);
+            let cell = &self.text[start..];
+            *width = display_width(cell).max(*width);
+            // No name or command line is that long.
+            let length = cell.len().try_into().expect("a cell is shorter than 4 GiB");
+            self.lengths.push(length);
         }
     }
 
     fn cells(&self) -> impl Iterator<Item = &str> {
-        let starts = [0].into_iter().chain(self.ends.iter().copied());
-        let range = |(start, &end): (usize, &usize)| &self.text[start..end];
-        starts.zip(&self.ends).map(range)
+        let mut rest = &self.text[..];
+        self.lengths.iter().map(move |&length| {
+            let cell;
+            (cell, rest) = rest.split_at(length as usize);
+            cell
+        })
     }
 
     /// Writes the table. If the last column is the command, it is truncated to the width of the terminal.
@@ -93,42 +109,38 @@ impl Table {
     ///
     /// Fails if the output cannot be written to.
     pub fn write(&self, out: &mut impl Write, terminal_width: Option<usize>) -> io::Result<()> {
-        let count = self.columns.len();
-        let mut widths = vec![0; count];
-        for (index, cell) in self.cells().enumerate() {
-            let width = &mut widths[index % count];
-            *width = display_width(cell).max(*width);
-        }
+        let (count, widths) = (self.columns.len(), &self.widths);
         let last = count - 1;
         let before_last = widths[..last].iter().map(|width| width + GAP.len()).sum();
         let max_width = terminal_width
             .filter(|_| self.columns[last].key == "command")
             .map(|width| width.saturating_sub(before_last).max("COMMAND".len()));
-        for (index, cell) in self.cells().enumerate() {
-            let (row, index) = (index / count, index % count);
+        let mut cells = self.cells();
+        for row in 0..self.lengths.len() / count {
             // There may be many rows: only the header is formatted with a style.
             let style = (row == 0).then_some(self.header);
-            if let (Some(style), 0) = (style, index) {
+            if let Some(style) = style {
                 write!(out, "{style}")?;
             }
-            let padding = widths[index] - display_width(cell);
-            if self.columns[index].is_number {
-                write_spaces(out, padding)?;
-            }
-            if index == last {
-                let cell = max_width.map_or(cell, |max_width| truncate(cell, max_width));
-                out.write_all(cell.as_bytes())?;
-                if let Some(style) = style {
-                    write!(out, "{style:#}")?;
+            // The spaces that belong before the next cell.
+            let mut spaces = 0;
+            for (index, mut cell) in cells.by_ref().take(count).enumerate() {
+                let padding = widths[index] - display_width(cell);
+                let (before, after) = match self.columns[index].is_number {
+                    true => (padding, 0),
+                    false => (0, padding),
+                };
+                if let (true, Some(max_width)) = (index == last, max_width) {
+                    cell = truncate(cell, max_width);
                 }
-                out.write_all(b"\n")?;
-                continue;
+                write_spaces(out, spaces + before)?;
+                out.write_all(cell.as_bytes())?;
+                spaces = after + GAP.len();
             }
-            out.write_all(cell.as_bytes())?;
-            if !self.columns[index].is_number {
-                write_spaces(out, padding)?;
+            if let Some(style) = style {
+                write!(out, "{style:#}")?;
             }
-            out.write_all(GAP.as_bytes())?;
+            out.write_all(b"\n")?;
         }
         Ok(())
     }

@@ -48,7 +48,7 @@ impl<'a> Results<'a> {
         match outcome {
             Outcome::Removed { status, .. } => match candidate.status.or(status) {
                 Some(status) => {
-                    let item = Item::with_status(&task.place, &candidate.name, status);
+                    let item = Item::with_status(&task.place, candidate.name.clone(), status);
                     return self.print(&item);
                 }
                 None => return Ok(()),

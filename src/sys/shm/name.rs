@@ -81,6 +81,11 @@ impl ShmName {
         self.0.as_bytes()
     }
 
+    /// Turns the name into the bytes of `/counter`, without a NUL.
+    pub fn into_bytes(self) -> Box<[u8]> {
+        self.0.into_bytes().into_boxed_slice()
+    }
+
     /// Returns `counter`, the name of the file in the directory (`shm_overview(7)`).
     pub fn file_name(&self) -> &OsStr {
         OsStr::from_bytes(&self.as_bytes()[1..])
