@@ -63,7 +63,6 @@ pub enum Command {
     /// A file that grows while it is printed is printed to its new end. If a file is truncated meanwhile, shmtool prints
     /// what is left and reports an error. Holes are printed as zeros, and printing them allocates no memory in a shared
     /// memory object.
-    #[command(after_long_help = include_str!("cli/examples/cat.txt"))]
     Cat(CatArgs),
 
     /// Create shared memory objects, filled with zeros or from a file
@@ -80,7 +79,6 @@ pub enum Command {
     /// run, and 127 if COMMAND is not found.
     ///
     /// With --anonymous, COMMAND gets memory that has no name. Only COMMAND and the programs that it starts can use it.
-    #[command(after_long_help = include_str!("cli/examples/create.txt"))]
     Create(CreateArgs),
 
     /// Store integers in a shared memory object or file, or change one atomically
@@ -101,7 +99,6 @@ pub enum Command {
     ///
     /// With --file, the operand is a file instead of an object. It is mapped into memory in the same way, so that the
     /// change reaches the file and every program that maps it.
-    #[command(after_long_help = include_str!("cli/examples/write-int.txt"))]
     WriteInt(WriteIntArgs),
 
     /// Print integers from a shared memory object or file, or wait for a value
@@ -113,7 +110,6 @@ pub enum Command {
     /// yet. If the object is removed and created again, shmtool waits for the new one. shmtool notices a store by
     /// shmtool write-int immediately, and an ordinary store to mapped memory within 50 milliseconds. It may miss a value
     /// that is overwritten soon after. --follow prints the integer whenever it changes.
-    #[command(after_long_help = include_str!("cli/examples/read-int.txt"))]
     ReadInt(ReadIntArgs),
 
     /// List shared memory objects and the processes that use them
@@ -127,7 +123,6 @@ pub enum Command {
     ///
     /// The processes come from /proc, which shows only processes that you may inspect and, in a container, only those of
     /// that container. If shmtool finds no process that uses an object, it asks the kernel whether the object is in use.
-    #[command(after_long_help = include_str!("cli/examples/ls.txt"))]
     Ls(LsArgs),
 
     /// Remove shared memory objects, or clean up all that nobody uses
@@ -145,7 +140,6 @@ pub enum Command {
     ///
     /// If only shell scripts use an object, nobody uses it between two commands of a script. Use --older-than to keep
     /// such objects.
-    #[command(after_long_help = include_str!("cli/examples/unlink.txt"))]
     Unlink(UnlinkArgs),
 }
 

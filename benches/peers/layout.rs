@@ -17,19 +17,22 @@ pub const LARGE: usize = 4 << 20;
 /// The size of the pieces that make single pages.
 pub const SINGLE: usize = 4096;
 
-/// Writes a file in pieces, no two of which are equal. Afterwards the file is in the page cache.
+/// Writes a file of random bytes in pieces. Afterwards the file is in the page cache.
 pub fn write_file(path: &Path, size: usize, piece: usize) {
-    let file = File::create(path).expect("create a file");
     let mut bytes = vec![0; LARGE.min(size)];
     File::open("/dev/urandom")
         .and_then(|mut random| random.read_exact(&mut bytes))
         .expect("read random bytes");
+    write_pieces(path, &bytes, size, piece);
+}
+
+/// Writes a file of this size in pieces. The bytes repeat if there are fewer.
+pub fn write_pieces(path: &Path, bytes: &[u8], size: usize, piece: usize) {
+    let file = File::create(path).expect("create a file");
     for offset in (0..size).step_by(piece) {
         let start = offset % bytes.len();
         let end = bytes.len().min(start + piece);
-        let bytes = &mut bytes[start..end];
-        bytes[..8].copy_from_slice(&offset.to_ne_bytes());
-        let written = file.write_all_at(bytes, offset as u64);
+        let written = file.write_all_at(&bytes[start..end], offset as u64);
         written.expect("write the file");
     }
     file.sync_all()

@@ -51,8 +51,13 @@ pub fn compare(table: &mut Table) {
     );
     drop(users);
     let ours = Contender::ours(&["unlink", "--unused"]);
-    let peer = Contender::peer("find", &["/dev/shm", "-type", "f", "-delete"]);
-    table.race("sweep 124,000 objects", ours, vec![peer], 9, |command| {
+    let mut peers = vec![Contender::peer(
+        "find",
+        &["/dev/shm", "-type", "f", "-delete"],
+    )];
+    let reference = build::reference("sweep.c");
+    peers.extend(reference.map(|program| Contender::new("sweep.c", program, &[])));
+    table.race("sweep 124,000 objects", ours, peers, 9, |command| {
         create_objects();
         let time = run(command);
         assert_eq!(fs::read_dir("/dev/shm").expect("read /dev/shm").count(), 0);

@@ -42,6 +42,9 @@ fn main() {
         std::process::exit(2);
     }
     build::build();
+    // Cargo sets it. Each dynamic program would search these directories for its libraries.
+    // SAFETY: no other threads exist yet.
+    unsafe { std::env::remove_var("LD_LIBRARY_PATH") };
     race::in_private_shm(compare_all);
 }
 

@@ -1,8 +1,11 @@
 //! Measures what reading and changing an integer costs a script, nearly all of which is the start of a program.
 
 use crate::build::{program, static_program};
+use crate::layout::{SINGLE, write_pieces};
 use crate::race::{Contender, Table, run_quiet};
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 const ROUNDS: usize = 300;
@@ -19,6 +22,7 @@ pub fn compare(table: &mut Table) {
         Contender::peer("true", &[]),
     ];
     table.race("read an integer", ours(), peers, ROUNDS, run_quiet);
+    in_single_pages(table);
     match static_program() {
         Some(program) => {
             let ours = Contender::new("shmtool", program, &["read-int", NAME]);
@@ -47,6 +51,30 @@ print(int.from_bytes(object.buf[:4], sys.byteorder, signed=True))";
     table.race("read-int --file", file, vec![object], ROUNDS, run_quiet);
     count_instructions(table);
     fs::remove_file(PATH).expect("the object exists");
+}
+
+/// Compares copies of both programs that the kernel keeps in single pages: each page is mapped separately then. So it is
+/// with programs that were read from disk as they ran, and on most file systems before Linux 6.16.
+fn in_single_pages(table: &mut Table) {
+    let directory = tempfile::tempdir().expect("create a temporary directory");
+    let copy = |name: &str, program: &Path| {
+        let copy = directory.path().join(name);
+        let bytes = fs::read(program).expect("read the program");
+        write_pieces(&copy, &bytes, bytes.len(), SINGLE);
+        fs::set_permissions(&copy, Permissions::from_mode(0o755)).expect("make it executable");
+        copy
+    };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let od = std::env::split_paths(&path).map(|directory| directory.join("od"));
+    let Some(od) = od.into_iter().find(|path| path.is_file()) else {
+        return;
+    };
+    let ours = copy("shmtool", program().as_ref());
+    let ours = Contender::new("shmtool", ours, &["read-int", NAME]);
+    let args = ["-An", "-td4", "-N4", PATH];
+    let od = Contender::new("od", copy("od", &od), &args);
+    let title = "read an integer, single pages";
+    table.race(title, ours, vec![od], ROUNDS, run_quiet);
 }
 
 /// Counts instructions, which do not depend on the load of the machine.

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 #[group(skip)]
+#[command(after_long_help = include_str!("examples/cat.txt"))]
 pub struct CatArgs {
     /// Print shared memory objects; the operands are NAMEs
     #[arg(long)]

@@ -15,6 +15,7 @@ const EXISTING: &str = "If the object already exists";
 
 #[derive(Debug, Args)]
 #[group(skip)]
+#[command(after_long_help = include_str!("examples/create.txt"))]
 pub struct CreateArgs {
     /// Size in bytes: 4096, 64K, 1M (default: 0, or that of FILE)
     ///
@@ -124,6 +125,7 @@ const FORMAT: &str = "How to print";
 
 #[derive(Debug, Args)]
 #[group(skip)]
+#[command(after_long_help = include_str!("examples/ls.txt"))]
 pub struct LsArgs {
     /// Objects to list (default: all)
     // Before the filters, because their heading would apply to it.
@@ -325,6 +327,7 @@ const REMOVAL: &str = "How to remove";
 
 #[derive(Debug, Args)]
 #[group(skip)]
+#[command(after_long_help = include_str!("examples/unlink.txt"))]
 pub struct UnlinkArgs {
     /// Objects to remove
     // Before the filters, because their heading would apply to it.

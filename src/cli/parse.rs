@@ -5,9 +5,10 @@ use super::{Cli, Command};
 use crate::exit::Failure;
 use crate::sys::escape::Escaped;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 use std::error::Error;
 use std::ffi::OsString;
+use std::mem::ManuallyDrop;
 use std::os::unix::ffi::OsStrExt;
 
 /// What the command line asks for.
@@ -33,8 +34,12 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Request, Failure> {
     let verb = args.get(1).cloned();
     let mut options = args.iter().take_while(|arg| *arg != "--");
     let is_anonymous = options.any(|arg| arg == "--anonymous");
-    Cli::try_parse_from(prefix_negative_values(args.into_iter()))
-        .map(|cli| Request::Run(cli.command))
+    // To free the declarations of the options would take a tenth of the time for parsing, and this process ends soon.
+    let mut declarations = ManuallyDrop::new(Cli::command());
+    declarations
+        .try_get_matches_from_mut(prefix_negative_values(args.into_iter()))
+        .and_then(|mut matches| Command::from_arg_matches_mut(&mut matches))
+        .map(Request::Run)
         .or_else(|error| match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 Ok(Request::Show(error.render().to_string()))

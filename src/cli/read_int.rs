@@ -16,6 +16,7 @@ const WAITING: &str = "Waiting";
 
 #[derive(Debug, Args)]
 #[group(skip)]
+#[command(after_long_help = include_str!("examples/read-int.txt"))]
 pub struct ReadIntArgs {
     #[command(flatten)]
     pub place: Place,

@@ -20,6 +20,7 @@ const CONDITION: &str = "Conditions";
 
 #[derive(Debug, Args)]
 #[group(skip)]
+#[command(after_long_help = include_str!("examples/write-int.txt"))]
 pub struct WriteIntArgs {
     #[command(flatten)]
     pub place: Place,

@@ -30,7 +30,7 @@ impl UseChecker {
     }
 
     /// Takes a lease on an object. That is possible only if the object is not in use.
-    pub fn lease(&mut self, name: &ShmName) -> Result<Lease, Refusal> {
+    pub fn lease<'a>(&mut self, name: &'a ShmName) -> Result<Lease<'a>, Refusal> {
         let leases = match self.leases.take() {
             Some(leases) => leases,
             None => Leases::new(&self.directory).map_err(Refusal::Unclear)?,

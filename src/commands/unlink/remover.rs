@@ -29,7 +29,7 @@ impl Remover<'_> {
 
     /// Removes an object, unless filters are given and it is in use.
     pub fn remove(&mut self, candidate: &Candidate) -> Outcome {
-        let status = match candidate.status {
+        let status = match candidate.status.as_deref().copied() {
             None if !self.task.args.names.is_empty() => match self.task.inspect(&candidate.name) {
                 Ok(status) => Some(status),
                 Err(outcome) => return outcome,

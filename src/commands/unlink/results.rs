@@ -44,15 +44,17 @@ impl<'a> Results<'a> {
         candidate: &Candidate,
         outcome: Outcome,
     ) -> anyhow::Result<()> {
-        self.summary.count(&outcome, candidate.status.as_ref());
+        self.summary.count(&outcome, candidate.status.as_deref());
         match outcome {
-            Outcome::Removed { status, .. } => match candidate.status.or(status) {
-                Some(status) => {
-                    let item = Item::with_status(&task.place, candidate.name.clone(), status);
-                    return self.print(&item);
+            Outcome::Removed { status, .. } => {
+                match candidate.status.as_deref().copied().or(status) {
+                    Some(status) => {
+                        let item = Item::with_status(&task.place, candidate.name.clone(), status);
+                        return self.print(&item);
+                    }
+                    None => return Ok(()),
                 }
-                None => return Ok(()),
-            },
+            }
             Outcome::Failed(failure) => self.report.note(Err(task.prefix(failure.into()))),
             outcome if !self.args.names.is_empty() => {
                 let result = self.explain(task, candidate, outcome);

@@ -13,15 +13,15 @@ use crate::sys::shm::name::ShmName;
 use crate::sys::status::FileStatus;
 use std::rc::Rc;
 
-/// An object that may be removed.
+/// An object that may be removed. There may be a million of them, so what few of them have is in a box.
 #[derive(Debug)]
 pub struct Candidate {
     /// Its name.
     pub name: ShmName,
     /// Its status when it was selected. None if nobody has looked at it yet.
-    pub status: Option<FileStatus>,
+    pub status: Option<Box<FileStatus>>,
     /// The outcome, if it is known already: it is not removed.
-    pub settled: Option<Outcome>,
+    pub settled: Option<Box<Outcome>>,
 }
 
 /// The objects to remove in one place.
@@ -65,8 +65,8 @@ impl Task<'_> {
             };
             match seen.next().map(|seen| self.judge(name, seen)) {
                 None => {}
-                Some(Ok(status)) => candidate.status = Some(status),
-                Some(Err(outcome)) => candidate.settled = Some(outcome),
+                Some(Ok(status)) => candidate.status = Some(Box::new(status)),
+                Some(Err(outcome)) => candidate.settled = Some(Box::new(outcome)),
             }
             self.candidates.push(candidate);
         }
@@ -106,16 +106,24 @@ impl Task<'_> {
         match self.place.is_own() {
             false => {
                 for (name, status) in listing {
-                    self.add(name, summary, |_| Ok(Some(status)))?;
+                    if self.is_wanted(&name) {
+                        self.add(name, Some(status), summary);
+                    }
                 }
             }
             // Read the whole directory first: removing entries while reading could skip others.
             true => {
                 for entry in self.place.directory.entries()? {
                     let entry = entry?;
-                    self.add(entry.name.clone(), summary, |filter| {
-                        filter.needs_status().then(|| entry.stat()).transpose()
-                    })?;
+                    if !self.is_wanted(&entry.name) {
+                        continue;
+                    }
+                    match self.filter.needs_status().then(|| entry.stat()).transpose() {
+                        Ok(status) => self.add(entry.name, status, summary),
+                        // It is gone, or something else has its name.
+                        Err(Error::NotFound(_) | Error::NotAnObject { .. }) => {}
+                        Err(error) => return Err(error),
+                    }
                 }
             }
         }
@@ -125,33 +133,21 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// Adds an object if it matches the filters. `stat` returns its status, if it is known or needed.
-    fn add(
-        &mut self,
-        name: ShmName,
-        summary: &mut Summary,
-        stat: impl FnOnce(&Filter) -> Result<Option<FileStatus>, Error>,
-    ) -> Result<(), Error> {
-        let is_wanted = self.args.all || !name.is_semaphore();
-        if !is_wanted || !self.filter.passes_name(&name) {
-            return Ok(());
-        }
-        let status = match stat(&self.filter) {
-            Ok(status) => status,
-            // It is gone, or something else has its name.
-            Err(Error::NotFound(_) | Error::NotAnObject { .. }) => return Ok(()),
-            Err(error) => return Err(error),
-        };
+    fn is_wanted(&self, name: &ShmName) -> bool {
+        (self.args.all || !name.is_semaphore()) && self.filter.passes_name(name)
+    }
+
+    /// Adds an object if it matches the filters, or else counts it. Its status is None if the filters do not need it.
+    fn add(&mut self, name: ShmName, status: Option<FileStatus>, summary: &mut Summary) {
         let mismatch = status.and_then(|status| self.filter.status_mismatch(&status));
         match mismatch {
             Some(mismatch) => summary.count(&Outcome::Filtered(mismatch), None),
             None => self.candidates.push(Candidate {
                 name,
-                status,
+                status: status.map(Box::new),
                 settled: None,
             }),
         }
-        Ok(())
     }
 
     /// Returns whether the owner and group of a file exist in the container. Its root has no rights over other files.

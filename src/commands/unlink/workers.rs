@@ -102,7 +102,7 @@ fn take_settled(
     take: &mut impl FnMut(&Task, &Candidate, Outcome) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     for candidate in &task.candidates[range] {
-        if let Some(outcome) = candidate.settled.clone() {
+        if let Some(outcome) = candidate.settled.as_deref().cloned() {
             take(task, candidate, outcome)?;
         }
     }

@@ -40,12 +40,12 @@ pub struct Leases {
 ///
 /// ```compile_fail,E0277
 /// fn move_to_another_thread<T: Send>() {}
-/// move_to_another_thread::<shmtool::sys::shm::lease::Lease>();
+/// move_to_another_thread::<shmtool::sys::shm::lease::Lease<'static>>();
 /// ```
 #[derive(Debug)]
-pub struct Lease {
+pub struct Lease<'a> {
     directory: Rc<Directory>,
-    name: ShmName,
+    name: &'a ShmName,
     status: FileStatus,
     /// Closing the file releases the lease. This field is before the signals, so that they are unblocked afterwards.
     file: File,
@@ -86,7 +86,7 @@ impl Leases {
     /// # Errors
     ///
     /// The reason why the lease was not granted.
-    pub fn acquire(&self, name: &ShmName) -> std::result::Result<Lease, Refusal> {
+    pub fn acquire<'a>(&self, name: &'a ShmName) -> std::result::Result<Lease<'a>, Refusal> {
         self.acquire_as(name, OFlag::O_RDONLY)
     }
 
@@ -96,11 +96,18 @@ impl Leases {
     /// # Errors
     ///
     /// The reason why the lease was not granted.
-    pub fn acquire_for_writing(&self, name: &ShmName) -> std::result::Result<Lease, Refusal> {
+    pub fn acquire_for_writing<'a>(
+        &self,
+        name: &'a ShmName,
+    ) -> std::result::Result<Lease<'a>, Refusal> {
         self.acquire_as(name, OFlag::O_RDWR)
     }
 
-    fn acquire_as(&self, name: &ShmName, access: OFlag) -> std::result::Result<Lease, Refusal> {
+    fn acquire_as<'a>(
+        &self,
+        name: &'a ShmName,
+        access: OFlag,
+    ) -> std::result::Result<Lease<'a>, Refusal> {
         let device = self.device.ok_or(Refusal::Unclear(Errno::EOPNOTSUPP))?;
         let signals = BlockedSignals::new().map_err(Refusal::Unclear)?;
         let file = match open(&self.directory, name, access) {
@@ -132,7 +139,7 @@ impl Leases {
         }
         Ok(Lease {
             directory: Rc::clone(&self.directory),
-            name: name.clone(),
+            name,
             status,
             file,
             _signals: signals,
@@ -140,7 +147,7 @@ impl Leases {
     }
 }
 
-impl Lease {
+impl Lease<'_> {
     /// The status of the object, read when the lease was granted.
     pub fn status(&self) -> &FileStatus {
         &self.status
@@ -149,7 +156,7 @@ impl Lease {
     /// Returns whether the name still leads to the object, and nobody is waiting to open it.
     pub fn is_still_valid(&self) -> bool {
         let is_own = |now: FileStatus| now.is_same_file(&self.status);
-        self.directory.stat(&self.name).is_ok_and(is_own) && self.is_unbroken()
+        self.directory.stat(self.name).is_ok_and(is_own) && self.is_unbroken()
     }
 
     /// Sets the size in bytes with `ftruncate(2)`. The lease must come from
@@ -161,7 +168,7 @@ impl Lease {
     pub fn truncate(&self, size: u64) -> Result<()> {
         to_off_t(size)
             .and_then(|size| ftruncate(&self.file, size))
-            .map_err(|errno| Error::os(&self.name, "set its size", errno))
+            .map_err(|errno| Error::os(self.name, "set its size", errno))
     }
 
     /// Removes the name with `shm_unlink(3)` if the lease [is still valid](Self::is_still_valid). Returns false if it
@@ -177,7 +184,7 @@ impl Lease {
         if !self.is_still_valid() {
             return Ok(false);
         }
-        let unlink = || self.directory.unlink(&self.name);
+        let unlink = || self.directory.unlink(self.name);
         let result = match unlink() {
             // A sticky directory requires the owner. Root of a user namespace does not count as the owner of an object
             // whose group is not mapped into the namespace.
@@ -187,7 +194,7 @@ impl Lease {
         match result {
             Err(Errno::ENOENT) => Ok(false),
             result => result.map(|()| true).map_err(|errno| {
-                attribute::explain_refusal(&self.directory, &self.name, "remove it", errno)
+                attribute::explain_refusal(&self.directory, self.name, "remove it", errno)
             }),
         }
     }
