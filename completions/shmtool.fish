@@ -182,7 +182,7 @@ complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l color -d 'Use
 always\t''
 never\t''"
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s a -l all -d 'Include named semaphores'
-complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l everywhere -d 'With filters, sweep all containers on this machine'
+complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l everywhere -d 'With filters, sweep this machine and all containers on it'
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l include-in-use -d 'With filters, also remove objects that are in use'
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -l unused -d 'No process anywhere has it open or mapped'
 complete -c shmtool -n "__fish_shmtool_using_subcommand unlink" -s f -l force -d 'Ignore missing NAMEs'

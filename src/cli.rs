@@ -78,7 +78,8 @@ pub enum Command {
     /// status, or by the same signal. The status is 125 if shmtool fails before COMMAND runs, 126 if COMMAND cannot be
     /// run, and 127 if COMMAND is not found.
     ///
-    /// With --anonymous, COMMAND gets memory that has no name. Only COMMAND and the programs that it starts can use it.
+    /// With --anonymous, COMMAND gets memory that has no name. COMMAND and the programs that it starts inherit it; nobody
+    /// else finds it, except whoever may inspect these programs in /proc.
     Create(CreateArgs),
 
     /// Store integers in a shared memory object or file, or change one atomically

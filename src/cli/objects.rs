@@ -143,8 +143,9 @@ pub struct LsArgs {
 
     /// List the objects of all containers on this machine
     ///
-    /// A container usually has a /dev/shm of its own. The column PLACE shows the ID or name of the container, or the ID of a
-    /// process in it; - is the /dev/shm of the caller. A container that cannot be entered is named on standard error.
+    /// A container usually has a /dev/shm of its own. The column PLACE shows its container: the ID (Docker, containerd,
+    /// CRI-O, Podman) or the name (LXC, systemd-nspawn), or else the ID of a process in it; - is the /dev/shm of the
+    /// caller. A container that cannot be entered is named on standard error.
     #[arg(long, help_heading = SELECTION, conflicts_with_all = ["target", "only_names"])]
     pub everywhere: bool,
 
@@ -336,17 +337,17 @@ pub struct UnlinkArgs {
 
     /// Include named semaphores
     ///
-    /// A named semaphore is an object with the name sem.NAME (sem_overview(7)).
+    /// A named semaphore is an object with the name sem.NAME (sem_overview(7)). A PATTERN for it starts with sem. too.
     #[arg(short, long, help_heading = SELECTION)]
     pub all: bool,
 
     #[command(flatten)]
     pub target: TargetArgs,
 
-    /// With filters, sweep all containers on this machine
+    /// With filters, sweep this machine and all containers on it
     ///
-    /// Each container's /dev/shm is swept with at most the rights of its root. A container that cannot be entered is named
-    /// on standard error.
+    /// Each container's /dev/shm is swept with at most the rights of its root, and the /dev/shm of the caller is swept too.
+    /// A container that cannot be entered now is named on standard error; with -v or -n, also one that never can be.
     #[arg(long, conflicts_with = "target", help_heading = SELECTION)]
     pub everywhere: bool,
 

@@ -261,7 +261,10 @@ fn filter_by_use(items: &mut Vec<Item>, in_use: bool) {
 /// Sorts by the key, and objects with the same key by name. The largest and the oldest objects come first.
 fn sort(items: &mut [Item], args: &LsArgs, context: &mut Context) {
     // Memory without a name often has the same one. Two lists of it should not differ only in their order.
-    items.sort_unstable_by(|a, b| (&a.name, a.inode()).cmp(&(&b.name, b.inode())));
+    items.sort_unstable_by(|a, b| {
+        let by_file = (&a.name, a.inode()).cmp(&(&b.name, b.inode()));
+        by_file.then_with(|| (a.label(), a.place_pid()).cmp(&(b.label(), b.place_pid())))
+    });
     match args.sort {
         SortKey::Name => {}
         SortKey::Size => items.sort_by_key(|item| Reverse(item.size())),

@@ -2,6 +2,7 @@
 
 use crate::notation::size::humanized_size;
 use crate::objects::item::{Item, Kind};
+use crate::objects::place::OWN_LABEL;
 use crate::objects::value::{Cell, Style, Value};
 use crate::sys::process::proc::{Rights, Use};
 use crate::sys::users;
@@ -119,9 +120,9 @@ pub static COLUMNS: [Column; 30] = [
         row.item.label().map(|label| Value::Name(label.as_bytes()))
     }),
     column!(Object EverywhereInAll number, "place-pid", "the ID of a process in the container", |row, _| {
-        match row.item.place() {
-            Some(place) if place.is_own() => Some(Value::Absent),
-            _ => row.item.container().map(|one| Value::Number(one.pid.unsigned_abs().into())),
+        match row.item.label() {
+            Some(OWN_LABEL) => Some(Value::Absent),
+            _ => row.item.place_pid().map(|pid| Value::Number(pid.unsigned_abs().into())),
         }
     }),
     column!(Object EverywhereInJson number, "place-uid", "the user ID of the owner inside of the container", |row, _| {

@@ -30,8 +30,13 @@ pub struct Item {
 pub enum Whereabouts {
     /// In this place.
     Place(Rc<Place>),
-    /// In no directory, but in use in the container with this label.
-    Label(Rc<str>),
+    /// In no directory, but in use in the container with this label, or in the IPC namespace of a process there.
+    Container {
+        /// The label of the container.
+        label: Rc<str>,
+        /// The ID of the process.
+        pid: i32,
+    },
     /// In no directory, and nobody has looked for its container.
     Unknown,
 }
@@ -133,7 +138,7 @@ impl Item {
     pub fn place(&self) -> Option<&Place> {
         match &self.whereabouts {
             Whereabouts::Place(place) => Some(place),
-            Whereabouts::Label(_) | Whereabouts::Unknown => None,
+            Whereabouts::Container { .. } | Whereabouts::Unknown => None,
         }
     }
 
@@ -146,7 +151,16 @@ impl Item {
     pub fn label(&self) -> Option<&str> {
         match &self.whereabouts {
             Whereabouts::Place(place) => Some(&place.label),
-            Whereabouts::Label(label) => Some(label),
+            Whereabouts::Container { label, .. } => Some(label),
+            Whereabouts::Unknown => None,
+        }
+    }
+
+    /// Returns the ID of a process in the place or container, if it is known.
+    pub fn place_pid(&self) -> Option<i32> {
+        match &self.whereabouts {
+            Whereabouts::Place(place) => place.container.as_ref().map(|one| one.pid),
+            Whereabouts::Container { pid, .. } => Some(*pid),
             Whereabouts::Unknown => None,
         }
     }

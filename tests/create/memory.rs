@@ -111,6 +111,24 @@ fn exceeding_the_memory_limit_of_the_container_is_an_error_and_no_process_is_kil
     assert!(!name.path().exists());
     bystander.assert_alive();
 
+    // However much is left after the last whole step.
+    for more in 0..10 {
+        fs::write(cgroup.limit_file(), (16 * MIB + more * 100_000).to_string()).unwrap();
+        let name = Name::new();
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let mut command = shmtool(["create", "--from", "-"]);
+        let create = spawn(cgroup.run(command.arg(&name).stdin(reader)));
+        // It holds the reading end.
+        drop(command);
+        // A closed pipe is the expected end.
+        let _ = writer.write_all(&[1; 24 * MIB as usize]);
+        drop(writer);
+        let ended = finish(create);
+        assert_eq!(ended.status.code(), Some(1), "{more}: {ended:?}");
+        bystander.assert_alive();
+    }
+    fs::write(cgroup.limit_file(), (16 * MIB).to_string()).unwrap();
+
     // The memory of the existing object must not count as available.
     let name = Name::holding(vec![7; MIB as usize]);
     for option in ["--resize", "--replace"] {

@@ -190,7 +190,8 @@ impl Page {
         let mut is_first = false;
         for block in text.split("\n\n") {
             let block = block.trim_end();
-            let is_heading = block.chars().all(|c| c.is_ascii_uppercase() || c == ' ');
+            let is_in_heading = |c: char| c.is_ascii_uppercase() || [' ', '-'].contains(&c);
+            let is_heading = block.chars().all(is_in_heading);
             if is_heading {
                 start_section(self, block);
             } else if block.starts_with("    ") {

@@ -6,6 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
@@ -167,4 +168,98 @@ fn running_programs_do_not_notice_a_sweep() {
             done.store(true, Ordering::Relaxed);
         });
     });
+}
+
+#[test]
+fn one_sweep_removes_all_hard_links_of_an_object() {
+    in_private_shm("size=4m", || {
+        let me = nix::unistd::geteuid().to_string();
+        for filter in [
+            &["--owner", &me][..],
+            &["--larger-than", "0"],
+            &["--older-than", "1ms"],
+            &["--unused"],
+            &["--owner", &me, "--include-in-use"],
+        ] {
+            create(&["a"]);
+            for link in ["b", "c"] {
+                fs::hard_link("/dev/shm/a", Path::new("/dev/shm").join(link)).unwrap();
+            }
+            let _used = filter.contains(&"--include-in-use").then(|| open("b"));
+            sleep(Duration::from_millis(20));
+            let ended = unlink(&[&["-v"], filter].concat());
+            assert_eq!(printed_names(&ended), ["/a", "/b", "/c"], "{filter:?}");
+            assert_eq!(remaining(), [""; 0]);
+        }
+        // What somebody else has modified meanwhile is kept.
+        create(&["a"]);
+        fs::hard_link("/dev/shm/a", "/dev/shm/b").unwrap();
+        let inject = "inject=/^unlink:delay_exit=1000000:when=1";
+        let args = ["unlink", "-v", "--owner", &me];
+        let Some(mut strace) = strace(&["-e", inject], args) else {
+            return;
+        };
+        let sweep = spawn(&mut strace);
+        wait_until(|| remaining() == ["b"]);
+        fs::write("/dev/shm/b", "modified").unwrap();
+        assert_eq!(printed_names(&finish(sweep)), ["/a"]);
+        assert_eq!(remaining(), ["b"]);
+    });
+}
+
+#[test]
+fn a_directory_that_takes_the_name_of_an_object_is_kept_and_no_error() {
+    in_private_shm("size=4m", || {
+        for args in [
+            &["unlink", "-v", "--unused"][..],
+            &["unlink", "-v", "--glob", "*", "--include-in-use"],
+        ] {
+            create(&["a"]);
+            let used = args.contains(&"--include-in-use").then(|| open("a"));
+            let inject = "inject=/^unlink:delay_enter=20000000";
+            let Some(mut strace) = strace(&["-e", inject], args) else {
+                return;
+            };
+            let mut sweep = strace.stderr(Stdio::piped()).spawn().unwrap();
+            wait_until(|| is_waiting_in_unlink(sweep.id()));
+            fs::rename("/dev/shm/a", "/dev/shm/.moved").unwrap();
+            fs::create_dir("/dev/shm/a").unwrap();
+            sweep.kill().unwrap();
+            let mut summary = String::new();
+            let stderr = sweep.stderr.as_mut().unwrap();
+            stderr.read_to_string(&mut summary).unwrap();
+            sweep.wait().unwrap();
+            assert!(summary.contains("1 kept: changed meanwhile"), "{summary}");
+            assert!(!summary.contains("cannot"), "{summary}");
+            fs::remove_dir("/dev/shm/a").unwrap();
+            fs::remove_file("/dev/shm/.moved").unwrap();
+            drop(used);
+        }
+    });
+}
+
+/// Whether the child of strace is stopped at the start of a call that removes a name.
+fn is_waiting_in_unlink(strace: u32) -> bool {
+    let children = fs::read_to_string(format!("/proc/{strace}/task/{strace}/children"));
+    let child = children.unwrap().trim().to_owned();
+    let call = fs::read_to_string(format!("/proc/{child}/syscall")).unwrap_or_default();
+    let number = call
+        .split(' ')
+        .next()
+        .and_then(|number| number.parse().ok());
+    number.is_some_and(|number: i64| [nix::libc::SYS_unlinkat, UNLINK].contains(&number))
+}
+
+/// Which call removes a name depends on the C library.
+#[cfg(target_arch = "x86_64")]
+const UNLINK: i64 = nix::libc::SYS_unlink;
+#[cfg(not(target_arch = "x86_64"))]
+const UNLINK: i64 = nix::libc::SYS_unlinkat;
+
+fn wait_until(mut is_true: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_true() {
+        assert!(start.elapsed() < HANG);
+        sleep(Duration::from_millis(1));
+    }
 }

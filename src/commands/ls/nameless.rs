@@ -136,7 +136,10 @@ fn label(items: &mut [Item], places: &[Rc<Place>]) {
                 }
             };
             let label = labels.entry(user.pid).or_insert_with(look_up);
-            item.whereabouts = Whereabouts::Label(Rc::clone(label));
+            item.whereabouts = Whereabouts::Container {
+                label: Rc::clone(label),
+                pid: user.pid,
+            };
         }
     }
 }
@@ -218,25 +221,26 @@ fn segments(
     mut used: HashMap<(u64, u64), Held>,
     namespaces: &IpcNamespaces,
 ) -> anyhow::Result<Vec<Item>> {
-    let own = own_segments().context("/proc/sysvipc/shm")?;
-    let mut labels: HashMap<u64, Rc<str>> = namespaces
-        .processes()
-        .map(|(number, pid)| {
-            (
-                number,
-                Place::label_of(pid, Container::of(pid).as_ref()).into(),
-            )
-        })
-        .collect();
-    labels.insert(namespaces.own, OWN_LABEL.into());
+    let table = own_segments().context("/proc/sysvipc/shm")?;
+    let container = |label: String, pid| Whereabouts::Container {
+        label: label.into(),
+        pid,
+    };
+    let others = namespaces.processes().map(|(number, pid)| {
+        let label = Place::label_of(pid, Container::of(pid).as_ref());
+        (number, container(label, pid))
+    });
+    let mut containers: HashMap<u64, Whereabouts> = others.collect();
+    let own = container(OWN_LABEL.to_owned(), std::process::id() as i32);
+    containers.insert(namespaces.own, own);
     let label = |mut item: Item, namespace: &u64| {
-        if let Some(label) = labels.get(namespace) {
-            item.whereabouts = Whereabouts::Label(Rc::clone(label));
+        if let Some(container) = containers.get(namespace) {
+            item.whereabouts = container.clone();
         }
         item
     };
     let mut items = Vec::new();
-    for (namespace, table) in [(namespaces.own, Ok(own))]
+    for (namespace, table) in [(namespaces.own, Ok(table))]
         .into_iter()
         .chain(namespaces.segments())
     {

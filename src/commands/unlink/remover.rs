@@ -12,11 +12,14 @@ use crate::sys::shm::object::Object;
 use crate::sys::status::FileStatus;
 use nix::errno::Errno;
 use nix::unistd::geteuid;
+use std::collections::HashSet;
 
 /// Removes objects.
 pub struct Remover<'a> {
     task: &'a Task<'a>,
     checker: UseChecker,
+    /// The inode numbers of objects of which one of several names was removed. That changed the time of their status.
+    relinked: HashSet<u64>,
 }
 
 impl Remover<'_> {
@@ -24,6 +27,7 @@ impl Remover<'_> {
         Remover {
             task,
             checker: UseChecker::new(&task.place.directory),
+            relinked: HashSet::new(),
         }
     }
 
@@ -92,7 +96,7 @@ impl Remover<'_> {
         };
         let status = lease.status();
         // Check again under the lease: the object may have been modified or replaced in the meantime.
-        if !is_unchanged(selected, status) {
+        if !self.is_unchanged(selected, status) {
             return Ok(Outcome::Changed);
         }
         let removed = match self.task.args.dry_run {
@@ -103,17 +107,20 @@ impl Remover<'_> {
             false => lease.unlink()?,
         };
         Ok(match removed {
-            true => Outcome::Removed {
-                status: Some(*status),
-                in_use: false,
-            },
+            true => {
+                self.note_link_count(status);
+                Outcome::Removed {
+                    status: Some(*status),
+                    in_use: false,
+                }
+            }
             false => self.gone_or_changed(name),
         })
     }
 
     /// Removes an object whether or not it is in use.
     fn remove_regardless(
-        &self,
+        &mut self,
         name: &ShmName,
         selected: Option<&FileStatus>,
         in_use: bool,
@@ -121,7 +128,7 @@ impl Remover<'_> {
         let directory = &self.task.place.directory;
         let status = directory.stat(name)?;
         // Check again: with filters, the object may have been modified or replaced in the meantime.
-        if in_use && !is_unchanged(selected, &status) {
+        if in_use && !self.is_unchanged(selected, &status) {
             return Ok(Outcome::Changed);
         }
         match self.task.args.dry_run {
@@ -129,12 +136,36 @@ impl Remover<'_> {
                 return Err(Error::NotOwner(name.clone()));
             }
             true => {}
-            false => Object::unlink(directory, name)?,
+            false => match Object::unlink(directory, name) {
+                // A directory has taken the name.
+                Err(Error::Os {
+                    errno: Errno::EISDIR,
+                    ..
+                }) if in_use => return Ok(Outcome::Changed),
+                result => result?,
+            },
         }
+        self.note_link_count(&status);
         Ok(Outcome::Removed {
             status: Some(status),
             in_use,
         })
+    }
+
+    fn note_link_count(&mut self, removed: &FileStatus) {
+        if removed.links > 1 {
+            self.relinked.insert(removed.inode);
+        }
+    }
+
+    /// Returns whether an object is still the one that was selected, and was not modified since. If it was selected by its
+    /// name only, nothing else counts.
+    fn is_unchanged(&self, selected: Option<&FileStatus>, now: &FileStatus) -> bool {
+        let has_same_time = |selected: &FileStatus| match self.relinked.contains(&now.inode) {
+            true => selected.modified == now.modified,
+            false => selected.last_change() == now.last_change(),
+        };
+        selected.is_none_or(|selected| selected.is_same_file(now) && has_same_time(selected))
     }
 
     /// Returns whether we have permission to remove an object, for a dry run.
@@ -177,12 +208,4 @@ impl Remover<'_> {
             false => Outcome::Unclear(errno as i32),
         }
     }
-}
-
-/// Returns whether an object is still the one that was selected, and was not modified since. If it was selected by its
-/// name only, nothing else counts.
-fn is_unchanged(selected: Option<&FileStatus>, now: &FileStatus) -> bool {
-    selected.is_none_or(|selected| {
-        selected.is_same_file(now) && selected.last_change() == now.last_change()
-    })
 }

@@ -30,10 +30,14 @@ pub enum Limit {
     },
 }
 
+/// The memory of a cgroup that does not count as available. Programs need a part of the page cache to run: their code. If
+/// the kernel reclaims that for an object, they read it again and again, until the OOM killer ends it.
+const RESERVE: u64 = 1 << 20;
+
 /// Estimates how much memory this process can still allocate. Returns `None` if there is no `/proc`.
 ///
-/// When in doubt, the estimate is too high: limits that cannot be read are ignored, and all page cache counts as
-/// reclaimable. Inside a container it does not see limits of cgroups above the root of the container.
+/// When in doubt, the estimate is too high: limits that cannot be read are ignored, and all page cache except
+/// [`RESERVE`] counts as reclaimable. Inside a container it does not see limits of cgroups above the root of the container.
 pub fn available_memory() -> Option<AvailableMemory> {
     let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
     let swap_free = field(&meminfo, "SwapFree:").unwrap_or(0) << 10;
@@ -44,7 +48,11 @@ pub fn available_memory() -> Option<AvailableMemory> {
     let cgroups = cgroups().unwrap_or_default();
     let available = cgroups
         .iter()
-        .flat_map(|cgroup| cgroup.available(swap_free));
+        .flat_map(|cgroup| cgroup.available(swap_free))
+        .map(|memory| AvailableMemory {
+            bytes: memory.bytes.saturating_sub(RESERVE),
+            ..memory
+        });
     available.chain(machine).min_by_key(|memory| memory.bytes)
 }
 

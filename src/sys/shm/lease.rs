@@ -192,7 +192,8 @@ impl Lease<'_> {
             result => result,
         };
         match result {
-            Err(Errno::ENOENT) => Ok(false),
+            // EISDIR: a directory has taken the name.
+            Err(Errno::ENOENT | Errno::EISDIR) => Ok(false),
             result => result.map(|()| true).map_err(|errno| {
                 attribute::explain_refusal(&self.directory, self.name, "remove it", errno)
             }),
