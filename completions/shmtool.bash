@@ -110,7 +110,7 @@ _shmtool() {
         case $verb in
         cat) _shmtool_offer --shm --target --offset --length --progress -h --help ;;
         create) _shmtool_offer -s --size -m --mode --from --sparse --progress --anonymous --target --exist-ok --resize --replace --overwrite -h --help ;;
-        write-int) _shmtool_offer -t --type --offset --endian --target --file --sync --no-create --add --swap --or --and --xor --if --wait --timeout -h --help ;;
+        write-int) _shmtool_offer -t --type --offset --endian --target --file --sync --no-create --add --swap --or --and --xor -x --hex --if --wait --timeout -h --help ;;
         read-int) _shmtool_offer -t --type --offset --endian --target --file --count -x --hex --until --follow --timeout -h --help ;;
         ls) _shmtool_offer -a --all --target --everywhere --unlinked --nameless --summary -g --glob --owner --older-than --larger-than --pid --unused --in-use -p --processes -o --output --sort -r --reverse -b --bytes -n --numeric --color --no-header -q --names -0 --null -J --json -h --help ;;
         unlink) _shmtool_offer -a --all --target --everywhere --include-in-use -g --glob --owner --older-than --larger-than --pid --unused -f --force -n --dry-run -v --verbose --color -h --help ;;

@@ -118,6 +118,7 @@ complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l swap -d 'S
 complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l or -d 'Set the bits that are 1 in VALUE and print the result'
 complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l and -d 'Clear the bits that are 0 in VALUE and print the result'
 complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l xor -d 'Flip the bits that are 1 in VALUE and print the result'
+complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -s x -l hex -d 'Print the result in hexadecimal, such as 0x0000002a'
 complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -l wait -d 'Wait until the condition is true'
 complete -c shmtool -n "__fish_shmtool_using_subcommand write-int" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c shmtool -n "__fish_shmtool_using_subcommand read-int" -s t -l type -d 'Type: i8 i16 i32 i64 u8 u16 u32 u64' -r -f -a "i8\t''

@@ -107,7 +107,7 @@ pub enum Command {
     /// Reading changes nothing and needs only read permission. If the offset is a multiple of the integer's width, the
     /// read is atomic: it returns a value that some program stored, never a mixture.
     ///
-    /// With --until, shmtool sleeps until the condition is true, without using the processor. The object need not exist
+    /// With --until, shmtool sleeps until the condition is true, and uses next to no processor time. The object need not exist
     /// yet. If the object is removed and created again, shmtool waits for the new one. shmtool notices a store by
     /// shmtool write-int immediately, and an ordinary store to mapped memory within 50 milliseconds. It may miss a value
     /// that is overwritten soon after. --follow prints the integer whenever it changes.

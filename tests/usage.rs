@@ -184,6 +184,14 @@ fn a_usage_error_has_one_line_and_at_most_one_hint() {
         ),
         (&["ls", "-q", "-J"], "--names cannot be used with --json"),
         (
+            &["ls", "--unlinked", "x"],
+            "--unlinked cannot be used with NAME\nhint: --glob NAME selects objects by their name",
+        ),
+        (
+            &["ls", "--summary", "x"],
+            "--summary cannot be used with NAME",
+        ),
+        (
             &["read-int", "-t", "f32", "x"],
             "f32: not one of i8, i16, i32, i64, u8, u16, u32, u64\n\
              hint: shmtool cat --shm --offset 0 --length 4 NAME | od -An -tf4 prints it",

@@ -15,7 +15,8 @@
 # two jobs at a time, set SHMTOOL_HOOK=--unused in the environment of the runner.
 
 PATH=${PATH:+$PATH:}/usr/local/bin:/usr/bin:/bin
-# The options are several words.
+# The options are several words. A PATTERN among them is not one for the files in this directory.
+set -f
 # shellcheck disable=SC2086
 shmtool unlink --verbose --owner "$(id -u)" ${SHMTOOL_HOOK:---older-than 4h} ||
     echo "shmtool: clean-up failed, the job runs nevertheless" >&2

@@ -3,9 +3,10 @@
 #
 #     Epilog=/usr/share/shmtool/hooks/slurm-epilog.sh
 #
-# It removes what nobody uses of the user of the job, unless another job of the user is running on this node. To try it:
+# It removes what nobody uses of the user of the job, unless another job of the user is running on this node. This shows
+# what it would remove for a user:
 #
-#     SLURM_JOB_UID=$(id -u) SLURM_JOB_ID=1 SLURMD_NODENAME=$(hostname -s) ./slurm-epilog.sh
+#     shmtool unlink --dry-run --owner USER --unused
 
 # Add the directory of squeue, if it is another one.
 PATH=${PATH:+$PATH:}/usr/local/bin:/usr/bin:/bin

@@ -127,7 +127,13 @@ fn translate_clap_error(error: &clap::Error, verb: Option<&str>) -> Failure {
         }
         ErrorKind::ArgumentConflict => {
             let others = texts(ContextKind::PriorArg).join(" and ");
-            Failure::usage(format!("{arguments} cannot be used with {others}"))
+            let failure = Failure::usage(format!("{arguments} cannot be used with {others}"));
+            let both = [&*arguments, &*others];
+            let is_list = both.contains(&"--unlinked") || both.contains(&"--nameless");
+            match is_list && both.contains(&"NAME") {
+                true => failure.hint("--glob NAME selects objects by their name"),
+                false => failure,
+            }
         }
         ErrorKind::InvalidValue if value.is_empty() => {
             Failure::usage(format!("{arguments}: the value is missing"))

@@ -73,6 +73,10 @@ pub struct WriteIntArgs {
     #[arg(long, help_heading = UPDATE)]
     pub xor: bool,
 
+    /// Print the result in hexadecimal, such as 0x0000002a
+    #[arg(short = 'x', long, help_heading = UPDATE)]
+    pub hex: bool,
+
     /// Change the integer only if it is 5, ne:0, ge:4 (if not: status 5)
     ///
     /// The integer is compared with VALUE. OP is eq (equal), ne (not equal), lt (less than), le (less than or equal), gt
@@ -84,8 +88,8 @@ pub struct WriteIntArgs {
 
     /// Wait until the condition is true
     ///
-    /// If several processes wait, one of them gets the chance first, in no particular order. A process that is killed
-    /// while it waits leaves nothing behind.
+    /// If several processes wait, one of them gets the chance first, in no particular order. A shmtool that is killed
+    /// while it waits leaves nothing behind. (If only the script that started it is killed, it goes on waiting.)
     #[arg(long, help_heading = CONDITION, requires = "condition")]
     pub wait: bool,
 
@@ -108,8 +112,9 @@ pub struct WriteIntArgs {
 
     /// Integer to store: -5, 1_000, or bits: 0xff, 0o17, 0b101
     ///
-    /// A VALUE that starts with 0x, 0o or 0b is the bit pattern of the type: 0xffffffff is -1 as an i32. --add, --swap
-    /// and --if take exactly one VALUE.
+    /// A VALUE that starts with 0x, 0o or 0b is the bit pattern of the type: 0xffffffff is -1 as an i32. With --or, --and
+    /// and --xor, a negative VALUE is a bit pattern too: --and NAME $((~0x10)) clears a bit, whatever the type. The options
+    /// that change an integer atomically take exactly one VALUE.
     #[arg(value_name = "VALUE", required = true, value_parser = values())]
     pub values: Vec<Value>,
 }
@@ -207,16 +212,11 @@ impl WriteIntArgs {
         self.place.require_alignment(option)?;
         let operation = match option {
             "--add" => Operation::Add(value.as_amount(int_type).map_err(usage_error)?),
-            _ => {
-                let int = value.as_int(int_type).map_err(usage_error)?;
-                match option {
-                    "--swap" => Operation::Swap(int),
-                    "--or" => Operation::Or(int),
-                    "--and" => Operation::And(int),
-                    "--xor" => Operation::Xor(int),
-                    _ => Operation::Store(int),
-                }
-            }
+            "--or" => Operation::Or(value.as_bits(int_type).map_err(usage_error)?),
+            "--and" => Operation::And(value.as_bits(int_type).map_err(usage_error)?),
+            "--xor" => Operation::Xor(value.as_bits(int_type).map_err(usage_error)?),
+            "--swap" => Operation::Swap(value.as_int(int_type).map_err(usage_error)?),
+            _ => Operation::Store(value.as_int(int_type).map_err(usage_error)?),
         };
         let condition = self.condition.as_ref();
         let condition = condition.map(|condition| condition.for_type(int_type));

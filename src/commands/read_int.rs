@@ -6,6 +6,7 @@ use super::wait::{Verdict, Waiter, timed_out};
 use super::{STDOUT, print};
 use crate::cli::{Count, Place, ReadIntArgs};
 use crate::exit::{Failure, Status, print_line};
+use crate::notation::value::Printed;
 use crate::sys::io::stream;
 use crate::sys::memory::access::Access;
 use crate::sys::memory::int::Int;
@@ -179,8 +180,5 @@ fn print_integers(
 }
 
 fn write_line(text: &mut String, int: Int, hex: bool) -> fmt::Result {
-    match hex {
-        true => writeln!(text, "{int:#x}"),
-        false => writeln!(text, "{int}"),
-    }
+    writeln!(text, "{}", Printed { int, hex })
 }

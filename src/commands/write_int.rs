@@ -6,6 +6,7 @@ use super::wait::{Waiter, load, timed_out, watched};
 use super::{offset_in_mapping, print};
 use crate::cli::{Change, Operation, Place, Update, WriteIntArgs};
 use crate::exit::{Failure, Status, print_line};
+use crate::notation::value::Printed;
 use crate::sys::error::Error;
 use crate::sys::memory::access::Access;
 use crate::sys::memory::bus_error::BusError;
@@ -39,11 +40,12 @@ pub fn run(args: &WriteIntArgs) -> anyhow::Result<()> {
         Change::Store(ints) => writer.store(&ints),
         Change::Update(update) => {
             let (old, new) = writer.update_or_wait(&update)?;
-            match update.operation {
-                Operation::Store(_) => Ok(()),
-                Operation::Swap(_) => print(&format!("{old}\n")),
-                _ => print(&format!("{new}\n")),
-            }
+            let (int, hex) = match update.operation {
+                Operation::Store(_) => return Ok(()),
+                Operation::Swap(_) => (old, args.hex),
+                _ => (new, args.hex),
+            };
+            print(&format!("{}\n", Printed { int, hex }))
         }
     }
 }

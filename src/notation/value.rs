@@ -1,6 +1,7 @@
 //! VALUE: an integer as the user wrote it, before its type is known.
 
 use crate::sys::memory::int::{Int, IntType};
+use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 
 /// A valid number. Whether it is in range depends on the type, and is checked by [`Value::as_int`].
@@ -112,6 +113,40 @@ impl Value {
             None => Ok(self.as_int(int_type)?.value()),
         }
     }
+
+    /// Converts the VALUE to the bits of an integer of this type. A negative VALUE is the complement of a mask, as shells
+    /// compute it: `$((~0x10))` is -17, whatever the type.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the VALUE is out of the type's range and is not the complement of a mask.
+    pub fn as_bits(&self, int_type: IntType) -> Result<Int, OutOfRange> {
+        let masks = 1 << int_type.bits();
+        let is_complement = self.negative && (1..=masks).contains(&self.magnitude);
+        let bits = is_complement.then(|| masks - self.magnitude);
+        match bits.and_then(|bits| Int::from_bits(int_type, bits.try_into().ok()?)) {
+            Some(int) => Ok(int),
+            None => self.as_int(int_type),
+        }
+    }
+}
+
+/// An integer as it is printed: in decimal, or all its bits in hexadecimal.
+#[derive(Debug, Clone, Copy)]
+pub struct Printed {
+    /// The integer.
+    pub int: Int,
+    /// Whether it is printed in hexadecimal.
+    pub hex: bool,
+}
+
+impl Display for Printed {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.hex {
+            true => write!(f, "{:#x}", self.int),
+            false => write!(f, "{}", self.int),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -125,6 +160,47 @@ mod tests {
             .as_int(int_type)
             .ok()
             .map(|int| int.to_string())
+    }
+
+    #[test]
+    fn a_negative_mask_is_the_complement_that_shells_compute() {
+        for (text, int_type, expected) in [
+            ("-17", IntType::U8, "0xef"),
+            ("-17", IntType::I8, "0xef"),
+            ("-17", IntType::U64, "0xffffffffffffffef"),
+            ("-129", IntType::U8, "0x7f"),
+            ("-129", IntType::I8, "0x7f"),
+            ("-256", IntType::U8, "0x00"),
+            ("-2147483649", IntType::I32, "0x7fffffff"),
+            ("-0x11", IntType::U16, "0xffef"),
+            ("-18446744073709551616", IntType::U64, "0x0000000000000000"),
+            ("-0", IntType::U8, "0x00"),
+            ("0x10", IntType::U8, "0x10"),
+        ] {
+            let value: Value = text.parse().unwrap();
+            let int = value.as_bits(int_type).unwrap();
+            let printed = Printed { int, hex: true };
+            assert_eq!(printed.to_string(), expected, "{text}");
+        }
+        for (text, int_type) in [
+            ("-257", IntType::U8),
+            ("256", IntType::U8),
+            ("-18446744073709551617", IntType::I64),
+        ] {
+            let value: Value = text.parse().unwrap();
+            assert!(value.as_bits(int_type).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_complement_of_every_mask_is_accepted(mask: u32) {
+            let value: Value = (!i64::from(mask)).to_string().parse().unwrap();
+            let unsigned = value.as_bits(IntType::U32).unwrap();
+            prop_assert_eq!(unsigned.value(), i128::from(!mask));
+            let signed = value.as_bits(IntType::I32).unwrap();
+            prop_assert_eq!(signed.value(), i128::from(!mask as i32));
+        }
     }
 
     #[test]

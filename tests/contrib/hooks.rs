@@ -129,6 +129,15 @@ fn the_hook_of_runners_removes_only_what_the_same_user_has_left() {
         let ended = run(&mut before_job());
         succeeded_with(&ended, "2 kept: modified less than 4h ago");
         assert_eq!(names_in("/dev/shm"), ["foreign", "left", "used"]);
+        // A PATTERN is not one for the files in the directory where the hook runs.
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(directory.path().join("left-1"), "").unwrap();
+        let other = "--unused --older-than 1h --glob left*";
+        let ended = run(before_job()
+            .env("SHMTOOL_HOOK", other)
+            .current_dir(&directory));
+        succeeded_with(&ended, "1 kept: modified less than 1h ago");
         let ended = run(before_job().env("SHMTOOL_HOOK", "--unused"));
         succeeded_with(&ended, "removed 1 object");
         assert!(rows(&ended)[0].starts_with("/left 0B 54321"), "{ended:?}");

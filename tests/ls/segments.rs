@@ -76,12 +76,12 @@ fn segments_of_other_namespaces_with_the_same_id_are_other_segments() {
             ]
         );
         // A shmid counts only in its own namespace, so the place is important.
-        let places = rows("name,place", &["--everywhere"]);
-        let theirs = |name: &str| format!("{name} pid:{}", theirs.id());
+        let places = rows("name,place,place-pid", &["--everywhere"]);
+        let theirs = |name: &str| format!("{name} pid:{0} {0}", theirs.id());
         assert_eq!(
             places,
             [
-                "SYSV00000001 -".into(),
+                "SYSV00000001 - -".into(),
                 theirs("SYSV00000002"),
                 theirs("SYSV00000003")
             ]

@@ -89,6 +89,28 @@ fn add_prints_the_new_integer() {
 }
 
 #[test]
+fn the_complement_of_a_mask_is_accepted_for_every_type_and_x_prints_all_bits() {
+    let name = Name::holding([0xff; 8]);
+    for (int_type, complement, bits) in [
+        ("u8", "-17", "0xef"),
+        ("i16", "-17", "0xffef"),
+        ("u32", "-2147483649", "0x7fffffef"),
+        ("u64", "-17", "0xffffffff7fffffef"),
+    ] {
+        let printed = format!("{bits}\n");
+        write(&["-t", int_type, "--and", "-x"], &name, &[complement]).prints(printed);
+    }
+    write(&["-t", "u64", "--or", "-x"], &name, &["-1"]).prints("0xffffffffffffffff\n");
+    write(&["-t", "u8", "--xor", "--hex"], &name, &["-1"]).prints("0x00\n");
+    write(&["-t", "i32", "--swap", "-x"], &name, &["-1"]).prints("0xffffff00\n");
+    write(&["-t", "u8", "--and"], &name, &["-257"])
+        .fails(2)
+        .says("-257: out of range: u8 is 0 to 255");
+    // As an integer to store, a negative VALUE must fit.
+    write(&["-t", "u8", "--swap"], &name, &["-17"]).fails(2);
+}
+
+#[test]
 fn adding_a_negative_value_counts_an_unsigned_integer_down() {
     let name = Name::holding(u64::MAX.to_ne_bytes());
     write(&["-t", "u64", "--add"], &name, &["-18446744073709551615"]).prints("0\n");

@@ -83,7 +83,8 @@ impl IntType {
         matches!(self, Self::I8 | Self::I16 | Self::I32 | Self::I64)
     }
 
-    const fn bits(self) -> u32 {
+    /// The number of bits.
+    pub const fn bits(self) -> u32 {
         8 * self.width() as u32
     }
 }
