@@ -6,6 +6,7 @@ mod common;
 mod filters;
 mod hostile;
 mod in_use;
+mod many;
 mod output;
 mod owners;
 mod races;

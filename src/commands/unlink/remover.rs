@@ -6,6 +6,7 @@ use crate::commands::in_use::UseChecker;
 use crate::exit::Failure;
 use crate::sys::error::Error;
 use crate::sys::shm::attribute;
+use crate::sys::shm::closer::Closer;
 use crate::sys::shm::lease::Refusal;
 use crate::sys::shm::name::ShmName;
 use crate::sys::shm::object::Object;
@@ -14,10 +15,15 @@ use nix::errno::Errno;
 use nix::unistd::geteuid;
 use std::collections::HashSet;
 
+/// From this number of objects on, a second thread pays off.
+const MANY: usize = 1000;
+
 /// Removes objects.
 pub struct Remover<'a> {
     task: &'a Task<'a>,
     checker: UseChecker,
+    /// Closes the files of the objects, if there are many.
+    closer: Option<Closer>,
     /// The inode numbers of objects of which one of several names was removed. That changed the time of their status.
     relinked: HashSet<u64>,
 }
@@ -27,7 +33,15 @@ impl Remover<'_> {
         Remover {
             task,
             checker: UseChecker::new(&task.place.directory),
+            closer: None,
             relinked: HashSet::new(),
+        }
+    }
+
+    /// Makes a second thread do a part of the work, if there is enough of it.
+    pub fn share_work(&mut self) {
+        if self.task.candidates.len() >= MANY && !self.task.args.dry_run {
+            self.closer = Closer::start();
         }
     }
 
@@ -94,13 +108,13 @@ impl Remover<'_> {
                 return Ok(self.not_ours_or_unclear(name, selected, errno));
             }
         };
-        let status = lease.status();
+        let status = *lease.status();
         // Check again under the lease: the object may have been modified or replaced in the meantime.
-        if !self.is_unchanged(selected, status) {
+        if !self.is_unchanged(selected, &status) {
             return Ok(Outcome::Changed);
         }
         let removed = match self.task.args.dry_run {
-            true if !self.may_remove(name, selected.unwrap_or(status))? => {
+            true if !self.may_remove(name, selected.unwrap_or(&status))? => {
                 return Ok(Outcome::NotOurs);
             }
             true => lease.is_still_valid(),
@@ -108,9 +122,13 @@ impl Remover<'_> {
         };
         Ok(match removed {
             true => {
-                self.note_link_count(status);
+                // The lease must not be in the way when the next name of the same object is opened.
+                if let Some(closer) = self.closer.as_mut().filter(|_| status.links == 1) {
+                    closer.close(lease.into_file());
+                }
+                self.note_link_count(&status);
                 Outcome::Removed {
-                    status: Some(*status),
+                    status: Some(status),
                     in_use: false,
                 }
             }

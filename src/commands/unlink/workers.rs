@@ -74,6 +74,7 @@ fn remove_own(
     take: &mut impl FnMut(&Task, &Candidate, Outcome) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let mut remover = Remover::new(task);
+    remover.share_work();
     let prints = task.args.verbose || task.args.dry_run;
     let mut rest = task.candidates.iter();
     while !rest.as_slice().is_empty() {

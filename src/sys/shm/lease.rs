@@ -200,6 +200,12 @@ impl Lease<'_> {
         }
     }
 
+    /// Returns the file, which still holds the lease until it is closed. Nobody can open it any more after
+    /// [`unlink`](Self::unlink).
+    pub fn into_file(self) -> File {
+        self.file
+    }
+
     /// Returns whether nobody is waiting to open the file. If somebody is, `F_GETLEASE` returns the type to which the
     /// kernel is downgrading the lease.
     fn is_unbroken(&self) -> bool {

@@ -2,6 +2,7 @@
 //! them.
 
 pub mod attribute;
+pub mod closer;
 pub mod directory;
 pub mod draft;
 pub mod hidden;
