@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::rc::Rc;
 
 /// A property of an object, or of a process that uses it.
 #[derive(Debug)]
@@ -296,8 +297,8 @@ impl Column {
 pub struct Context {
     /// The current time, in nanoseconds since 1970.
     pub now: i128,
-    users: HashMap<u32, Option<String>>,
-    groups: HashMap<u32, Option<String>>,
+    users: HashMap<u32, Option<Rc<str>>>,
+    groups: HashMap<u32, Option<Rc<str>>>,
     /// Most objects have one of a few sizes, and formatting a size takes longer than looking it up.
     sizes: HashMap<u64, String>,
 }
@@ -315,8 +316,8 @@ impl Default for Context {
 
 impl Context {
     /// Returns None if the uid has no name; the caller then prints the number, as `ls` does.
-    pub fn user_name(&mut self, uid: u32) -> Option<String> {
-        let look_up = || users::user_name(uid);
+    pub fn user_name(&mut self, uid: u32) -> Option<Rc<str>> {
+        let look_up = || users::user_name(uid).map(Rc::from);
         self.users.entry(uid).or_insert_with(look_up).clone()
     }
 
@@ -325,8 +326,8 @@ impl Context {
         self.sizes.entry(bytes).or_insert_with(humanize)
     }
 
-    fn group_name(&mut self, gid: u32) -> Option<String> {
-        let look_up = || users::group_name(gid);
+    fn group_name(&mut self, gid: u32) -> Option<Rc<str>> {
+        let look_up = || users::group_name(gid).map(Rc::from);
         self.groups.entry(gid).or_insert_with(look_up).clone()
     }
 }

@@ -6,6 +6,7 @@ use crate::sys::process::proc::{Rights, Use};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use std::fmt::{self, Display, Formatter};
+use std::rc::Rc;
 
 /// The value of a column for one object or process.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ pub enum Value<'a> {
     /// The type and permissions of a file.
     Mode(u32),
     /// A user or group: its name, if it has one, and its number.
-    Id(Option<String>, u32),
+    Id(Option<Rc<str>>, u32),
     /// A point in time, in nanoseconds since 1970.
     Time(i128),
     /// An age in seconds.
@@ -96,7 +97,7 @@ impl Serialize for Value<'_> {
             }
             Value::Key(key) => key.serialize(serializer),
             Value::Mode(mode) => format!("{:04o}", mode & 0o7777).serialize(serializer),
-            Value::Id(name, _) => name.serialize(serializer),
+            Value::Id(name, _) => name.as_deref().serialize(serializer),
             Value::Time(time) => rfc3339(*time).serialize(serializer),
             Value::Access(usage) => access(usage).serialize(serializer),
             Value::Rights(rights) => rights.map(letters).serialize(serializer),

@@ -168,10 +168,12 @@ pub fn truncate(cell: &str, max_width: usize) -> &str {
     end.map_or(cell, |(end, _)| &cell[..end])
 }
 
-pub fn write_spaces(out: &mut impl Write, count: usize) -> io::Result<()> {
+pub fn write_spaces(out: &mut impl Write, mut count: usize) -> io::Result<()> {
     const SPACES: [u8; 64] = [b' '; 64];
-    for start in (0..count).step_by(SPACES.len()) {
-        out.write_all(&SPACES[..SPACES.len().min(count - start)])?;
+    while count > 0 {
+        let piece = count.min(SPACES.len());
+        out.write_all(&SPACES[..piece])?;
+        count -= piece;
     }
     Ok(())
 }
