@@ -36,8 +36,8 @@ const RESERVE: u64 = 1 << 20;
 
 /// Estimates how much memory this process can still allocate. Returns `None` if there is no `/proc`.
 ///
-/// When in doubt, the estimate is too high: limits that cannot be read are ignored, and all page cache except
-/// [`RESERVE`] counts as reclaimable. Inside a container it does not see limits of cgroups above the root of the container.
+/// When in doubt, the estimate is too high: limits that cannot be read are ignored, and all page cache except a
+/// megabyte counts as reclaimable. Inside a container it does not see limits of cgroups above the root of the container.
 pub fn available_memory() -> Option<AvailableMemory> {
     let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
     let swap_free = field(&meminfo, "SwapFree:").unwrap_or(0) << 10;
