@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 mod attribute;
+mod cached;
 pub mod error;
 pub(crate) mod escape;
 pub mod file;

@@ -2,11 +2,12 @@
 
 use super::procfs::{Process, other_threads, read_all};
 use super::rights::{IdMap, Rights, RightsError};
+use crate::sys::cached::open_cached;
 use crate::sys::error::{describe_errno, errno};
 use crate::sys::mounts::find_mount;
 use crate::sys::status::FileStatus;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, ResolveFlag, openat, readlinkat};
 use nix::libc;
 use nix::sys::stat::Mode;
 use nix::unistd::{AccessFlags, faccessat};
@@ -196,7 +197,7 @@ impl Target {
         }
         self.rights.assume()?;
         let mounts = Mounts(&self.mounts);
-        let directory = match open_cached(self.root.as_fd(), is_trusted) {
+        let directory = match open_at_once(self.root.as_fd(), is_trusted) {
             // Part of the path is not cached, or the kernel or a sandbox lacks the call or the flag.
             Err(Errno::EAGAIN | Errno::EINVAL | Errno::ENOSYS | Errno::EPERM) => {
                 walk(self.root.as_fd(), mounts, is_trusted)?
@@ -244,20 +245,13 @@ fn mount_id(file: impl AsFd) -> nix::Result<u64> {
     }
 }
 
-/// Opens `dev/shm` in a root directory, but only if the kernel has every step of the way in its cache, so that it asks
-/// no file server (`RESOLVE_CACHED`, Linux 5.12).
-fn open_cached(root: BorrowedFd, follows_links: bool) -> nix::Result<OwnedFd> {
-    // nix lacks this flag.
-    let cached = ResolveFlag::from_bits_retain(libc::RESOLVE_CACHED);
-    let mut resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS | cached;
+/// Opens `dev/shm` in a root directory, but only if no file server need be asked.
+fn open_at_once(root: BorrowedFd, follows_links: bool) -> nix::Result<OwnedFd> {
+    let mut resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     if !follows_links {
         resolve |= ResolveFlag::RESOLVE_NO_SYMLINKS;
     }
-    openat2(
-        root,
-        "dev/shm",
-        OpenHow::new().flags(DIRECTORY).resolve(resolve),
-    )
+    open_cached(root, "dev/shm", DIRECTORY, resolve)
 }
 
 /// Opens `dev/shm` one component at a time, and checks the mount of each directory before it looks for the next

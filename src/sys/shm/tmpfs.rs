@@ -2,10 +2,11 @@
 
 use super::directory::Directory;
 use super::hidden::{Usage, measure_tree};
+use crate::sys::cached::open_cached;
 use crate::sys::memory::mapping::page_size;
 use crate::sys::status::FileStatus;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::fcntl::{AT_FDCWD, OFlag, ResolveFlag, open};
 use nix::libc;
 use nix::sys::stat::Mode;
 use std::ffi::OsStr;
@@ -97,21 +98,10 @@ pub fn measure_at(mount_point: &[u8], device: u64) -> nix::Result<Usage> {
 fn open_mount_point(path: &[u8]) -> nix::Result<OwnedFd> {
     let path = OsStr::from_bytes(path);
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    // nix lacks this flag of openat2(2).
-    let cached = ResolveFlag::from_bits_retain(libc::RESOLVE_CACHED);
-    let resolve = cached | ResolveFlag::RESOLVE_NO_SYMLINKS;
-    let how = OpenHow::new().flags(flags).resolve(resolve);
-    let mut retries = 0..10;
-    loop {
-        match openat2(AT_FDCWD, path, how) {
-            // This also happens if somebody mounts or renames anything meanwhile, whatever is cached.
-            Err(Errno::EAGAIN) if retries.next().is_some() => {}
-            // Before Linux 5.12, and in sandboxes.
-            Err(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL) => {
-                return open(path, flags, Mode::empty());
-            }
-            result => return result,
-        }
+    match open_cached(AT_FDCWD, path, flags, ResolveFlag::RESOLVE_NO_SYMLINKS) {
+        // Before Linux 5.12, and in sandboxes.
+        Err(Errno::ENOSYS | Errno::EPERM | Errno::EINVAL) => open(path, flags, Mode::empty()),
+        result => result,
     }
 }
 
