@@ -34,7 +34,7 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Request, Failure> {
     let verb = args.get(1).cloned();
     let mut options = args.iter().take_while(|arg| *arg != "--");
     let is_anonymous = options.any(|arg| arg == "--anonymous");
-    // To free the declarations of the options would take a tenth of the time for parsing, and this process ends soon.
+    // Freeing the declarations of the options would take 3 % of the instructions of read-int, and this process ends soon.
     let mut declarations = ManuallyDrop::new(Cli::command());
     declarations
         .try_get_matches_from_mut(prefix_negative_values(args.into_iter()))

@@ -164,22 +164,11 @@ fn containers_of_docker_are_named_by_their_ids_and_swept() {
         "-e",
         "inject=openat2:error=EAGAIN:when=1..5",
     ];
-    let list = [
-        "ls",
-        "--everywhere",
-        "--no-header",
-        "-o",
-        "name",
-        "--glob",
-        &glob,
-    ];
+    let list = ["ls", "--everywhere", "-J", "--glob", &glob];
     if let Some(mut strace) = strace(&options, list) {
         let ended = run(&mut strace);
-        assert_eq!(
-            ended.stdout.iter().filter(|&&byte| byte == b'\n').count(),
-            6,
-            "{ended:?}"
-        );
+        let listed: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+        assert_eq!(listed["objects"].as_array().unwrap().len(), 6, "{ended:?}");
     }
 
     // The containers hold their objects, one of them through a place instead of a process ID.

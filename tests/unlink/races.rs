@@ -100,8 +100,9 @@ fn a_signal_does_not_interrupt_a_removal() {
 #[test]
 fn the_next_sweep_removes_what_a_killed_sweep_left() {
     in_private_shm("size=64m,nr_inodes=100k", || {
-        for round in 0..20_u64 {
-            let names: Vec<_> = (0..300).map(|i| format!("job-{i}")).collect();
+        // A second thread helps with 1000 objects and more.
+        for (round, count) in (0..30_u64).zip([300, 300, 1200].into_iter().cycle()) {
+            let names: Vec<_> = (0..count).map(|i| format!("job-{i}")).collect();
             create(&names.iter().map(String::as_str).collect::<Vec<_>>());
             let kept = open("job-150");
             let mut sweep = shmtool(["unlink", "--unused"]).spawn().unwrap();

@@ -38,8 +38,8 @@ pub fn sort_by_pid(rows: &mut [Row], reverse: bool) {
     }
 }
 
-/// A table. All cells are in one string, row by row, because there may be a million of them. Memory that is touched for the
-/// first time takes as long as formatting.
+/// A table. All cells are in one string, row by row, because there may be a million of them: each
+/// page of memory that is used for the first time costs time.
 pub struct Table {
     columns: Vec<&'static Column>,
     /// The style of the header, if there is one.

@@ -24,8 +24,8 @@ pub struct Remover<'a> {
     checker: UseChecker,
     /// Closes the files of the objects, if there are many.
     closer: Option<Closer>,
-    /// The inode numbers of objects of which one of several names was removed. That changed the time of their status.
-    relinked: HashSet<u64>,
+    /// The inode numbers of objects that lost one of several names here. That changed the time of their status.
+    still_linked: HashSet<u64>,
 }
 
 impl Remover<'_> {
@@ -34,7 +34,7 @@ impl Remover<'_> {
             task,
             checker: UseChecker::new(&task.place.directory),
             closer: None,
-            relinked: HashSet::new(),
+            still_linked: HashSet::new(),
         }
     }
 
@@ -126,7 +126,7 @@ impl Remover<'_> {
                 if let Some(closer) = self.closer.as_mut().filter(|_| status.links == 1) {
                     closer.close(lease.into_file());
                 }
-                self.note_link_count(&status);
+                self.note_links(&status);
                 Outcome::Removed {
                     status: Some(status),
                     in_use: false,
@@ -154,32 +154,25 @@ impl Remover<'_> {
                 return Err(Error::NotOwner(name.clone()));
             }
             true => {}
-            false => match Object::unlink(directory, name) {
-                // A directory has taken the name.
-                Err(Error::Os {
-                    errno: Errno::EISDIR,
-                    ..
-                }) if in_use => return Ok(Outcome::Changed),
-                result => result?,
-            },
+            false => Object::unlink(directory, name)?,
         }
-        self.note_link_count(&status);
+        self.note_links(&status);
         Ok(Outcome::Removed {
             status: Some(status),
             in_use,
         })
     }
 
-    fn note_link_count(&mut self, removed: &FileStatus) {
+    fn note_links(&mut self, removed: &FileStatus) {
         if removed.links > 1 {
-            self.relinked.insert(removed.inode);
+            self.still_linked.insert(removed.inode);
         }
     }
 
     /// Returns whether an object is still the one that was selected, and was not modified since. If it was selected by its
     /// name only, nothing else counts.
     fn is_unchanged(&self, selected: Option<&FileStatus>, now: &FileStatus) -> bool {
-        let has_same_time = |selected: &FileStatus| match self.relinked.contains(&now.inode) {
+        let has_same_time = |selected: &FileStatus| match self.still_linked.contains(&now.inode) {
             true => selected.modified == now.modified,
             false => selected.last_change() == now.last_change(),
         };

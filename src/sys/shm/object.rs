@@ -257,7 +257,7 @@ impl Object {
             return Ok(());
         }
         match Object::unlink(&self.directory, &self.name) {
-            Err(Error::NotFound(_)) => Ok(()),
+            Err(Error::NotFound(_) | Error::NotAnObject { .. }) => Ok(()),
             result => result,
         }
     }
@@ -331,6 +331,11 @@ impl Object {
         let is_ours = || [owner, Uid::from_raw(0)].contains(&geteuid());
         directory.unlink(name).map_err(|errno| match errno {
             Errno::ENOENT => Error::NotFound(name.clone()),
+            // A directory has just taken the name.
+            Errno::EISDIR => Error::NotAnObject {
+                name: name.clone(),
+                what: "a directory",
+            },
             _ => match attribute::explain_refusal(directory, name, "remove it", errno) {
                 // The directory is sticky (`unlink(2)`).
                 Error::Os {
